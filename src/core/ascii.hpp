@@ -1,0 +1,40 @@
+// The few questions the core asks about characters, answered the same in every
+// locale.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+
+namespace fernet {
+
+constexpr bool IsSpace(char c) noexcept {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+constexpr bool IsHexDigit(char c) noexcept {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ||
+         (c >= 'A' && c <= 'F');
+}
+
+// TrimSpace is `text` without the ASCII white space at its two ends.
+constexpr std::span<const char> TrimSpace(std::span<const char> text) noexcept {
+  while (!text.empty() && IsSpace(text.front())) {
+    text = text.subspan(1);
+  }
+  while (!text.empty() && IsSpace(text.back())) {
+    text = text.first(text.size() - 1);
+  }
+  return text;
+}
+
+// WithoutPadding is `text` without the '=' at its end, two at the most.
+constexpr std::span<const char> WithoutPadding(
+    std::span<const char> text) noexcept {
+  for (int i = 0; i < 2 && !text.empty() && text.back() == '='; ++i) {
+    text = text.first(text.size() - 1);
+  }
+  return text;
+}
+
+}  // namespace fernet

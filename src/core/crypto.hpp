@@ -1,0 +1,74 @@
+// The two primitives of a token, AES-128-CBC and HMAC-SHA256, prepared once
+// for a key so that a token costs no fetch, no context and no key schedule.
+// Private to src/core.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "core/key.hpp"
+#include "core/openssl.hpp"
+
+namespace fernet {
+
+inline constexpr std::size_t kIvSize = 16;
+inline constexpr std::size_t kBlockSize = 16;
+inline constexpr std::size_t kHmacSize = 32;
+
+using Hmac = std::array<std::uint8_t, kHmacSize>;
+
+// Algorithms are what OpenSSL's providers offer under the names we need. They
+// are fetched once and outlive every PreparedKey.
+struct Algorithms {
+  Cipher aes_128_cbc;
+  Digest sha256;
+  DigestContext mac_scratch;  // where every MAC is computed
+
+  // Fetch returns kCryptoFailed when a provider lacks one of them, and may
+  // then be called again.
+  Status Fetch() noexcept;
+};
+
+// PreparedKey holds the contexts of one key. Its functions return false when
+// libcrypto fails; OpenSSL's error queue is empty afterwards either way.
+//
+// The contexts are OpenSSL's own memory: wiped when freed, but not in
+// SecretPages. SECURITY.md says what that means.
+class PreparedKey {
+ public:
+  // Prepare makes the contexts for `key`.
+  Status Prepare(const Algorithms &algorithms, const Key &key) noexcept;
+
+  // A MAC is BeginMac, any number of AddToMac, FinishMac. Only one MAC can be
+  // under way at a time, whatever the key: they share `scratch`.
+  [[nodiscard]] bool BeginMac(EVP_MD_CTX *scratch) const noexcept;
+  [[nodiscard]] static bool AddToMac(
+      EVP_MD_CTX *scratch, std::span<const std::uint8_t> data) noexcept;
+  [[nodiscard]] bool FinishMac(EVP_MD_CTX *scratch, Hmac *out) const noexcept;
+
+  // Encryption is BeginEncryption and any number of EncryptBlocks, decryption
+  // likewise. `in` is less than 2 GiB; `out` is either the same memory or apart
+  // from it. The contexts keep no plaintext: EncryptBlocks takes whole blocks
+  // only, and the PKCS #7 padding is the caller's. DecryptBlocks keeps a part
+  // of a block, still encrypted, for the next call; it writes whole blocks.
+  [[nodiscard]] bool BeginEncryption(
+      std::span<const std::uint8_t, kIvSize> iv) const noexcept;
+  [[nodiscard]] bool EncryptBlocks(std::span<const std::uint8_t> in,
+                                   std::uint8_t *out) const noexcept;
+  [[nodiscard]] bool BeginDecryption(
+      std::span<const std::uint8_t, kIvSize> iv) const noexcept;
+  [[nodiscard]] bool DecryptBlocks(std::span<const std::uint8_t> in,
+                                   std::uint8_t *out) const noexcept;
+
+ private:
+  // SHA-256 after the key's inner and outer pad: the part of HMAC that every
+  // token of this key has in common.
+  DigestContext inner_;
+  DigestContext outer_;
+  CipherContext encryption_;
+  CipherContext decryption_;
+};
+
+}  // namespace fernet

@@ -1,0 +1,163 @@
+#include "core/key.hpp"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "core/ascii.hpp"
+#include "core/base64url.hpp"
+
+namespace fernet {
+namespace {
+
+constexpr std::string_view kFingerprintLabel = "pg_fernet key fingerprint v1";
+constexpr std::size_t kKeyDigits = kEncodedKeySize - 1;
+constexpr std::size_t kTwiceEncodedSize =
+    base64url::EncodedSize(kEncodedKeySize);
+
+bool IsHex(std::span<const char> text) noexcept {
+  return std::ranges::all_of(text, IsHexDigit);
+}
+
+// IsEncodedKeyText says whether `text` is base64, in either alphabet, of the
+// text of a key, as a Kubernetes Secret holds it when encoded by hand.
+bool IsEncodedKeyText(std::span<const char> text) noexcept {
+  const auto digits = WithoutPadding(text);
+  SecretBytes<kTwiceEncodedSize> decoded;
+  const std::size_t size = base64url::DecodedSize(digits.size());
+  // 43 or 44 characters, perhaps with the line end that `echo` adds.
+  if (size < kKeyDigits || size > kEncodedKeySize + 1 ||
+      base64url::Decode(digits, decoded.mutable_bytes()) !=
+          base64url::kNoOffset) {
+    return false;
+  }
+  const auto inner = TrimSpace(std::span<const char>(
+      reinterpret_cast<const char *>(decoded.bytes().data()), size));
+  Key key;
+  return (inner.size() == kKeyDigits || inner.size() == kEncodedKeySize) &&
+         ParseKey(inner, &key).ok();
+}
+
+// NameTheMistake turns "this is not 43 or 44 characters" into the reason the
+// user can act on.
+Status NameTheMistake(std::span<const char> text) noexcept {
+  if (text.size() == 2 * kKeySize && IsHex(text)) {
+    return Status::kKeyHex;
+  }
+  if (IsEncodedKeyText(text)) {
+    return Status::kKeyBase64Twice;
+  }
+  return Status::kKeyBadLength;
+}
+
+Outcome BadCharacter(std::span<const char> digits, std::size_t at) noexcept {
+  const bool standard = digits[at] == '+' || digits[at] == '/';
+  return {standard ? Status::kKeyStandardAlphabet : Status::kKeyBadCharacter,
+          at};
+}
+
+}  // namespace
+
+Outcome ParseKey(std::span<const char> text, Key *out) noexcept {
+  const auto digits =
+      text.size() == kEncodedKeySize && text.back() == '='
+          ? text.first(kKeyDigits)
+          : text;
+  if (digits.size() != kKeyDigits) {
+    out->Wipe();
+    return {NameTheMistake(text), text.size()};
+  }
+  const std::size_t bad = base64url::Decode(digits, out->mutable_bytes());
+  if (bad != base64url::kNoOffset) {
+    out->Wipe();
+    return BadCharacter(digits, bad);
+  }
+  if (base64url::HasTrailingBits(digits)) {
+    out->Wipe();
+    return {Status::kKeyTrailingBits, kKeyDigits - 1};
+  }
+  return {};
+}
+
+Outcome KeyList::Parse(std::span<const char> text) noexcept {
+  Wipe();
+  while (true) {
+    const auto comma = std::ranges::find(text, ',');
+    const auto length = static_cast<std::size_t>(comma - text.begin());
+    Outcome outcome = ParseNext(TrimSpace(text.first(length)));
+    if (!outcome.ok()) {
+      outcome.key_position = size_ + 1;
+      Wipe();
+      return outcome;
+    }
+    if (comma == text.end()) {
+      return {};
+    }
+    text = text.subspan(length + 1);
+  }
+}
+
+Outcome KeyList::ParseNext(std::span<const char> text) noexcept {
+  if (text.empty()) {
+    return {Status::kKeyMissing};
+  }
+  if (size_ == kMaxKeys) {
+    return {Status::kTooManyKeys};
+  }
+  Key *const key = &keys_[size_];
+  const Outcome outcome = ParseKey(text, key);
+  if (!outcome.ok()) {
+    return outcome;
+  }
+  for (const Key &earlier : keys()) {
+    if (CRYPTO_memcmp(earlier.bytes().data(), key->bytes().data(), kKeySize) ==
+        0) {
+      return {Status::kKeyDuplicate};
+    }
+  }
+  ++size_;
+  return {};
+}
+
+void KeyList::Wipe() noexcept {
+  size_ = 0;
+  OPENSSL_cleanse(keys_.data(), sizeof keys_);
+}
+
+Status GenerateKey(std::span<char, kEncodedKeySize> out) noexcept {
+  Key key;
+  if (RAND_priv_bytes(key.mutable_bytes().data(), kKeySize) != 1) {
+    ERR_clear_error();
+    OPENSSL_cleanse(out.data(), out.size());
+    return Status::kRandomFailed;
+  }
+  base64url::Encode(key.bytes(), out);
+  return Status::kOk;
+}
+
+Status Fingerprint(const Key &key, FingerprintText *out) noexcept {
+  constexpr std::string_view kHexDigits = "0123456789abcdef";
+  out->fill('\0');
+  std::array<std::uint8_t, 32> mac{};
+  std::size_t mac_size = 0;
+  if (EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA256", nullptr,
+                key.bytes().data(), kKeySize,
+                reinterpret_cast<const unsigned char *>(
+                    kFingerprintLabel.data()),
+                kFingerprintLabel.size(), mac.data(), mac.size(),
+                &mac_size) == nullptr) {
+    ERR_clear_error();
+    return Status::kCryptoFailed;
+  }
+  for (std::size_t i = 0; i < 8; ++i) {
+    (*out)[2 * i] = kHexDigits[mac[i] >> 4];
+    (*out)[2 * i + 1] = kHexDigits[mac[i] & 0x0f];
+  }
+  return Status::kOk;
+}
+
+}  // namespace fernet

@@ -1,0 +1,85 @@
+#include "core/sealer.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace fernet {
+
+Sealer::~Sealer() {
+  if (filled_ != encrypted_) {
+    OPENSSL_cleanse(stage_.data(), stage_.size());
+  }
+}
+
+bool Sealer::Start(std::uint64_t timestamp,
+                   std::span<const std::uint8_t, kIvSize> iv) noexcept {
+  stage_[0] = kVersion;
+  for (std::size_t i = 0; i < kTimestampSize; ++i) {
+    stage_[1 + i] = static_cast<std::uint8_t>(
+        timestamp >> (8 * (kTimestampSize - 1 - i)));
+  }
+  std::memcpy(stage_.data() + 1 + kTimestampSize, iv.data(), kIvSize);
+  encrypted_ = filled_ = kHeaderSize;
+  return key_.BeginMac(scratch_) && key_.BeginEncryption(iv);
+}
+
+bool Sealer::Append(std::span<const std::uint8_t> plaintext) noexcept {
+  while (!plaintext.empty()) {
+    const std::size_t part = std::min(kChunkSize - filled_, plaintext.size());
+    std::memcpy(stage_.data() + filled_, plaintext.data(), part);
+    filled_ += part;
+    plaintext = plaintext.subspan(part);
+    if (filled_ == kChunkSize) {
+      if (!EncryptStaged()) {
+        return false;
+      }
+      EmitStaged();
+    }
+  }
+  return true;
+}
+
+// EncryptStaged encrypts the whole blocks there are, in place.
+bool Sealer::EncryptStaged() noexcept {
+  const std::size_t size = (filled_ - encrypted_) / kBlockSize * kBlockSize;
+  const auto blocks = std::span(stage_).subspan(encrypted_, size);
+  if (!key_.EncryptBlocks(blocks, blocks.data())) {
+    return false;
+  }
+  encrypted_ += size;
+  const auto unsigned_part =
+      std::span(stage_).subspan(maced_, encrypted_ - maced_);
+  maced_ = encrypted_;
+  return PreparedKey::AddToMac(scratch_, unsigned_part);
+}
+
+// EmitStaged writes the whole groups of three encrypted bytes there are, and
+// moves what is left to the front.
+void Sealer::EmitStaged() noexcept {
+  const std::size_t size = encrypted_ / 3 * 3;
+  base64url::Encode(std::span(stage_).first(size), out_);
+  out_ = out_.subspan(base64url::EncodedSize(size));
+  const std::size_t rest = filled_ - size;
+  std::memmove(stage_.data(), stage_.data() + size, rest);
+  OPENSSL_cleanse(stage_.data() + size, rest);
+  encrypted_ -= size;
+  maced_ -= size;
+  filled_ = rest;
+}
+
+bool Sealer::Finish() noexcept {
+  // Append leaves less than a chunk, so the padding has room.
+  const std::size_t padding =
+      kBlockSize - (filled_ - encrypted_) % kBlockSize;
+  std::memset(stage_.data() + filled_, static_cast<int>(padding), padding);
+  filled_ += padding;
+  Hmac hmac;
+  if (!EncryptStaged() || !key_.FinishMac(scratch_, &hmac)) {
+    return false;
+  }
+  std::memcpy(stage_.data() + filled_, hmac.data(), kHmacSize);
+  base64url::Encode(std::span(stage_).first(filled_ + kHmacSize), out_);
+  return true;
+}
+
+}  // namespace fernet
