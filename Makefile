@@ -1,0 +1,34 @@
+# Build, install and test with PGXS: nothing but PostgreSQL's server package for
+# developers, OpenSSL's, and a compiler. See CONTRIBUTING.md.
+EXTENSION = pg_fernet
+# The version in the control file is the source of truth.
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(dir $(lastword $(MAKEFILE_LIST)))pg_fernet.control)
+
+MODULE_big = pg_fernet
+OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard src/core/*.cpp src/pg/*.cpp)))
+DATA = $(wildcard sql/*--*.sql)
+
+REGRESS = roundtrip tokens keys errors limits nulls settings privileges rotate interop encodings upgrade readme
+ISOLATION_OPTS = --inputdir=test/isolation
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
+PG_CONFIG ?= pg_config
+
+# PGDLLEXPORT is empty before PostgreSQL 16, where -fvisibility=hidden would
+# then hide even what PostgreSQL looks up.
+PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) \
+	-DFERNET_VERSION='"$(EXTVERSION)"' \
+	-DPGDLLEXPORT='__attribute__((visibility("default")))'
+PG_CXXFLAGS = -std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden \
+	-Wall -Wextra -Wshadow -Wconversion $(if $(WERROR),-Werror)
+SHLIB_LINK = -lcrypto
+
+# Bitcode is for inlining functions into queries; ours call OpenSSL.
+override with_llvm := no
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# PGXS makes no header dependencies unless PostgreSQL was built with them.
+$(OBJS): $(wildcard src/core/*.hpp src/pg/*.hpp)

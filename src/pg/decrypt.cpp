@@ -1,0 +1,128 @@
+// SQL functions that open tokens: fernet_decrypt, fernet_try_decrypt, their
+// bytea forms, and fernet_verify. All take (token, ttl, at).
+
+#include "pg/boundary.hpp"
+#include "pg/report.hpp"
+#include "pg/session_keys.hpp"
+#include "pg/text_encoding.hpp"
+#include "pg/token_arguments.hpp"
+#include "pg/token_value.hpp"
+
+namespace fernet::pg {
+namespace {
+
+// Authenticate finds the key of the token `value` and judges its age; in that
+// order, so that "expired" is only ever said of a genuine token.
+Outcome Authenticate(const SessionKeys &keys, const varlena *value,
+                     const AgeLimit &limit, TokenReader *reader,
+                     std::uint32_t *out_index) {
+  const Outcome outcome = FindKeyOfValue(keys, value, reader, out_index);
+  if (!outcome.ok() || !limit.judged) {
+    return outcome;
+  }
+  return {JudgeAge(reader->timestamp(), limit.ttl_seconds, limit.now)};
+}
+
+bool IsFailureOfToken(Status status) {
+  return status != Status::kRandomFailed && status != Status::kCryptoFailed;
+}
+
+// OnFailure is what a token that cannot be opened means to the caller.
+enum class OnFailure { kRaise, kReturnNull };
+
+// Decrypt opens the token argument. It returns null where `on_failure` allows.
+varlena *Decrypt(FunctionCallInfo fcinfo, OnFailure on_failure) {
+  const SessionKeys keys = session_keys::Current();
+  const AgeLimit limit = ReadAgeLimit(fcinfo, 1);
+  const varlena *const token = PG_GETARG_VARLENA_PP(0);
+  TokenReader reader;
+  std::uint32_t index = 0;
+  Outcome outcome = Authenticate(keys, token, limit, &reader, &index);
+  varlena *plaintext = nullptr;
+  if (outcome.ok()) {
+    const std::size_t room = reader.ciphertext_size();
+    plaintext = AllocateValue(room);
+    const std::span out(reinterpret_cast<std::uint8_t *>(VARDATA(plaintext)),
+                        room);
+    std::size_t size = 0;
+    outcome = {keys.ring->Open(&reader, index, out, &size)};
+    SetValueSize(plaintext, size);
+  }
+  if (outcome.ok()) {
+    return plaintext;
+  }
+  if (on_failure == OnFailure::kReturnNull &&
+      IsFailureOfToken(outcome.status)) {
+    return nullptr;
+  }
+  ReportTokenFailure(outcome, keys,
+                     IsMalformedToken(outcome.status) ? 0 : reader.timestamp(),
+                     limit);
+}
+
+Datum DecryptToText(FunctionCallInfo fcinfo, OnFailure on_failure) {
+  if (PG_ARGISNULL(0)) {
+    PG_RETURN_NULL();
+  }
+  varlena *const plaintext = Decrypt(fcinfo, on_failure);
+  if (plaintext == nullptr) {
+    PG_RETURN_NULL();
+  }
+  PG_RETURN_TEXT_P(Utf8ToText(plaintext));
+}
+
+Datum DecryptToBytea(FunctionCallInfo fcinfo, OnFailure on_failure) {
+  if (PG_ARGISNULL(0)) {
+    PG_RETURN_NULL();
+  }
+  varlena *const plaintext = Decrypt(fcinfo, on_failure);
+  if (plaintext == nullptr) {
+    PG_RETURN_NULL();
+  }
+  PG_RETURN_BYTEA_P(plaintext);
+}
+
+}  // namespace
+}  // namespace fernet::pg
+
+// fernet_decrypt(token text or bytea, ttl interval DEFAULT NULL,
+//                at timestamptz DEFAULT NULL) returns text
+FERNET_SQL_FUNCTION(fernet_decrypt) {
+  return fernet::pg::DecryptToText(fcinfo, fernet::pg::OnFailure::kRaise);
+}
+
+// fernet_decrypt_bytea(token, ttl, at) returns bytea
+FERNET_SQL_FUNCTION(fernet_decrypt_bytea) {
+  return fernet::pg::DecryptToBytea(fcinfo, fernet::pg::OnFailure::kRaise);
+}
+
+// fernet_try_decrypt(token, ttl, at) returns text
+FERNET_SQL_FUNCTION(fernet_try_decrypt) {
+  return fernet::pg::DecryptToText(fcinfo, fernet::pg::OnFailure::kReturnNull);
+}
+
+// fernet_try_decrypt_bytea(token, ttl, at) returns bytea
+FERNET_SQL_FUNCTION(fernet_try_decrypt_bytea) {
+  return fernet::pg::DecryptToBytea(fcinfo, fernet::pg::OnFailure::kReturnNull);
+}
+
+// fernet_verify(token, ttl, at) returns boolean
+FERNET_SQL_FUNCTION(fernet_verify) {
+  namespace pg = fernet::pg;
+  if (PG_ARGISNULL(0)) {
+    PG_RETURN_NULL();
+  }
+  const pg::SessionKeys keys = pg::session_keys::Current();
+  const pg::AgeLimit limit = pg::ReadAgeLimit(fcinfo, 1);
+  fernet::TokenReader reader;
+  std::uint32_t index = 0;
+  fernet::Outcome outcome = pg::Authenticate(keys, PG_GETARG_VARLENA_PP(0),
+                                             limit, &reader, &index);
+  if (outcome.ok()) {
+    outcome = {keys.ring->CheckPadding(reader, index)};
+  }
+  if (!pg::IsFailureOfToken(outcome.status)) {
+    pg::ReportCryptoFailure(outcome.status);
+  }
+  PG_RETURN_BOOL(outcome.ok());
+}

@@ -1,0 +1,88 @@
+// SQL functions that make tokens: fernet_encrypt, fernet_rotate.
+
+#include "pg/boundary.hpp"
+#include "pg/report.hpp"
+#include "pg/session_keys.hpp"
+#include "pg/text_encoding.hpp"
+#include "pg/token_arguments.hpp"
+#include "pg/token_value.hpp"
+
+namespace fernet::pg {
+namespace {
+
+// The token of the largest plaintext is the largest value there is.
+constexpr std::size_t kMaxPlaintextSize = MaxPlaintextSize(kMaxValueSize);
+static_assert(TokenSize(kMaxPlaintextSize) <= kMaxValueSize);
+static_assert(TokenSize(kMaxPlaintextSize + 1) > kMaxValueSize);
+
+varlena *Encrypt(const varlena *plaintext, std::uint64_t timestamp) {
+  const SessionKeys keys = session_keys::Current();
+  const auto bytes = ViewBytes(plaintext);
+  if (bytes.size() > kMaxPlaintextSize) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+            errmsg("plaintext of %zu bytes is too large to encrypt",
+                   bytes.size()),
+            errdetail("The largest that fits has %zu bytes.",
+                      kMaxPlaintextSize),
+            HideStatement());
+  }
+  const std::size_t size = TokenSize(bytes.size());
+  varlena *const token = AllocateValue(size);
+  const Status status = keys.ring->Seal(
+      bytes, timestamp, keys.ivs, std::span(VARDATA(token), size));
+  if (status != Status::kOk) {
+    ReportCryptoFailure(status);
+  }
+  return token;
+}
+
+}  // namespace
+}  // namespace fernet::pg
+
+// fernet_encrypt(plaintext text, at timestamptz DEFAULT NULL) returns text
+FERNET_SQL_FUNCTION(fernet_encrypt_text) {
+  namespace pg = fernet::pg;
+  if (PG_ARGISNULL(0)) {
+    PG_RETURN_NULL();
+  }
+  const std::uint64_t timestamp = pg::ReadTimestamp(fcinfo, 1);
+  text *const plaintext = PG_GETARG_TEXT_PP(0);
+  varlena *const utf8 = pg::TextToUtf8(plaintext);
+  varlena *const token = pg::Encrypt(utf8, timestamp);
+  pg::WipeAndFree(utf8, plaintext);
+  pg::WipeAndFree(plaintext, PG_GETARG_POINTER(0));
+  PG_RETURN_TEXT_P(token);
+}
+
+// fernet_encrypt(plaintext bytea, at timestamptz DEFAULT NULL) returns text
+FERNET_SQL_FUNCTION(fernet_encrypt_bytea) {
+  namespace pg = fernet::pg;
+  if (PG_ARGISNULL(0)) {
+    PG_RETURN_NULL();
+  }
+  const std::uint64_t timestamp = pg::ReadTimestamp(fcinfo, 1);
+  bytea *const plaintext = PG_GETARG_BYTEA_PP(0);
+  varlena *const token = pg::Encrypt(plaintext, timestamp);
+  pg::WipeAndFree(plaintext, PG_GETARG_POINTER(0));
+  PG_RETURN_TEXT_P(token);
+}
+
+// fernet_rotate(token text) returns text
+// fernet_rotate(token bytea) returns bytea
+FERNET_SQL_FUNCTION(fernet_rotate) {
+  namespace pg = fernet::pg;
+  const pg::SessionKeys keys = pg::session_keys::Current();
+  varlena *const token = PG_GETARG_VARLENA_PP(0);
+  varlena *rotated = nullptr;
+  const pg::RotationResult result = pg::RotateValue(keys, token, &rotated);
+  switch (result.kind) {
+    case pg::RotationResult::kRotated:
+      PG_RETURN_POINTER(rotated);
+    case pg::RotationResult::kUnchanged:
+      PG_RETURN_POINTER(token);
+    case pg::RotationResult::kFailed:
+      break;
+  }
+  pg::ReportTokenFailure(result.outcome, keys, 0, {});
+}

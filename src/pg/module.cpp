@@ -1,0 +1,9 @@
+#include "pg/boundary.hpp"
+#include "pg/settings.hpp"
+
+extern "C" {
+FERNET_MODULE_MAGIC(FERNET_VERSION);
+PGDLLEXPORT void _PG_init(void);
+}
+
+void _PG_init(void) { fernet::pg::DefineSettings(); }

@@ -1,0 +1,32 @@
+// What the SQL functions and the rotation of a column do with one value, short
+// of raising an error.
+#pragma once
+
+#include "core/token.hpp"
+#include "pg/boundary.hpp"
+#include "pg/session_keys.hpp"
+
+namespace fernet::pg {
+
+// FindKeyOfValue loads `value` into `*reader` and finds the key that opens it,
+// as Keyring::FindKey does.
+Outcome FindKeyOfValue(const SessionKeys &keys, const varlena *value,
+                       TokenReader *reader, std::uint32_t *out_index);
+
+struct RotationResult {
+  enum Kind {
+    kRotated,    // re-encrypted under the first key
+    kUnchanged,  // under the first key already
+    kFailed,     // see outcome
+  };
+  Kind kind;
+  Outcome outcome;
+};
+
+// RotateValue re-encrypts the token `value` under the first key, keeping its
+// timestamp, into a new value in `*out_rotated`. `*out_rotated` is left alone
+// unless the result is kRotated.
+RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
+                           varlena **out_rotated);
+
+}  // namespace fernet::pg

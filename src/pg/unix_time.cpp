@@ -1,0 +1,32 @@
+#include "pg/unix_time.hpp"
+
+namespace fernet::pg {
+namespace {
+
+constexpr std::int64_t kEpochGap =
+    (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * std::int64_t{SECS_PER_DAY};
+constexpr std::int64_t kMicroseconds = USECS_PER_SEC;
+constexpr auto kLastUnixSecond =
+    static_cast<std::uint64_t>((END_TIMESTAMP - 1) / kMicroseconds + kEpochGap);
+
+constexpr std::int64_t FloorDivide(std::int64_t dividend,
+                                   std::int64_t divisor) {
+  const std::int64_t quotient = dividend / divisor;
+  return dividend % divisor < 0 ? quotient - 1 : quotient;
+}
+
+}  // namespace
+
+bool UnixSecondsToTimestamp(std::uint64_t seconds, TimestampTz *out) {
+  if (seconds > kLastUnixSecond) {
+    return false;
+  }
+  *out = (static_cast<std::int64_t>(seconds) - kEpochGap) * kMicroseconds;
+  return true;
+}
+
+std::int64_t TimestampToUnixSeconds(TimestampTz time) {
+  return FloorDivide(time, kMicroseconds) + kEpochGap;
+}
+
+}  // namespace fernet::pg
