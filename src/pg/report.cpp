@@ -123,6 +123,13 @@ const char *DescribeTime(std::uint64_t unix_seconds) {
           HideStatement());
 }
 
+// DropContextIfRaising keeps the context of what goes on after a WARNING.
+void DropContextIfRaising(int elevel) {
+  if (elevel >= ERROR) {
+    DropContext();
+  }
+}
+
 }  // namespace
 
 void ReportNoKey() {
@@ -132,6 +139,7 @@ void ReportNoKey() {
 }
 
 void ReportKeyFailure(int elevel, const Outcome &outcome) {
+  DropContextIfRaising(elevel);
   ereport(elevel, errcode(kMalformedKey),
           errmsg("invalid Fernet key at position %u of \"fernet.key\"",
                  outcome.key_position),
@@ -139,6 +147,7 @@ void ReportKeyFailure(int elevel, const Outcome &outcome) {
 }
 
 void ReportMaskAsKey(int elevel) {
+  DropContextIfRaising(elevel);
   ereport(elevel, errcode(kMalformedKey),
           errmsg("invalid Fernet key at position 1 of \"fernet.key\""),
           errdetail("It is the mask that the server shows in place of a key."),
@@ -146,9 +155,17 @@ void ReportMaskAsKey(int elevel) {
 }
 
 void ReportKeyWouldBeStored(int elevel) {
+  DropContextIfRaising(elevel);
   ereport(elevel, errcode(kKeyWouldBeStored),
           errmsg_internal("%s", kKeyWouldBeStoredText),
           errhint("%s", kHowToGiveTheKey), HideStatement());
+}
+
+void ReportUnknownSetting(const char *name) {
+  DropContext();
+  ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
+          errmsg("unrecognized configuration parameter \"%s\"", name),
+          errhint("The key is given in \"fernet.key\"."), HideStatement());
 }
 
 void ReportTokenFailure(const Outcome &outcome, const SessionKeys &keys,

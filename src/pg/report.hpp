@@ -45,7 +45,9 @@ void ReportKeyFailure(int elevel, const Outcome &outcome);
 void ReportMaskAsKey(int elevel);
 // ReportKeyWouldBeStored likewise, PF006.
 void ReportKeyWouldBeStored(int elevel);
-[[noreturn]] void ReportTooManyKeyLists();
+// ReportUnknownSetting raises 42704 for a SET of the misspelt `name`, whose
+// value may well be a key.
+[[noreturn]] void ReportUnknownSetting(const char *name);
 
 // ReportTokenFailure raises PF003, PF004 or PF005, or what became of libcrypto.
 // `keys` are those that were tried; `timestamp` and `limit` are looked at for

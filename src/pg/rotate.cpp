@@ -13,11 +13,6 @@
 #include "pg/session_keys.hpp"
 #include "pg/token_value.hpp"
 
-extern "C" {
-#include "access/htup_details.h"
-#include "storage/itemptr.h"
-}
-
 namespace fernet::pg {
 namespace {
 

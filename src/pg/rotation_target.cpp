@@ -2,11 +2,6 @@
 
 #include "pg/report.hpp"
 
-extern "C" {
-#include "access/relation.h"
-#include "storage/bufmgr.h"
-}
-
 namespace fernet::pg {
 namespace {
 

@@ -9,7 +9,6 @@
 namespace fernet::pg {
 namespace {
 
-constexpr const char *kKeyName = "fernet.key";
 constexpr const char *kMask = "********";
 
 // What guc.c believes the value to be: kMask or an empty string.
@@ -33,11 +32,7 @@ bool MayRaise(GucSource source) {
 }
 
 int FailureLevel(GucSource source) {
-  if (!MayRaise(source)) {
-    return WARNING;
-  }
-  DropContext();
-  return ERROR;
+  return MayRaise(source) ? ERROR : WARNING;
 }
 
 void Wipe(char *value) { OPENSSL_cleanse(value, strlen(value)); }
@@ -77,7 +72,7 @@ bool CheckKey(char **value, void **extra, GucSource source) {
     return true;  // a worker gets no key: hence PARALLEL RESTRICTED
   }
   if (!is_mask) {
-    HideStatementText(*value);
+    WithholdStatementTextWith(*value);
   }
   if (!BelongsToSession(source)) {
     return RefuseToStore(*value, source);
@@ -116,13 +111,12 @@ void AssignKey(const char *, void *extra) { session_keys::Assign(extra); }
 
 void DefineSettings() {
   DefineCustomStringVariable(
-      kKeyName,
+      kKeySettingName,
       "Sets the Fernet key of the session: one, or several separated by commas.",
       "The first key encrypts, all decrypt. The server keeps the key in memory "
       "of the session only, and shows a mask in its place.",
       &displayed_key, "", PGC_USERSET,
-      GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, CheckKey,
-      AssignKey, nullptr);
+      GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, CheckKey, AssignKey, nullptr);
   MarkGUCPrefixReserved("fernet");
   defined = true;
 }
@@ -131,7 +125,7 @@ void ForEachHeldValue(void (*visit)(const void *handle, void *state),
                       void *state) {
   static config_generic *setting = nullptr;
   if (setting == nullptr) {
-    setting = find_option(kKeyName, false, true, LOG);
+    setting = find_option(kKeySettingName, false, true, LOG);
     if (setting == nullptr) {
       return;
     }

@@ -5,6 +5,9 @@
 
 namespace fernet::pg {
 
+inline constexpr const char *kSettingPrefix = "fernet.";
+inline constexpr const char *kKeySettingName = "fernet.key";
+
 // DefineSettings tells guc.c of the settings. Called once, by _PG_init.
 // Placeholder values from before the library was loaded go through the hooks
 // here and then; a bad one becomes a WARNING and no key, for an ERROR would

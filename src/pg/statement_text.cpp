@@ -9,8 +9,6 @@
 namespace fernet::pg {
 namespace {
 
-constexpr const char *kWithheld = "<statement with a Fernet key withheld>";
-
 // Shorter parts are too likely to be found by chance; a part of a key that is
 // this short gives nothing away.
 constexpr std::size_t kShortestPart = 8;
@@ -36,27 +34,39 @@ bool HoldsAnyPart(const char *text, std::span<const char> value) {
   return false;
 }
 
-// OverwriteActivity writes blanks over the whole of this backend's slot in
-// pg_stat_activity first: a shorter text alone would leave the tail of the old
-// one in shared memory.
+// OverwriteActivity puts kWithheldText into this backend's slot of
+// pg_stat_activity, after blanks over the whole slot: a shorter text alone
+// would leave the tail of the old one in shared memory.
 void OverwriteActivity() {
-  static char blanks[1024];
-  memset(blanks, ' ', sizeof blanks - 1);
-  blanks[sizeof blanks - 1] = '\0';
-  pgstat_report_activity(STATE_RUNNING, blanks);
-  pgstat_report_activity(STATE_RUNNING, kWithheld);
+  const auto size = static_cast<std::size_t>(pgstat_track_activity_query_size);
+  auto *const blanks =
+      static_cast<char *>(palloc_extended(size, MCXT_ALLOC_NO_OOM));
+  if (blanks != nullptr) {
+    memset(blanks, ' ', size - 1);
+    blanks[size - 1] = '\0';
+    pgstat_report_activity(STATE_RUNNING, blanks);
+    pfree(blanks);
+  }
+  pgstat_report_activity(STATE_RUNNING, kWithheldText);
 }
 
 }  // namespace
 
-void HideStatementText(const char *value) {
-  if (debug_query_string == nullptr ||
-      !HoldsAnyPart(debug_query_string,
-                    std::span<const char>(value, strlen(value)))) {
+void WithholdStatementText() {
+  // Null outside of a statement, as when the startup packet is read.
+  if (debug_query_string == nullptr) {
     return;
   }
-  debug_query_string = kWithheld;
+  debug_query_string = kWithheldText;
   OverwriteActivity();
+}
+
+void WithholdStatementTextWith(const char *value) {
+  if (debug_query_string != nullptr &&
+      HoldsAnyPart(debug_query_string,
+                   std::span<const char>(value, strlen(value)))) {
+    WithholdStatementText();
+  }
 }
 
 }  // namespace fernet::pg

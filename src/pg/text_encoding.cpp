@@ -4,10 +4,6 @@
 
 #include "pg/report.hpp"
 
-extern "C" {
-#include "catalog/namespace.h"
-}
-
 namespace fernet::pg {
 namespace {
 
