@@ -57,6 +57,21 @@ bool DecryptAll(const PreparedKey &key, TokenReader *token,
   return true;
 }
 
+// ShareSigningHalf says whether any two of `keys` do, which random ones never
+// will, but keys made out of words may.
+bool ShareSigningHalf(std::span<const Key> keys) noexcept {
+  for (std::size_t i = 1; i < keys.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (CRYPTO_memcmp(keys[i].signing_half().data(),
+                        keys[j].signing_half().data(),
+                        keys[i].signing_half().size()) == 0) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 Status Keyring::Prepare(std::span<const Key> keys) noexcept {
@@ -70,6 +85,7 @@ Status Keyring::Prepare(std::span<const Key> keys) noexcept {
     return status;
   }
   size_ = static_cast<std::uint32_t>(keys.size());
+  some_share_signing_half_ = ShareSigningHalf(keys);
   return Status::kOk;
 }
 
@@ -106,9 +122,15 @@ Status Keyring::FindKey(TokenReader *token, std::uint32_t *out_index) noexcept {
     if (!ComputeHmac(keys_[i], algorithms_.mac_scratch.get(), token, &hmac)) {
       return Status::kCryptoFailed;
     }
-    if (CRYPTO_memcmp(hmac.data(), token->hmac().data(), kHmacSize) == 0) {
+    if (CRYPTO_memcmp(hmac.data(), token->hmac().data(), kHmacSize) != 0) {
+      continue;
+    }
+    const Status status = some_share_signing_half_
+                              ? CheckPadding(*token, i)
+                              : Status::kOk;
+    if (status != Status::kNoKeyOpens) {
       *out_index = i;
-      return Status::kOk;
+      return status;
     }
   }
   return Status::kNoKeyOpens;

@@ -45,7 +45,8 @@ class Keyring {
 
   // FindKey finds the key whose HMAC `token` carries, in constant time for
   // each, and stores its index, from 0. Returns kNoKeyOpens or kCryptoFailed.
-  // It does not decrypt: see CheckPadding.
+  // It does not decrypt, but among keys that share a signing half it is the
+  // padding that tells, as it does in MultiFernet: see CheckPadding.
   Status FindKey(TokenReader *token, std::uint32_t *out_index) noexcept;
 
   // CheckPadding says whether Open would succeed under the key that FindKey
@@ -73,6 +74,7 @@ class Keyring {
 
  private:
   std::uint32_t size_ = 0;
+  bool some_share_signing_half_ = false;
   Algorithms algorithms_;
   std::array<PreparedKey, kMaxKeys> keys_;
 };

@@ -14,9 +14,12 @@ const char *KeyFailureDetail(const Outcome &outcome) {
       return "There is no key at this position of the list.";
     case Status::kKeyBadLength:
       return psprintf(
-          "It has %lu characters. A key is 32 bytes in URL-safe base64: 44 "
-          "characters, or 43 without the \"=\" at the end.",
-          number);
+          "It is %lu bytes long. A key is 32 bytes in URL-safe base64: 44 "
+          "characters, or 43 without the \"=\" at the end.%s",
+          number,
+          outcome.offset > kEncodedKeySize
+              ? " Several keys are separated by commas."
+              : "");
     case Status::kKeyBadCharacter:
       return psprintf(
           "The character at offset %lu does not belong to URL-safe base64.",
@@ -67,7 +70,8 @@ const char *TokenDefect(const Outcome &outcome) {
           "cut or changed.",
           offset);
     case Status::kTokenBadVersion:
-      return "Its version byte is not 0x80: it is not Fernet, or not any more.";
+      return "It does not begin with the version byte 0x80, as all Fernet "
+             "tokens do: those of our time begin with \"gAAAAA\".";
     case Status::kTokenTooShort:
       return "It is too short: a token has 100 characters at the least.";
     case Status::kTokenPartialBlock:
@@ -159,6 +163,22 @@ void ReportKeyWouldBeStored(int elevel) {
   ereport(elevel, errcode(kKeyWouldBeStored),
           errmsg_internal("%s", kKeyWouldBeStoredText),
           errhint("%s", kHowToGiveTheKey), HideStatement());
+}
+
+void ReportTooManyKeyLists(int elevel) {
+  DropContextIfRaising(elevel);
+  ereport(elevel, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+          errmsg("too many nested values of \"fernet.key\""),
+          errdetail("A session keeps %u, one for each savepoint or function "
+                    "that has set a key of its own and may still be undone.",
+                    session_keys::kSlots),
+          HideStatement());
+}
+
+void ReportNoMemoryForKey(int elevel) {
+  DropContextIfRaising(elevel);
+  ereport(elevel, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+          errdetail("There was none for the key."), HideStatement());
 }
 
 void ReportUnknownSetting(const char *name) {

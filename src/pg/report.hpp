@@ -45,6 +45,11 @@ void ReportKeyFailure(int elevel, const Outcome &outcome);
 void ReportMaskAsKey(int elevel);
 // ReportKeyWouldBeStored likewise, PF006.
 void ReportKeyWouldBeStored(int elevel);
+// ReportTooManyKeyLists likewise, 54000: every slot for a key list is taken by
+// one that guc.c may come back to.
+void ReportTooManyKeyLists(int elevel);
+// ReportNoMemoryForKey likewise, 53200.
+void ReportNoMemoryForKey(int elevel);
 // ReportUnknownSetting raises 42704 for a SET of the misspelt `name`, whose
 // value may well be a key.
 [[noreturn]] void ReportUnknownSetting(const char *name);

@@ -9,9 +9,6 @@
 namespace fernet::pg::session_keys {
 namespace {
 
-// One list for each level of savepoints and functions that set a key of their
-// own, and a few; kTooMany beyond that.
-constexpr std::uint32_t kSlots = 64;
 constexpr std::uint32_t kNoSlot = kSlots;
 
 // SecretMemory is what lies in SecretPages: zero means empty throughout.

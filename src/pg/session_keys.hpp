@@ -23,7 +23,11 @@ struct SessionKeys {
 
 namespace session_keys {
 
-// AddStatus is what can become of a value offered as fernet.key.
+// One key list for each level of savepoints and functions that set a key of
+// their own, and a few; AddResult's too_many beyond that.
+inline constexpr std::uint32_t kSlots = 64;
+
+// AddResult is what can become of a value offered as fernet.key.
 struct AddResult {
   Outcome outcome;             // of parsing it
   bool out_of_memory = false;  // no pages, or no handle

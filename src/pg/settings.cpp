@@ -87,14 +87,12 @@ bool CheckKey(char **value, void **extra, GucSource source) {
       session_keys::Add(std::span<const char>(*value, length), extra);
   Wipe(*value);
   if (added.out_of_memory) {
-    GUC_check_errcode(ERRCODE_OUT_OF_MEMORY);
-    GUC_check_errmsg("out of memory");
-    return false;
+    ReportNoMemoryForKey(FailureLevel(source));
+    return Dropped(*value);
   }
   if (added.too_many) {
-    GUC_check_errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
-    GUC_check_errmsg("too many nested values of \"fernet.key\"");
-    return false;
+    ReportTooManyKeyLists(FailureLevel(source));
+    return Dropped(*value);
   }
   if (!added.outcome.ok()) {
     ReportKeyFailure(FailureLevel(source), added.outcome);
