@@ -1,0 +1,72 @@
+--
+-- Installing, updating, dropping and moving the extension, and what is in it
+--
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS pg_fernet;
+-- from the first release to the newest
+CREATE EXTENSION pg_fernet VERSION '1.0.0';
+ALTER EXTENSION pg_fernet UPDATE;
+RESET client_min_messages;
+SELECT extversion = default_version AS newest, extrelocatable, superuser, trusted
+FROM pg_extension
+	JOIN pg_available_extensions ON name = extname
+	JOIN pg_available_extension_versions AS v ON v.name = extname AND v.version = extversion
+WHERE extname = 'pg_fernet';
+
+-- what it holds
+CREATE VIEW regress_fernet_members AS
+SELECT p.*, d.refobjid
+FROM pg_depend AS d JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+	AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_fernet');
+\pset format unaligned
+SELECT format(E'%s(%s)\n\t%s', proname, pg_get_function_arguments(oid), 'returns ' || pg_get_function_result(oid)) AS members
+FROM regress_fernet_members ORDER BY proname COLLATE "C", pg_get_function_arguments(oid) COLLATE "C";
+\pset format aligned
+-- only is_token is immutable; what uses the key is parallel restricted; nothing is
+-- leakproof
+SELECT proname, string_agg(DISTINCT CASE provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END, ' and ') AS volatility,
+	string_agg(DISTINCT CASE proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END, ' and ') AS parallel,
+	bool_or(proleakproof) AS leakproof, bool_or(prosecdef) AS security_definer
+FROM regress_fernet_members GROUP BY proname ORDER BY proname COLLATE "C";
+-- all is commented, in C, in this library, and for everybody
+SELECT count(*) > 0 AS some, count(*) FILTER (WHERE obj_description(oid, 'pg_proc') IS NULL) AS without_comment,
+	count(*) FILTER (WHERE prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')) AS not_c,
+	count(*) FILTER (WHERE probin <> '$libdir/pg_fernet') AS other_library,
+	count(*) FILTER (WHERE proacl IS NOT NULL) AS with_privileges
+FROM regress_fernet_members;
+SELECT obj_description(oid, 'pg_extension') FROM pg_extension WHERE extname = 'pg_fernet';
+DROP VIEW regress_fernet_members;
+
+-- dropped and created again, the key stays, for it is the session's
+SELECT set_config('fernet.key', 'a2V5IEEgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM=', false);
+SELECT fernet_encrypt('before') AS token \gset
+DROP EXTENSION pg_fernet;
+SHOW fernet.key;
+CREATE EXTENSION pg_fernet;
+SELECT fernet_decrypt(:'token'), fernet_decrypt(fernet_encrypt('after'));
+
+-- in another schema
+CREATE SCHEMA regress_fernet_schema;
+ALTER EXTENSION pg_fernet SET SCHEMA regress_fernet_schema;
+CREATE TABLE regress_fernet_upgrade AS SELECT :'token'::text AS token;
+\set VERBOSITY sqlstate
+SELECT fernet_decrypt(:'token');
+\set VERBOSITY default
+SELECT regress_fernet_schema.fernet_decrypt(:'token');
+CALL regress_fernet_schema.fernet_rotate_column('regress_fernet_upgrade', 'token');
+ALTER EXTENSION pg_fernet SET SCHEMA public;
+SELECT fernet_decrypt(token) FROM regress_fernet_upgrade;
+DROP TABLE regress_fernet_upgrade;
+DROP SCHEMA regress_fernet_schema;
+
+-- created in a schema of choice
+DROP EXTENSION pg_fernet;
+CREATE SCHEMA regress_fernet_schema;
+CREATE EXTENSION pg_fernet SCHEMA regress_fernet_schema;
+SELECT regress_fernet_schema.fernet_decrypt(:'token');
+\set VERBOSITY terse
+DROP SCHEMA regress_fernet_schema;
+\set VERBOSITY default
+DROP EXTENSION pg_fernet;
+DROP SCHEMA regress_fernet_schema;
