@@ -1,0 +1,497 @@
+# Where does a key turn up? Each way of giving it is tried on a server on which
+# everything noisy is switched on, one thing at a time and each with a key of
+# its own; then logs, statistics, files, memory and processes are searched for
+# that key in every form. The result is the table in README.md, section "Where
+# can the key leak?".
+
+use strict;
+use warnings;
+
+use FernetTest;
+use POSIX ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $readme = 'README.md';
+my $common = new_key();    # opens the tokens in the table
+my $plaintext = 'plaintext-' . substr(new_key(), 0, 33);
+
+# ---------------------------------------------------------------------------
+# A server that tells
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+my $pgaudit = -e slurp_command('pg_config', '--pkglibdir') . '/pgaudit.so';
+my $preload = join ',', 'pg_stat_statements', 'auto_explain',
+  $pgaudit ? 'pgaudit' : ();
+$node->append_conf('postgresql.conf', <<"CONF");
+shared_preload_libraries = '$preload'
+session_preload_libraries = 'pg_fernet'
+logging_collector = on
+log_destination = 'stderr,csvlog,jsonlog'
+log_directory = 'log'
+log_statement = none
+log_min_duration_statement = -1
+log_error_verbosity = verbose
+compute_query_id = on
+pg_stat_statements.track = all
+pg_stat_statements.track_utility = on
+auto_explain.log_nested_statements = on
+dynamic_shared_memory_type = mmap
+deadlock_timeout = 50ms
+restart_after_crash = on
+max_parallel_workers_per_gather = 2
+parallel_setup_cost = 0
+parallel_tuple_cost = 0
+min_parallel_table_scan_size = 0
+CONF
+$node->start;
+my $data = $node->data_dir;
+my $version = $node->safe_psql('postgres', 'SHOW server_version_num');
+
+$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION pg_fernet;
+CREATE EXTENSION pg_stat_statements;
+CREATE TABLE tokens (token text);
+CREATE TABLE big AS SELECT g FROM generate_series(1, 20000) g;
+CREATE TABLE pair AS SELECT g AS id, 0 AS n FROM generate_series(1, 2) g;
+ANALYZE big;
+SQL
+run_bound($node,
+	"INSERT INTO tokens SELECT fernet_encrypt(:plaintext::text) FROM generate_series(1, 10);\n",
+	{ plaintext => $plaintext }, "-c fernet.key=$common");
+is( in_session('-c fernet.key=' . $common,
+		'SELECT count(*) FROM tokens WHERE fernet_decrypt(token) LIKE \'plaintext-%\';'),
+	'10', 'the tokens are there');
+
+sub slurp_command
+{
+	my ($out) = run_command([@_]);
+	return $out;
+}
+
+# in_session runs $sql in a session with $options in its startup packet, goes
+# on after errors, and returns what it printed.
+sub in_session
+{
+	my ($options, $sql) = @_;
+	local %ENV = (%ENV, psql_env($node, $options));
+	my ($out, $err);
+	IPC::Run::run([ 'psql', '-XAtq' ], '<', \$sql, '>', \$out, '2>', \$err);
+	chomp $out;
+	return $out;
+}
+
+# ---------------------------------------------------------------------------
+# The ways of giving a key. Each runs $work in a session that has the key, with
+# $options beside it, and returns what the session printed.
+
+my $quiet_parameters = '-c log_parameter_max_length=0'
+  . ($version >= 160000 ? ' -c auto_explain.log_parameter_max_length=0' : '');
+
+# In one string with what follows, so that a deadlock finds it running.
+sub as_literal
+{
+	my ($set) = @_;
+	return sub {
+		my ($key, $options, $work) = @_;
+		(my $statement = $set) =~ s/KEY/$key,$common/;
+		return in_session($options, "$statement;\n$work");
+	};
+}
+
+sub as_bound
+{
+	my ($more) = @_;
+	return sub {
+		my ($key, $options, $work) = @_;
+		my ($ok, $out) = run_bound(
+			$node,
+			"SELECT set_config('fernet.key', :key, false);\n$work",
+			{ key => "$key,$common" },
+			"$options $more");
+		return $out;
+	};
+}
+
+my @ways = (
+	[
+		'startup options',
+		sub {
+			my ($key, $options, $work) = @_;
+			return in_session("$options -c fernet.key=$key,$common", $work);
+		}
+	],
+	[ 'bound `set_config`', as_bound('') ],
+	[ 'the same, parameters not logged', as_bound($quiet_parameters) ],
+	[
+		'`SET`, `SET LOCAL`',
+		as_literal("SET fernet.key = 'KEY'"),
+		as_literal("BEGIN; SET LOCAL fernet.key = 'KEY'")
+	],
+	[
+		'literal `set_config`',
+		as_literal("SELECT set_config('fernet.key', 'KEY', false)")
+	],
+	[
+		'`DO`, `EXECUTE`',
+		as_literal(
+			"DO \$\$BEGIN PERFORM set_config('fernet.key', 'KEY', false); END\$\$"
+		),
+		as_literal("DO \$\$BEGIN EXECUTE 'SET fernet.key = ''KEY'''; END\$\$")
+	],);
+
+sub is_bound
+{
+	my ($way) = @_;
+	return $way == $ways[1][1] || $way == $ways[2][1];
+}
+
+# ---------------------------------------------------------------------------
+# The work
+
+my $token_of_another = 'gAAAAABn' . substr(new_key(), 0, 40);
+my $work = <<"SQL";
+SELECT count(fernet_decrypt(token)) FROM tokens;
+SELECT count(fernet_decrypt(fernet_rotate(token))) FROM tokens;
+SELECT count(fernet_encrypt(g::text)) FROM big;
+SELECT count(*) FROM fernet_keys();
+SELECT fernet_decrypt('$token_of_another');
+SQL
+
+my $errors = <<"SQL";
+SELECT fernet_decrypt('$token_of_another');
+SELECT fernet_decrypt(fernet_encrypt('x'), ttl => '0', at => now() + '1 day');
+DO \$\$BEGIN PERFORM fernet_decrypt('$token_of_another'); END\$\$;
+SELECT fernet_encrypt('x', 'infinity');
+SET fernet.kye = '$common';
+SQL
+
+# in_child runs $code in a child of its own, which leaves without stopping the
+# server. Returns its process id.
+sub in_child
+{
+	my ($code) = @_;
+	my $pid = fork();
+	die "fork: $!" unless defined $pid;
+	return $pid if $pid != 0;
+	eval { $code->(); };
+	POSIX::_exit($@ ? 1 : 0);
+}
+
+# log_text is all that the log files hold by now, in their three formats.
+sub log_text
+{
+	return join '', map { slurp($_) } files_below("$data/log");
+}
+
+# whole_log is the same once the logging process has written all that sessions
+# have sent it so far.
+my $marks = 0;
+
+sub whole_log
+{
+	my $mark = 'mark ' . ++$marks . ' in the log';
+	$node->safe_psql('postgres', "DO \$\$BEGIN RAISE LOG '$mark'; END\$\$");
+	wait_until_logged($mark, 0);
+	return \log_text();
+}
+
+sub times_logged
+{
+	my ($message) = @_;
+	return scalar(() = log_text() =~ /\Q$message\E/g);
+}
+
+# wait_until_logged waits for $message to be in the log in all three formats
+# once more than $before.
+sub wait_until_logged
+{
+	my ($message, $before) = @_;
+	my $tries = 0;
+	usleep(50_000)
+	  until times_logged($message) >= $before + 3 || ++$tries > 400;
+	die "not logged: $message" if $tries > 400;
+}
+
+# ---------------------------------------------------------------------------
+# The channels: each takes a way and a key, and returns the text, as a
+# reference, in which that key must not be found.
+
+# logged_with: work in a session with one more setting; look at the log.
+sub logged_with
+{
+	my ($options, $statements) = @_;
+	return sub {
+		my ($way, $key) = @_;
+		$way->($key, $options, $statements // $work);
+		return whole_log();
+	};
+}
+
+# while_idle: look at the server while a session that has the key does nothing.
+sub while_idle
+{
+	my ($look) = @_;
+	return sub {
+		my ($way, $key) = @_;
+		my $file = $node->basedir . '/idle';
+		unlink $file, "$file.done";
+		# psql and pgbench both wait here without a statement under way.
+		my $wait = "sh -c 'touch $file; until test -e $file.done; do sleep 0.1; done'";
+		my $pid = in_child(
+			sub {
+				$way->(
+					$key, '', is_bound($way) ? "\\shell $wait\n" : "\\! $wait\n");
+			});
+		my $tries = 0;
+		usleep(50_000) until -e $file || ++$tries > 400;
+		die 'the idle session did not come up' unless -e $file;
+		my $backend = $node->safe_psql('postgres',
+			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+			  . ' AND pid <> pg_backend_pid()');
+		my $seen = $look->($backend);
+		append_to_file("$file.done", '');
+		waitpid($pid, 0);
+		return $seen;
+	};
+}
+
+sub activity
+{
+	my $out = $node->safe_psql('postgres',
+		'SELECT query FROM pg_stat_activity; '
+		  . 'SELECT pg_stat_get_backend_activity(i) FROM pg_stat_get_backend_idset() i');
+	return \$out;
+}
+
+sub processes
+{
+	my $text = '';
+	foreach my $folder (glob '/proc/[0-9]*')
+	{
+		next unless slurp("$folder/comm") eq "postgres\n";
+		$text .= slurp("$folder/cmdline") . slurp("$folder/environ");
+	}
+	return \$text;
+}
+
+# crash: kill the backend; the postmaster says what it was doing.
+sub crash
+{
+	my ($backend) = @_;
+	my $before = times_logged('was terminated by signal 9');
+	kill 'KILL', $backend;
+	wait_until_logged('was terminated by signal 9', $before);
+	$node->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()');
+	return whole_log();
+}
+
+# deadlock: two sessions lock two rows crosswise; the report quotes both.
+sub deadlock
+{
+	my ($way, $key) = @_;
+	my $before = times_logged('deadlock detected');
+	my $other = in_child(
+		sub {
+			in_session('',
+				"UPDATE pair SET n = 2 WHERE id = 2\\; SELECT pg_sleep(0.6)\\; "
+				  . 'UPDATE pair SET n = 2 WHERE id = 1;');
+		});
+	my $is_literal = $way != $ways[0][1] && !is_bound($way);
+	my $cross = "UPDATE pair SET n = 1 WHERE id = 1%s SELECT pg_sleep(0.6)%s "
+	  . "UPDATE pair SET n = 1 WHERE id = 2;\n";
+	# For psql, one string from the SET on.
+	$way->(
+		$key, '',
+		$is_literal ? sprintf($cross, '\\;', '\\;')
+		: "BEGIN;\n" . sprintf($cross, ";\n", ";\n") . "COMMIT;\n");
+	waitpid($other, 0);
+	wait_until_logged('deadlock detected', $before);
+	return whole_log();
+}
+
+# shared_memory: what is mapped into several processes, while a query runs in
+# parallel workers that the settings of the session were sent to.
+sub shared_memory
+{
+	my ($way, $key) = @_;
+	my $pid = in_child(
+		sub { $way->($key, '', "SELECT count(pg_sleep(0.0002)) FROM big;\n"); });
+	$node->poll_query_until('postgres',
+		"SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'parallel worker'"
+	) or die 'no parallel worker';
+	my $text = join '',
+	  map { slurp($_) } files_below("$data/pg_dynshmem", '/dev/shm');
+	$text .= mapped_shared($node->safe_psql('postgres',
+			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"));
+	$node->safe_psql('postgres',
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%0.0002%'"
+		  . ' AND pid <> pg_backend_pid()');
+	waitpid($pid, 0);
+	return \$text;
+}
+
+# mapped_shared returns the bytes of the main shared memory as process $pid
+# sees them.
+sub mapped_shared
+{
+	my ($pid) = @_;
+	my $bytes = '';
+	open(my $memory, '<:raw', "/proc/$pid/mem") or die "memory of $pid: $!";
+	foreach my $line (split /\n/, slurp("/proc/$pid/maps"))
+	{
+		next unless $line =~ /^([0-9a-f]+)-([0-9a-f]+) \S*s .*\/dev\/zero/;
+		my ($from, $to) = (hex $1, hex $2);
+		sysseek($memory, $from, 0);
+		sysread($memory, $bytes, $to - $from, length $bytes);
+	}
+	close $memory;
+	die 'no shared memory read' if length $bytes < 1_000_000;
+	return $bytes;
+}
+
+# statistics: pg_stat_statements, and the file that it keeps texts in.
+sub statistics
+{
+	my ($way, $key) = @_;
+	$way->($key, '', $work);
+	my $out = $node->safe_psql('postgres', 'SELECT query FROM pg_stat_statements');
+	$out .= join '', map { slurp($_) } files_below("$data/pg_stat_tmp");
+	return \$out;
+}
+
+# catalogs: what the session itself, a superuser here, is shown.
+sub catalogs
+{
+	my ($way, $key) = @_;
+	my $out = $way->($key, '', <<'SQL');
+SHOW fernet.key;
+SHOW ALL;
+SELECT current_setting('fernet.key'), set_config('fernet.key', '', true);
+SELECT * FROM pg_settings;
+SELECT * FROM pg_file_settings;
+SELECT * FROM pg_db_role_setting;
+SELECT * FROM pg_shmem_allocations;
+SELECT * FROM fernet_keys();
+SQL
+	return \$out;
+}
+
+my @channels = (
+	[ 'errors in the log', logged_with('', $errors) ],
+	[ '`SHOW`, `pg_settings`, catalogs', \&catalogs ],
+	[ '`pg_stat_activity`', while_idle(\&activity) ],
+	[ '`pg_stat_statements` and its files', \&statistics ],
+	[ 'crash report', while_idle(\&crash) ],
+	[ 'deadlock report', \&deadlock ],
+	[ 'shared memory, parallel workers', \&shared_memory ],
+	[ 'process titles and environment', while_idle(\&processes) ],
+	[ '`log_statement = all`', logged_with('-c log_statement=all') ],
+	[
+		'`log_min_duration_statement = 0`',
+		logged_with('-c log_min_duration_statement=0')
+	],
+	[
+		'`auto_explain`', logged_with('-c auto_explain.log_min_duration=0')
+	],
+	[
+		'`debug_print_parse`, `_rewritten`, `_plan`',
+		logged_with(
+			'-c debug_print_parse=on -c debug_print_rewritten=on -c debug_print_plan=on'
+		)
+	],
+	$pgaudit ? [ 'pgaudit', logged_with('-c pgaudit.log=all') ] : (),);
+
+# ---------------------------------------------------------------------------
+# Each channel for each way
+
+my %leaks;    # channel => [ leaks by way 0, 1, ... ]
+my @keys;     # by way
+foreach my $channel (@channels)
+{
+	my ($name, $observe) = @$channel;
+	foreach my $i (0 .. $#ways)
+	{
+		my ($way_name, @variants) = @{ $ways[$i] };
+		foreach my $variant (@variants)
+		{
+			my $key = new_key();
+			push @{ $keys[$i] }, $key;
+			my $seen = $observe->($variant, $key);
+			my @forms = forms_found_in($key, $seen);
+			$leaks{$name}[$i] ||= @forms ? 1 : 0;
+			ok(length $$seen > 0, "$name, $way_name: there is something to search");
+		}
+	}
+}
+
+# After a checkpoint and a clean shutdown, files of all kinds.
+$node->safe_psql('postgres', 'CHECKPOINT');
+$node->stop;
+my $files = '';
+$files .= slurp($_) foreach grep { !m{/log/} } files_below($data);
+my $log = log_text();
+foreach my $i (0 .. $#ways)
+{
+	$leaks{'data directory and WAL'}[$i] =
+	  grep({ forms_found_in($_, \$files) } @{ $keys[$i] }) ? 1 : 0;
+}
+is(scalar(forms_found_in($plaintext, \$files)), 0, 'no plaintext in any file');
+is(scalar(forms_found_in($plaintext, \$log)), 0, 'no plaintext in the log');
+is(scalar(forms_found_in($common, \$files)), 0, 'no key in any file at all');
+
+# ---------------------------------------------------------------------------
+# What is promised, whatever the README says
+
+my @always = (
+	'errors in the log',
+	'`SHOW`, `pg_settings`, catalogs',
+	'`pg_stat_activity`',
+	'`pg_stat_statements` and its files',
+	'crash report',
+	'deadlock report',
+	'shared memory, parallel workers',
+	'process titles and environment',
+	'data directory and WAL');
+foreach my $name (@always)
+{
+	foreach my $i (0 .. $#ways)
+	{
+		is($leaks{$name}[$i], 0, "no key: $name, $ways[$i][0]");
+	}
+}
+foreach my $name (map { $_->[0] } @channels)
+{
+	is($leaks{$name}[0], 0, "no key: $name, startup options");
+	is($leaks{$name}[2], 0, "no key: $name, bound, parameters not logged")
+	  unless $name =~ /debug_print/;
+}
+ok($leaks{'`log_statement = all`'}[3], 'the search does find what is logged');
+
+# ---------------------------------------------------------------------------
+# The README's table
+
+my @rows = map { $_->[0] } @channels;
+splice @rows, 8, 0, 'data directory and WAL';
+my $table = '| where | ' . join(' | ', map { $_->[0] } @ways) . " |\n";
+$table .= '|---|' . '---|' x @ways . "\n";
+foreach my $name (@rows)
+{
+	$table .= "| $name | "
+	  . join(' | ', map { $_ ? '**yes**' : 'no' } @{ $leaks{$name} }) . " |\n";
+}
+
+SKIP:
+{
+	skip 'the table in the README was made on PostgreSQL 15 with pgaudit', 1
+	  unless $version < 160000 && $pgaudit;
+	my ($in_readme) =
+	  slurp($readme) =~ /<!-- leak table -->\n(.*?)<!-- end of leak table -->/s;
+	is($in_readme, $table,
+		'README.md has this table between its "leak table" comments');
+}
+
+done_testing();
