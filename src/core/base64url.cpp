@@ -48,8 +48,8 @@ void Encode(std::span<const std::uint8_t> in, std::span<char> out) noexcept {
   const std::uint8_t *const whole = from + in.size() / 3 * 3;
   char *to = out.data();
   for (; from != whole; from += 3, to += 4) {
-    const std::uint32_t group = std::uint32_t{from[0]} << 16 |
-                                std::uint32_t{from[1]} << 8 | from[2];
+    const std::uint32_t group =
+        std::uint32_t{from[0]} << 16 | std::uint32_t{from[1]} << 8 | from[2];
     to[0] = Digit(group >> 18);
     to[1] = Digit(group >> 12);
     to[2] = Digit(group >> 6);

@@ -35,8 +35,8 @@ bool AbsorbPad(EVP_MD_CTX *context, const EVP_MD *sha256,
     block.mutable_bytes()[i] ^= key[i];
   }
   return Succeeded(EVP_DigestInit_ex2(context, sha256, nullptr)) &&
-         Succeeded(EVP_DigestUpdate(context, block.bytes().data(),
-                                    kDigestBlockSize));
+         Succeeded(
+             EVP_DigestUpdate(context, block.bytes().data(), kDigestBlockSize));
 }
 
 // NoPadding tells the provider directly. EVP_CIPHER_CTX_set_padding would do

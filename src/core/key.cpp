@@ -16,8 +16,7 @@ namespace {
 
 constexpr std::string_view kFingerprintLabel = "pg_fernet key fingerprint v1";
 constexpr std::size_t kKeyDigits = kEncodedKeySize - 1;
-constexpr std::size_t kTwiceEncodedSize =
-    base64url::EncodedSize(kEncodedKeySize);
+constexpr std::size_t kLongestLineEnd = 2;  // CR LF
 
 bool IsHex(std::span<const char> text) noexcept {
   return std::ranges::all_of(text, IsHexDigit);
@@ -27,10 +26,10 @@ bool IsHex(std::span<const char> text) noexcept {
 // text of a key, as a Kubernetes Secret holds it when encoded by hand.
 bool IsEncodedKeyText(std::span<const char> text) noexcept {
   const auto digits = WithoutPadding(text);
-  SecretBytes<kTwiceEncodedSize> decoded;
+  SecretBytes<kEncodedKeySize + kLongestLineEnd> decoded;
   const std::size_t size = base64url::DecodedSize(digits.size());
   // 43 or 44 characters, perhaps with the line end that `echo` adds.
-  if (size < kKeyDigits || size > kEncodedKeySize + 1 ||
+  if (size < kKeyDigits || size > kEncodedKeySize + kLongestLineEnd ||
       base64url::Decode(digits, decoded.mutable_bytes()) !=
           base64url::kNoOffset) {
     return false;
@@ -63,10 +62,9 @@ Outcome BadCharacter(std::span<const char> digits, std::size_t at) noexcept {
 }  // namespace
 
 Outcome ParseKey(std::span<const char> text, Key *out) noexcept {
-  const auto digits =
-      text.size() == kEncodedKeySize && text.back() == '='
-          ? text.first(kKeyDigits)
-          : text;
+  const auto digits = text.size() == kEncodedKeySize && text.back() == '='
+                          ? text.first(kKeyDigits)
+                          : text;
   if (digits.size() != kKeyDigits) {
     out->Wipe();
     return {NameTheMistake(text), text.size()};
@@ -144,12 +142,12 @@ Status Fingerprint(const Key &key, FingerprintText *out) noexcept {
   out->fill('\0');
   std::array<std::uint8_t, 32> mac{};
   std::size_t mac_size = 0;
-  if (EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA256", nullptr,
-                key.bytes().data(), kKeySize,
-                reinterpret_cast<const unsigned char *>(
-                    kFingerprintLabel.data()),
-                kFingerprintLabel.size(), mac.data(), mac.size(),
-                &mac_size) == nullptr) {
+  if (EVP_Q_mac(
+          nullptr, "HMAC", nullptr, "SHA256", nullptr, key.bytes().data(),
+          kKeySize,
+          reinterpret_cast<const unsigned char *>(kFingerprintLabel.data()),
+          kFingerprintLabel.size(), mac.data(), mac.size(),
+          &mac_size) == nullptr) {
     ERR_clear_error();
     return Status::kCryptoFailed;
   }

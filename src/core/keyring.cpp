@@ -125,9 +125,8 @@ Status Keyring::FindKey(TokenReader *token, std::uint32_t *out_index) noexcept {
     if (CRYPTO_memcmp(hmac.data(), token->hmac().data(), kHmacSize) != 0) {
       continue;
     }
-    const Status status = some_share_signing_half_
-                              ? CheckPadding(*token, i)
-                              : Status::kOk;
+    const Status status =
+        some_share_signing_half_ ? CheckPadding(*token, i) : Status::kOk;
     if (status != Status::kNoKeyOpens) {
       *out_index = i;
       return status;

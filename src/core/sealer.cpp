@@ -15,8 +15,8 @@ bool Sealer::Start(std::uint64_t timestamp,
                    std::span<const std::uint8_t, kIvSize> iv) noexcept {
   stage_[0] = kVersion;
   for (std::size_t i = 0; i < kTimestampSize; ++i) {
-    stage_[1 + i] = static_cast<std::uint8_t>(
-        timestamp >> (8 * (kTimestampSize - 1 - i)));
+    stage_[1 + i] =
+        static_cast<std::uint8_t>(timestamp >> (8 * (kTimestampSize - 1 - i)));
   }
   std::memcpy(stage_.data() + 1 + kTimestampSize, iv.data(), kIvSize);
   encrypted_ = filled_ = kHeaderSize;
@@ -69,8 +69,7 @@ void Sealer::EmitStaged() noexcept {
 
 bool Sealer::Finish() noexcept {
   // Append leaves less than a chunk, so the padding has room.
-  const std::size_t padding =
-      kBlockSize - (filled_ - encrypted_) % kBlockSize;
+  const std::size_t padding = kBlockSize - (filled_ - encrypted_) % kBlockSize;
   std::memset(stage_.data() + filled_, static_cast<int>(padding), padding);
   filled_ += padding;
   Hmac hmac;

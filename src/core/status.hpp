@@ -12,7 +12,7 @@ enum class Status : std::uint8_t {
 
   // A key or a list of keys that cannot be used.
   kKeyMissing,           // nothing between two commas, or an empty list
-  kKeyBadLength,         // neither 43 nor 44 characters
+  kKeyBadLength,         // neither 43 characters nor 44 with the last a '='
   kKeyBadCharacter,      // a character outside base64url
   kKeyStandardAlphabet,  // '+' or '/': base64, but not the URL-safe alphabet
   kKeyHex,               // 64 hexadecimal digits

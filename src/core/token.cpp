@@ -11,8 +11,6 @@ namespace {
 constexpr std::size_t kSmallestToken =
     kHeaderSize + CiphertextSize(0) + kHmacSize;
 
-constexpr std::size_t kNoChunk = static_cast<std::size_t>(-1);
-
 static_assert(kChunkSize % 3 == 0 && kChunkSize % kBlockSize == 0);
 static_assert(kChunkSize > kSmallestToken);
 
@@ -22,7 +20,6 @@ Outcome TokenReader::Load(std::span<const char> text) noexcept {
   const auto trimmed = TrimSpace(text);
   digits_ = WithoutPadding(trimmed);
   size_ = base64url::DecodedSize(digits_.size());
-  loaded_ = kNoChunk;
   const auto start = static_cast<std::size_t>(trimmed.data() - text.data());
 
   Outcome outcome = CheckCharacters();
@@ -78,8 +75,7 @@ std::size_t TokenReader::DecodeAt(std::size_t from,
   const std::size_t count = from + out.size() == size_
                                 ? digits_.size() - first
                                 : base64url::EncodedSize(out.size());
-  const std::size_t bad =
-      base64url::Decode(digits_.subspan(first, count), out);
+  const std::size_t bad = base64url::Decode(digits_.subspan(first, count), out);
   return bad == base64url::kNoOffset ? bad : first + bad;
 }
 
@@ -87,8 +83,7 @@ void TokenReader::CopyAt(std::size_t from,
                          std::span<std::uint8_t> out) const noexcept {
   const std::size_t chunk_start = loaded_ * kChunkSize;
   const std::size_t end = from + out.size();
-  if (loaded_ != kNoChunk && from >= chunk_start &&
-      end <= chunk_start + kChunkSize) {
+  if (from >= chunk_start && end <= chunk_start + kChunkSize) {
     std::memcpy(out.data(), chunk_.data() + (from - chunk_start), out.size());
     return;
   }
@@ -96,8 +91,8 @@ void TokenReader::CopyAt(std::size_t from,
   const std::size_t group_start = from / 3 * 3;
   const std::size_t group_end = std::min(size_, (end + 2) / 3 * 3);
   // Load has seen every character; there is nothing left to refuse.
-  static_cast<void>(DecodeAt(
-      group_start, std::span(group).first(group_end - group_start)));
+  static_cast<void>(
+      DecodeAt(group_start, std::span(group).first(group_end - group_start)));
   std::memcpy(out.data(), group.data() + (from - group_start), out.size());
 }
 

@@ -1,6 +1,7 @@
 // The layout of a token, and how one is taken apart before any key is used.
 //
-//   version 0x80 | timestamp, 8 bytes big-endian | IV, 16 | ciphertext | HMAC, 32
+//   version 0x80 | timestamp, 8 bytes big-endian | IV, 16 | ciphertext | HMAC,
+//   32
 //
 // all of it in URL-safe base64. Source: Fernet spec, section "Token Format".
 #pragma once

@@ -1,0 +1,202 @@
+#include "core/crypto.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include "unit/reference.hpp"
+#include "unit/support.hpp"
+
+namespace fernet {
+namespace {
+
+using test::Bytes;
+using test::SomeBytes;
+using test::TestKeyBytes;
+
+// Prepared is a PreparedKey of a test key, and what it needs.
+class Prepared {
+ public:
+  explicit Prepared(int number) : bytes_(TestKeyBytes(number)) {
+    Key key;
+    test::LoadKey(bytes_, &key);
+    EXPECT_EQ(algorithms_.Fetch(), Status::kOk);
+    EXPECT_EQ(key_.Prepare(algorithms_, key), Status::kOk);
+  }
+
+  std::span<const std::uint8_t> signing_half() const {
+    return std::span(bytes_).first(16);
+  }
+  std::span<const std::uint8_t> encryption_half() const {
+    return std::span(bytes_).last(16);
+  }
+  const PreparedKey &key() const { return key_; }
+  EVP_MD_CTX *scratch() const { return algorithms_.mac_scratch.get(); }
+
+  // Mac computes the MAC of `parts` one after the other.
+  Bytes Mac(const std::vector<Bytes> &parts) const {
+    Hmac hmac;
+    EXPECT_TRUE(key_.BeginMac(scratch()));
+    for (const Bytes &part : parts) {
+      EXPECT_TRUE(PreparedKey::AddToMac(scratch(), part));
+    }
+    EXPECT_TRUE(key_.FinishMac(scratch(), &hmac));
+    return {hmac.begin(), hmac.end()};
+  }
+
+ private:
+  Bytes bytes_;
+  Algorithms algorithms_;
+  PreparedKey key_;
+};
+
+// Split cuts `bytes` at places that `seed` chooses.
+std::vector<Bytes> Split(const Bytes &bytes, std::uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::vector<Bytes> parts;
+  for (auto from = bytes.begin(); from != bytes.end();) {
+    const auto left = static_cast<std::size_t>(bytes.end() - from);
+    const auto size = static_cast<std::ptrdiff_t>(
+        std::min<std::size_t>(left, generator() % 70));
+    parts.emplace_back(from, from + size);
+    from += size;
+  }
+  return parts;
+}
+
+TEST(Algorithms, CanBeFetchedAgain) {
+  Algorithms algorithms;
+  ASSERT_EQ(algorithms.Fetch(), Status::kOk);
+  const EVP_CIPHER *const cipher = algorithms.aes_128_cbc.get();
+  EXPECT_NE(cipher, nullptr);
+  EXPECT_EQ(algorithms.Fetch(), Status::kOk);
+  EXPECT_EQ(algorithms.aes_128_cbc.get(), cipher);
+}
+
+TEST(PreparedKey, ComputesTheHmacOfTheReference) {
+  const Prepared prepared(1);
+  for (std::size_t size = 0; size <= 300; ++size) {
+    const Bytes data = SomeBytes(size, static_cast<std::uint32_t>(size));
+    ASSERT_EQ(prepared.Mac({data}),
+              test::reference::HmacSha256(prepared.signing_half(), data))
+        << size;
+  }
+}
+
+TEST(PreparedKey, ComputesTheSameHmacInParts) {
+  for (int number = 1; number <= 20; ++number) {
+    const Prepared prepared(number);
+    const auto seed = static_cast<std::uint32_t>(number);
+    const Bytes data = SomeBytes(1000, seed);
+    EXPECT_EQ(prepared.Mac(Split(data, seed)),
+              test::reference::HmacSha256(prepared.signing_half(), data));
+  }
+}
+
+TEST(PreparedKey, ForgetsAMacThatWasNotFinished) {
+  const Prepared prepared(1);
+  const Bytes data = SomeBytes(100);
+  const Bytes expected = prepared.Mac({data});
+  ASSERT_TRUE(prepared.key().BeginMac(prepared.scratch()));
+  ASSERT_TRUE(PreparedKey::AddToMac(prepared.scratch(), data));
+  EXPECT_EQ(prepared.Mac({data}), expected);
+}
+
+TEST(PreparedKey, SharesTheScratchWithOtherKeys) {
+  const Prepared first(1);
+  const Prepared second(2);
+  const Bytes data = SomeBytes(100);
+  Hmac hmac;
+  ASSERT_TRUE(first.key().BeginMac(second.scratch()));
+  ASSERT_TRUE(PreparedKey::AddToMac(second.scratch(), data));
+  ASSERT_TRUE(first.key().FinishMac(second.scratch(), &hmac));
+  EXPECT_EQ(Bytes(hmac.begin(), hmac.end()), first.Mac({data}));
+  EXPECT_NE(first.Mac({data}), second.Mac({data}));
+}
+
+TEST(PreparedKey, EncryptsBlocksLikeTheReferenceInPlaceAndApart) {
+  const Prepared prepared(3);
+  for (std::size_t blocks = 0; blocks <= 40; ++blocks) {
+    const Bytes plain = SomeBytes(16 * blocks);
+    const Bytes expected = test::reference::EncryptBlocks(
+        prepared.encryption_half(), test::kTestIv, plain);
+    Bytes apart(plain.size());
+    ASSERT_TRUE(prepared.key().BeginEncryption(test::kTestIv));
+    ASSERT_TRUE(prepared.key().EncryptBlocks(plain, apart.data()));
+    EXPECT_EQ(apart, expected) << blocks;
+    // In two calls, in place.
+    Bytes in_place = plain;
+    const auto half = std::span(in_place).first(blocks / 2 * 16);
+    const auto rest = std::span(in_place).subspan(half.size());
+    ASSERT_TRUE(prepared.key().BeginEncryption(test::kTestIv));
+    ASSERT_TRUE(prepared.key().EncryptBlocks(half, half.data()));
+    ASSERT_TRUE(prepared.key().EncryptBlocks(rest, rest.data()));
+    EXPECT_EQ(in_place, expected) << blocks;
+  }
+}
+
+TEST(PreparedKey, DecryptsWholeBlocksAndKeepsTheRestForTheNextCall) {
+  const Prepared prepared(4);
+  const Bytes plain = SomeBytes(16 * 8);
+  const Bytes encrypted = test::reference::EncryptBlocks(
+      prepared.encryption_half(), test::kTestIv, plain);
+  for (std::size_t cut = 0; cut <= encrypted.size(); ++cut) {
+    Bytes out(plain.size() + 16, 0xee);
+    const std::size_t whole = cut / 16 * 16;
+    ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
+    ASSERT_TRUE(prepared.key().DecryptBlocks(std::span(encrypted).first(cut),
+                                             out.data()));
+    // Nothing of the block that is not whole.
+    ASSERT_EQ(std::ranges::count(std::span(out).subspan(whole), 0xee),
+              static_cast<std::ptrdiff_t>(out.size() - whole))
+        << cut;
+    ASSERT_TRUE(prepared.key().DecryptBlocks(std::span(encrypted).subspan(cut),
+                                             out.data() + whole));
+    ASSERT_TRUE(std::ranges::equal(std::span(out).first(plain.size()), plain))
+        << cut;
+    ASSERT_EQ(std::ranges::count(std::span(out).last(16), 0xee), 16);
+  }
+}
+
+TEST(PreparedKey, ForgetsADecryptionThatWasNotFinished) {
+  const Prepared prepared(5);
+  const Bytes plain = SomeBytes(64);
+  const Bytes encrypted = test::reference::EncryptBlocks(
+      prepared.encryption_half(), test::kTestIv, plain);
+  Bytes out(64);
+  ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
+  ASSERT_TRUE(
+      prepared.key().DecryptBlocks(std::span(encrypted).first(23), out.data()));
+  ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
+  ASSERT_TRUE(prepared.key().DecryptBlocks(encrypted, out.data()));
+  EXPECT_EQ(out, plain);
+}
+
+TEST(PreparedKey, CanBePreparedAgainForAnotherKey) {
+  Algorithms algorithms;
+  ASSERT_EQ(algorithms.Fetch(), Status::kOk);
+  PreparedKey prepared;
+  for (const int number : {1, 2}) {
+    Key key;
+    test::LoadKey(TestKeyBytes(number), &key);
+    ASSERT_EQ(prepared.Prepare(algorithms, key), Status::kOk);
+    Hmac hmac;
+    ASSERT_TRUE(prepared.BeginMac(algorithms.mac_scratch.get()));
+    ASSERT_TRUE(prepared.FinishMac(algorithms.mac_scratch.get(), &hmac));
+    EXPECT_EQ(Bytes(hmac.begin(), hmac.end()),
+              test::reference::HmacSha256(key.signing_half(), {}));
+  }
+}
+
+TEST(PreparedKey, UseBeforePreparationFailsAndLeavesNoError) {
+  Algorithms algorithms;
+  ASSERT_EQ(algorithms.Fetch(), Status::kOk);
+  const PreparedKey empty;
+  EXPECT_FALSE(empty.BeginMac(algorithms.mac_scratch.get()));
+  EXPECT_TRUE(test::ErrorQueueIsEmpty());
+}
+
+}  // namespace
+}  // namespace fernet

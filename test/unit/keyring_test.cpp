@@ -1,0 +1,409 @@
+#include "core/keyring.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "unit/reference.hpp"
+#include "unit/support.hpp"
+
+namespace fernet {
+namespace {
+
+using test::Bytes;
+using test::kTestIv;
+using test::Opened;
+using test::OpenText;
+using test::RingOf;
+using test::SomeBytes;
+using test::TestKeyBytes;
+
+constexpr std::uint64_t kTimestamp = 1'795'478'400;
+constexpr std::string_view kCanary = "canary";
+
+// Reference is the token of `plaintext` under test key `number`.
+std::string Reference(int number, const Bytes &plaintext,
+                      std::uint64_t timestamp = kTimestamp) {
+  return test::reference::Seal(TestKeyBytes(number), timestamp, kTestIv,
+                               plaintext);
+}
+
+// SealText seals with an IV of its own, and checks that nothing is written
+// beyond the token.
+std::string SealText(Keyring *ring, const Bytes &plaintext,
+                     std::uint64_t timestamp = kTimestamp) {
+  RandomBuffer ivs;
+  const std::size_t size = TokenSize(plaintext.size());
+  std::string text = std::string(size, '?') + std::string(kCanary);
+  EXPECT_EQ(ring->Seal(plaintext, timestamp, &ivs, text), Status::kOk);
+  EXPECT_EQ(text.substr(size), kCanary);
+  text.resize(size);
+  return text;
+}
+
+// RotateText rotates a token that `ring` opens, and checks that nothing is
+// written beyond RotatedSize.
+std::string RotateText(Keyring *ring, std::string_view text) {
+  TokenReader reader;
+  EXPECT_TRUE(reader.Load(text).ok());
+  std::uint32_t index = 0;
+  EXPECT_EQ(ring->FindKey(&reader, &index), Status::kOk);
+  RandomBuffer ivs;
+  const std::size_t room = Keyring::RotatedSize(reader);
+  std::string rotated = std::string(room, '?') + std::string(kCanary);
+  std::size_t size = 0;
+  EXPECT_EQ(ring->Rotate(&reader, index, &ivs, rotated, &size), Status::kOk);
+  EXPECT_LE(size, room);
+  EXPECT_EQ(rotated.substr(room), kCanary);
+  rotated.resize(size);
+  return rotated;
+}
+
+Bytes IvOf(std::string_view text) {
+  TokenReader reader;
+  EXPECT_TRUE(reader.Load(text).ok());
+  return {reader.iv().begin(), reader.iv().end()};
+}
+
+TEST(Keyring, SealsAsTheReferenceDoes) {
+  const auto ring = RingOf({1, 2});
+  for (const std::size_t size : test::PlaintextSizes()) {
+    const Bytes plaintext = SomeBytes(size);
+    std::string text = std::string(TokenSize(size), '?') + std::string(kCanary);
+    ASSERT_EQ(ring->SealWithIv(plaintext, kTimestamp, kTestIv, text),
+              Status::kOk);
+    // Not ASSERT_EQ, which would print megabytes.
+    ASSERT_TRUE(text == Reference(1, plaintext) + std::string(kCanary)) << size;
+  }
+}
+
+TEST(Keyring, OpensWhatTheReferenceSealed) {
+  const auto ring = RingOf({1, 2});
+  for (const std::size_t size : test::PlaintextSizes()) {
+    const Bytes plaintext = SomeBytes(size);
+    const Opened opened = OpenText(ring.get(), Reference(2, plaintext));
+    ASSERT_EQ(opened.status, Status::kOk) << size;
+    ASSERT_EQ(opened.index, 1u);
+    ASSERT_EQ(opened.timestamp, kTimestamp);
+    ASSERT_TRUE(opened.plaintext == plaintext) << size;
+  }
+}
+
+TEST(Keyring, OpensWithAndWithoutPaddingAndWhiteSpace) {
+  const auto ring = RingOf({1});
+  for (const std::size_t size : {0u, 16u, 32u}) {
+    const Bytes plaintext = SomeBytes(size);
+    std::string text = Reference(1, plaintext);
+    text.erase(text.find_last_not_of('=') + 1);
+    EXPECT_EQ(OpenText(ring.get(), text).plaintext, plaintext);
+    EXPECT_EQ(OpenText(ring.get(), "\n" + text + " ").plaintext, plaintext);
+  }
+}
+
+TEST(Keyring, OpensWhatItSealed) {
+  const auto ring = RingOf({3});
+  std::set<Bytes> ivs;
+  for (const std::size_t size : test::PlaintextSizes()) {
+    const Bytes plaintext = SomeBytes(size);
+    const std::string text = SealText(ring.get(), plaintext);
+    const Opened opened = OpenText(ring.get(), text);
+    ASSERT_EQ(opened.status, Status::kOk) << size;
+    ASSERT_TRUE(opened.plaintext == plaintext) << size;
+    ASSERT_TRUE(ivs.insert(IvOf(text)).second) << size;
+  }
+}
+
+TEST(Keyring, KeepsAnyTimestamp) {
+  const auto ring = RingOf({2, 1});
+  for (const std::uint64_t timestamp :
+       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 63,
+        std::numeric_limits<std::uint64_t>::max()}) {
+    const std::string text = SealText(ring.get(), SomeBytes(5), timestamp);
+    EXPECT_EQ(OpenText(ring.get(), text).timestamp, timestamp);
+    const std::string old = Reference(1, SomeBytes(5), timestamp);
+    EXPECT_EQ(OpenText(ring.get(), RotateText(ring.get(), old)).timestamp,
+              timestamp);
+  }
+}
+
+TEST(Keyring, FindsEachOfSixtyFourKeys) {
+  std::vector<int> numbers(kMaxKeys);
+  std::iota(numbers.begin(), numbers.end(), 1);
+  const auto ring = RingOf(std::span<const int>(numbers));
+  ASSERT_EQ(ring->size(), kMaxKeys);
+  for (std::uint32_t i = 0; i < kMaxKeys; ++i) {
+    const Bytes plaintext = SomeBytes(20, i);
+    const Opened opened =
+        OpenText(ring.get(), Reference(numbers[i], plaintext));
+    ASSERT_EQ(opened.status, Status::kOk);
+    EXPECT_EQ(opened.index, i);
+    EXPECT_EQ(opened.plaintext, plaintext);
+  }
+  EXPECT_EQ(OpenText(ring.get(), Reference(65, {})).found, Status::kNoKeyOpens);
+  EXPECT_TRUE(test::ErrorQueueIsEmpty());
+}
+
+TEST(Keyring, NeedsBothHalvesOfAKey) {
+  const auto ring = RingOf({1});
+  const Bytes right = TestKeyBytes(1);
+  const Bytes plaintext = SomeBytes(64);
+  // The signing half alone finds the key, and then decrypts to noise.
+  Bytes key = TestKeyBytes(2);
+  std::copy_n(right.begin(), 16, key.begin());
+  Opened opened = OpenText(
+      ring.get(), test::reference::Seal(key, kTimestamp, kTestIv, plaintext));
+  EXPECT_EQ(opened.found, Status::kOk);
+  EXPECT_NE(opened.plaintext, plaintext);
+  // The encryption half alone does not find it.
+  key = TestKeyBytes(2);
+  std::copy_n(right.begin() + 16, 16, key.begin() + 16);
+  opened = OpenText(ring.get(),
+                    test::reference::Seal(key, kTimestamp, kTestIv, plaintext));
+  EXPECT_EQ(opened.found, Status::kNoKeyOpens);
+}
+
+TEST(Keyring, PreparingReplacesTheKeys) {
+  const auto ring = RingOf({1, 2, 3});
+  std::vector<Key> keys(1);
+  test::LoadKey(TestKeyBytes(4), &keys[0]);
+  ASSERT_EQ(ring->Prepare(keys), Status::kOk);
+  EXPECT_EQ(ring->size(), 1u);
+  EXPECT_TRUE(OpenText(ring.get(), Reference(4, {})).ok());
+  for (const int forgotten : {1, 2, 3}) {
+    EXPECT_TRUE(test::OpensNever(ring.get(), Reference(forgotten, {})));
+  }
+}
+
+TEST(Keyring, ClearForgetsEveryKey) {
+  const auto ring = RingOf({1, 2});
+  ring->Clear();
+  EXPECT_EQ(ring->size(), 0u);
+  EXPECT_EQ(OpenText(ring.get(), Reference(1, {})).found, Status::kNoKeyOpens);
+  // Nothing of the first key is left to seal with.
+  std::string text(TokenSize(0), '?');
+  EXPECT_EQ(ring->SealWithIv({}, kTimestamp, kTestIv, text),
+            Status::kCryptoFailed);
+  EXPECT_TRUE(test::ErrorQueueIsEmpty());
+  ASSERT_EQ(ring->Prepare({}), Status::kOk);
+  EXPECT_EQ(ring->size(), 0u);
+  EXPECT_EQ(OpenText(ring.get(), Reference(1, {})).found, Status::kNoKeyOpens);
+}
+
+TEST(Keyring, SealsNothingWithoutRandomness) {
+  const auto ring = RingOf({2, 1});
+  const std::string old = Reference(1, SomeBytes(100));
+  TokenReader reader;
+  ASSERT_TRUE(reader.Load(old).ok());
+
+  const test::FailingRandom no_randomness;
+  RandomBuffer ivs;
+  std::string text(TokenSize(100), '?');
+  EXPECT_EQ(ring->Seal(SomeBytes(100), kTimestamp, &ivs, text),
+            Status::kRandomFailed);
+  std::size_t size = 99;
+  EXPECT_EQ(ring->Rotate(&reader, 1, &ivs, text, &size), Status::kRandomFailed);
+  EXPECT_EQ(size, 0u);
+  EXPECT_EQ(text, std::string(TokenSize(100), '?'));
+  EXPECT_TRUE(test::ErrorQueueIsEmpty());
+}
+
+TEST(Keyring, RefusesEveryOneBitChangeOfTheBytes) {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{40}}) {
+    const auto ring = RingOf({1, 2});
+    const Bytes token = test::reference::Decode(Reference(1, SomeBytes(size)));
+    for (std::size_t bit = 0; bit < 8 * token.size(); ++bit) {
+      Bytes damaged = token;
+      damaged[bit / 8] ^= static_cast<std::uint8_t>(1u << (bit % 8));
+      const Opened opened =
+          OpenText(ring.get(), test::reference::Encode(damaged));
+      if (bit < 8) {
+        ASSERT_EQ(opened.loaded.status, Status::kTokenBadVersion) << bit;
+      } else {
+        ASSERT_EQ(opened.loaded.status, Status::kOk) << bit;
+        ASSERT_EQ(opened.found, Status::kNoKeyOpens) << bit;
+      }
+      ASSERT_TRUE(test::ErrorQueueIsEmpty()) << bit;
+    }
+  }
+}
+
+TEST(Keyring, RefusesEveryOneBitChangeOfTheText) {
+  const auto ring = RingOf({1, 2});
+  for (const std::size_t size : {0u, 16u, 32u}) {
+    const std::string text = Reference(1, SomeBytes(size));
+    for (std::size_t bit = 0; bit < 8 * text.size(); ++bit) {
+      std::string damaged = text;
+      damaged[bit / 8] = static_cast<char>(
+          static_cast<unsigned char>(damaged[bit / 8]) ^ (1u << (bit % 8)));
+      ASSERT_TRUE(test::OpensNever(ring.get(), damaged)) << bit;
+    }
+  }
+}
+
+TEST(Keyring, RefusesOneBitChangesInEveryChunkOfALargeToken) {
+  const auto ring = RingOf({1});
+  const Bytes token =
+      test::reference::Decode(Reference(1, SomeBytes(3 * kChunkSize)));
+  for (std::size_t at = 1; at < token.size(); at += 509) {
+    Bytes damaged = token;
+    damaged[at] ^= 0x10;
+    ASSERT_EQ(OpenText(ring.get(), test::reference::Encode(damaged)).found,
+              Status::kNoKeyOpens)
+        << at;
+  }
+}
+
+TEST(Keyring, RefusesEveryTruncation) {
+  const auto ring = RingOf({1});
+  for (const std::size_t size : {0u, 16u, 32u, 200u}) {
+    const std::string text = Reference(1, SomeBytes(size));
+    const std::size_t digits = text.find_last_not_of('=') + 1;
+    for (std::size_t length = 0; length < text.size(); ++length) {
+      const std::string truncated = text.substr(0, length);
+      if (length == digits) {  // only the '=' are gone
+        ASSERT_TRUE(OpenText(ring.get(), truncated).ok());
+      } else {
+        ASSERT_TRUE(test::OpensNever(ring.get(), truncated)) << length;
+      }
+    }
+  }
+}
+
+// Padded is `blocks` blocks of plaintext of which the last ends in `padding`.
+Bytes Padded(std::size_t blocks, const Bytes &padding) {
+  Bytes bytes = SomeBytes(blocks * kBlockSize);
+  std::ranges::copy(padding,
+                    bytes.end() - static_cast<std::ptrdiff_t>(padding.size()));
+  return bytes;
+}
+
+// A padding, and whether RFC 5652, section 6.3, allows it.
+struct PaddingCase {
+  Bytes padding;
+  bool good;
+};
+
+// AllPaddings are all values in the right number, and each of the good ones
+// with each of its bytes changed.
+std::vector<PaddingCase> AllPaddings() {
+  std::vector<PaddingCase> cases;
+  for (std::size_t value = 0; value < 256; ++value) {
+    const std::size_t count = std::clamp<std::size_t>(value, 1, kBlockSize);
+    const Bytes padding(count, static_cast<std::uint8_t>(value));
+    const bool good = value >= 1 && value <= kBlockSize;
+    cases.push_back({padding, good});
+    for (std::size_t i = 0; good && i + 1 < count; ++i) {
+      for (const int change : {1, 2, 0x80}) {
+        Bytes changed = padding;
+        changed[i] = static_cast<std::uint8_t>(changed[i] ^ change);
+        cases.push_back({changed, false});
+      }
+    }
+  }
+  return cases;
+}
+
+TEST(Keyring, JudgesThePaddingUnderAGenuineHmac) {
+  const auto ring = RingOf({2, 1});
+  const std::size_t many = 2 * kChunkSize / kBlockSize + 1;
+  for (const std::size_t blocks : {std::size_t{1}, std::size_t{2}, many}) {
+    for (const PaddingCase &padding_case : AllPaddings()) {
+      const auto &[padding, good] = padding_case;
+      const Bytes padded = Padded(blocks, padding);
+      const std::string text = test::reference::SealPadded(
+          TestKeyBytes(1), kTimestamp, kTestIv, padded);
+      SCOPED_TRACE(testing::PrintToString(padding));
+      const Status expected = good ? Status::kOk : Status::kNoKeyOpens;
+
+      TokenReader reader;
+      ASSERT_TRUE(reader.Load(text).ok());
+      std::uint32_t index = 99;
+      ASSERT_EQ(ring->FindKey(&reader, &index), Status::kOk);
+      ASSERT_EQ(index, 1u);
+      ASSERT_EQ(ring->CheckPadding(reader, index), expected);
+
+      // More room than needed, all of which is wiped.
+      Bytes out(reader.ciphertext_size() + 7, 0xee);
+      std::size_t out_size = 99;
+      ASSERT_EQ(ring->Open(&reader, index, out, &out_size), expected);
+      if (good) {
+        const std::size_t size = padded.size() - padding.size();
+        ASSERT_EQ(out_size, size);
+        ASSERT_TRUE(std::ranges::equal(std::span(out).first(size),
+                                       std::span(padded).first(size)));
+      } else {
+        ASSERT_EQ(out_size, 0u);
+        ASSERT_TRUE(test::AllZero(out));
+      }
+
+      RandomBuffer ivs;
+      std::string rotated(Keyring::RotatedSize(reader), '?');
+      out_size = 99;
+      ASSERT_EQ(ring->Rotate(&reader, index, &ivs, rotated, &out_size),
+                expected);
+      if (!good) {
+        ASSERT_EQ(out_size, 0u);
+        ASSERT_EQ(rotated.find_first_not_of('?'), std::string::npos);
+      }
+      ASSERT_TRUE(test::ErrorQueueIsEmpty());
+    }
+  }
+}
+
+TEST(Keyring, CheckPaddingAgreesWithOpenForAllSizes) {
+  const auto ring = RingOf({1});
+  for (const std::size_t size : test::PlaintextSizes()) {
+    const std::string text = Reference(1, SomeBytes(size));
+    TokenReader reader;
+    ASSERT_TRUE(reader.Load(text).ok());
+    ASSERT_EQ(ring->CheckPadding(reader, 0), Status::kOk) << size;
+  }
+}
+
+TEST(Keyring, RotatesTokensOfAllSizes) {
+  const auto ring = RingOf({3, 2, 1});
+  const auto only_first = RingOf({3});
+  for (const std::size_t size : test::PlaintextSizes()) {
+    const Bytes plaintext = SomeBytes(size);
+    const std::string old = Reference(1, plaintext);
+    const std::string rotated = RotateText(ring.get(), old);
+    ASSERT_EQ(rotated.size(), TokenSize(size));
+    const Opened opened = OpenText(only_first.get(), rotated);
+    ASSERT_EQ(opened.status, Status::kOk) << size;
+    ASSERT_EQ(opened.timestamp, kTimestamp);
+    ASSERT_TRUE(opened.plaintext == plaintext) << size;
+    // The reference makes the same of the IV that was drawn.
+    ASSERT_TRUE(rotated == test::reference::Seal(TestKeyBytes(3), kTimestamp,
+                                                 IvOf(rotated), plaintext));
+    ASSERT_NE(IvOf(rotated), IvOf(old));
+  }
+}
+
+TEST(Keyring, RotatesFromEveryKeyIncludingTheFirst) {
+  std::vector<int> numbers(kMaxKeys);
+  std::iota(numbers.begin(), numbers.end(), 1);
+  const auto ring = RingOf(std::span<const int>(numbers));
+  const auto only_first = RingOf({1});
+  for (const int number : numbers) {
+    const Bytes plaintext = SomeBytes(1000, static_cast<std::uint32_t>(number));
+    const std::string rotated =
+        RotateText(ring.get(), Reference(number, plaintext));
+    EXPECT_EQ(OpenText(only_first.get(), rotated).plaintext, plaintext)
+        << number;
+  }
+}
+
+TEST(Keyring, RotationDrawsANewIvEachTime) {
+  const auto ring = RingOf({2, 1});
+  const std::string old = Reference(1, SomeBytes(10));
+  EXPECT_NE(RotateText(ring.get(), old), RotateText(ring.get(), old));
+}
+
+}  // namespace
+}  // namespace fernet

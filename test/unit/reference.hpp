@@ -1,0 +1,40 @@
+// A second implementation of Fernet for the tests to compare with: slow,
+// straight from the specification, on OpenSSL's one-shot calls, and without a
+// line of the core. It throws when OpenSSL fails.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fernet::test::reference {
+
+using Bytes = std::vector<std::uint8_t>;
+using View = std::span<const std::uint8_t>;
+
+Bytes Sha256(std::string_view text);
+Bytes HmacSha256(View key, View data);
+
+// Encode writes base64url with padding; Decode reads it, and nothing that
+// Encode would not have written.
+std::string Encode(View bytes);
+Bytes Decode(std::string_view text);
+
+// AES-128-CBC, with PKCS #7 padding and without.
+Bytes Encrypt(View key, View iv, View plaintext);
+Bytes EncryptBlocks(View key, View iv, View blocks);
+Bytes DecryptBlocks(View key, View iv, View blocks);
+
+// Seal makes a token. `key` is the whole 32 bytes.
+std::string Seal(View key, std::uint64_t timestamp, View iv, View plaintext);
+
+// SealPadded makes a token of whole blocks that end in a padding of the
+// caller's making, good or bad.
+std::string SealPadded(View key, std::uint64_t timestamp, View iv, View padded);
+
+// Sign makes a token of everything before the HMAC.
+std::string Sign(View key, View signed_part);
+
+}  // namespace fernet::test::reference

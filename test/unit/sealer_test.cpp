@@ -1,0 +1,109 @@
+#include "core/sealer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <string>
+
+#include "unit/reference.hpp"
+#include "unit/support.hpp"
+
+namespace fernet {
+namespace {
+
+using test::Bytes;
+using test::TestKeyBytes;
+
+constexpr std::uint64_t kTimestamp = 1'795'478'400;
+
+class SealerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    Key key;
+    test::LoadKey(TestKeyBytes(1), &key);
+    ASSERT_EQ(algorithms_.Fetch(), Status::kOk);
+    ASSERT_EQ(key_.Prepare(algorithms_, key), Status::kOk);
+  }
+  EVP_MD_CTX *scratch() { return algorithms_.mac_scratch.get(); }
+
+  static std::string Reference(const Bytes &plaintext) {
+    return test::reference::Seal(TestKeyBytes(1), kTimestamp, test::kTestIv,
+                                 plaintext);
+  }
+
+  // SealInParts appends `plaintext` in parts of at most `largest` bytes.
+  std::string SealInParts(const Bytes &plaintext, std::size_t largest,
+                          std::uint32_t seed) {
+    std::mt19937 generator(seed);
+    std::string text(TokenSize(plaintext.size()), '?');
+    Sealer sealer(key_, scratch(), text);
+    EXPECT_TRUE(sealer.Start(kTimestamp, test::kTestIv));
+    for (auto rest = std::span(plaintext); !rest.empty();) {
+      const std::size_t size =
+          std::min<std::size_t>(generator() % (largest + 1), rest.size());
+      EXPECT_TRUE(sealer.Append(rest.first(size)));
+      rest = rest.subspan(size);
+    }
+    EXPECT_TRUE(sealer.Finish());
+    return text;
+  }
+
+  Algorithms algorithms_;
+  PreparedKey key_;
+};
+
+TEST_F(SealerTest, MakesOneTokenHoweverThePlaintextIsCut) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{100}, kChunkSize - 26,
+        kChunkSize - 25, kChunkSize - 24, kChunkSize, 3 * kChunkSize + 5}) {
+    const Bytes plaintext = test::SomeBytes(size);
+    const std::string expected = Reference(plaintext);
+    for (const std::size_t largest : {1u, 17u, 1000u, 12288u, 20000u}) {
+      for (std::uint32_t seed = 1; seed <= 3; ++seed) {
+        ASSERT_EQ(SealInParts(plaintext, largest, seed), expected)
+            << size << " bytes in parts of up to " << largest;
+      }
+    }
+  }
+}
+
+TEST_F(SealerTest, WipesPlaintextThatWasNeverSealed) {
+  const Bytes plaintext(100, 'P');
+  const Bytes needle(8, 'P');
+  std::string text(TokenSize(kChunkSize), '?');
+  for (const std::size_t before : {std::size_t{0}, kChunkSize - 40}) {
+    test::Memory<Sealer> memory(0, key_, scratch(), text);
+    ASSERT_TRUE(memory.object()->Start(kTimestamp, test::kTestIv));
+    ASSERT_TRUE(memory.object()->Append(Bytes(before, 'q')));
+    ASSERT_TRUE(memory.object()->Append(plaintext));
+    ASSERT_TRUE(test::Contains(memory.Read(), needle));
+    memory.Destroy();
+    EXPECT_FALSE(test::Contains(memory.Read(), needle)) << before;
+  }
+}
+
+TEST_F(SealerTest, LeavesNoPlaintextInItsStage) {
+  for (const std::size_t size :
+       {std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{1000},
+        kChunkSize - 26, kChunkSize - 25, kChunkSize - 17, kChunkSize - 9,
+        kChunkSize, 2 * kChunkSize + 100}) {
+    // Random, so that no ciphertext, tag or counter looks like it.
+    const Bytes plaintext = test::SomeBytes(size);
+    std::string text(TokenSize(size), '?');
+    test::Memory<Sealer> memory(0, key_, scratch(), text);
+    ASSERT_TRUE(memory.object()->Start(kTimestamp, test::kTestIv));
+    ASSERT_TRUE(memory.object()->Append(plaintext));
+    ASSERT_TRUE(memory.object()->Finish());
+    ASSERT_EQ(text, Reference(plaintext));
+    memory.Destroy();
+    const Bytes left = memory.Read();
+    for (std::size_t at = 0; at + 6 <= size; at += 3) {
+      ASSERT_FALSE(test::Contains(left, std::span(plaintext).subspan(at, 6)))
+          << "byte " << at << " of " << size;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fernet

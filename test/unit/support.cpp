@@ -1,0 +1,161 @@
+// For RAND_METHOD, the only way to make the default generator fail.
+#define OPENSSL_SUPPRESS_DEPRECATED
+
+#include "unit/support.hpp"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <random>
+#include <stdexcept>
+
+#include "unit/reference.hpp"
+
+namespace fernet {
+
+void PrintTo(Status status, std::ostream *out) {
+  *out << "Status " << static_cast<int>(status);
+}
+
+namespace test {
+
+int DigitValue(char c) {
+  const std::size_t at = kUrlAlphabet.find(c);
+  return at == std::string_view::npos ? -1 : static_cast<int>(at);
+}
+
+Bytes ToBytes(std::string_view text) { return {text.begin(), text.end()}; }
+
+Bytes SomeBytes(std::size_t size, std::uint32_t seed) {
+  std::mt19937 generator(seed);
+  Bytes bytes(size);
+  std::ranges::generate(
+      bytes, [&] { return static_cast<std::uint8_t>(generator() >> 24); });
+  return bytes;
+}
+
+Bytes TestKeyBytes(int number) {
+  return reference::Sha256("pg_fernet test key " + std::to_string(number));
+}
+
+std::string TestKeyText(int number) {
+  return reference::Encode(TestKeyBytes(number));
+}
+
+void LoadKey(std::span<const std::uint8_t> bytes, Key *out) {
+  if (bytes.size() != kKeySize) {
+    throw std::invalid_argument("not the size of a key");
+  }
+  std::ranges::copy(bytes, out->mutable_bytes().begin());
+}
+
+std::unique_ptr<Keyring> RingOf(std::initializer_list<int> numbers) {
+  return RingOf(std::span(numbers.begin(), numbers.size()));
+}
+
+std::unique_ptr<Keyring> RingOf(std::span<const int> numbers) {
+  std::vector<Key> keys(numbers.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    LoadKey(TestKeyBytes(numbers[i]), &keys[i]);
+  }
+  auto ring = std::make_unique<Keyring>();
+  if (ring->Prepare(keys) != Status::kOk) {
+    throw std::runtime_error("no keyring");
+  }
+  return ring;
+}
+
+std::unique_ptr<Keyring> RingOfText(std::string_view text) {
+  KeyList list;
+  auto ring = std::make_unique<Keyring>();
+  if (!list.Parse(text).ok() || ring->Prepare(list.keys()) != Status::kOk) {
+    throw std::runtime_error("no keyring");
+  }
+  return ring;
+}
+
+std::vector<std::size_t> PlaintextSizes() {
+  std::vector<std::size_t> sizes;
+  for (std::size_t size = 0; size <= 100; ++size) {
+    sizes.push_back(size);
+  }
+  for (const std::size_t end : {kChunkSize, 2 * kChunkSize}) {
+    for (std::size_t size = end - 80; size <= end + 80; ++size) {
+      sizes.push_back(size);
+    }
+  }
+  sizes.push_back(std::size_t{1} << 20);
+  return sizes;
+}
+
+Opened OpenText(Keyring *ring, std::string_view text) {
+  Opened opened;
+  TokenReader reader;
+  opened.loaded = reader.Load(text);
+  if (!opened.loaded.ok()) {
+    return opened;
+  }
+  opened.timestamp = reader.timestamp();
+  opened.found = ring->FindKey(&reader, &opened.index);
+  if (opened.found != Status::kOk) {
+    return opened;
+  }
+  opened.plaintext.resize(reader.ciphertext_size());
+  std::size_t size = opened.plaintext.size();
+  opened.status = ring->Open(&reader, opened.index, opened.plaintext, &size);
+  opened.plaintext.resize(size);
+  return opened;
+}
+
+bool OpensNever(Keyring *ring, std::string_view text) {
+  const Opened opened = OpenText(ring, text);
+  return opened.loaded.ok() ? opened.found == Status::kNoKeyOpens ||
+                                  opened.status == Status::kNoKeyOpens
+                            : IsMalformedToken(opened.loaded.status);
+}
+
+bool Contains(std::span<const std::uint8_t> haystack,
+              std::span<const std::uint8_t> needle) {
+  // Not std::ranges::search: clang 14 cannot compile GCC 12's.
+  return std::search(haystack.begin(), haystack.end(), needle.begin(),
+                     needle.end()) != haystack.end();
+}
+
+bool AllZero(std::span<const std::uint8_t> bytes) {
+  return std::ranges::all_of(bytes,
+                             [](std::uint8_t byte) { return byte == 0; });
+}
+
+bool ErrorQueueIsEmpty() {
+  const bool empty = ERR_peek_error() == 0;
+  ERR_clear_error();
+  return empty;
+}
+
+namespace {
+
+int GiveNothing(unsigned char * /*out*/, int /*size*/) {
+  ERR_raise(ERR_LIB_RAND, ERR_R_INTERNAL_ERROR);
+  return 0;
+}
+
+}  // namespace
+
+FailingRandom::FailingRandom() {
+  static const RAND_METHOD method = {.seed = nullptr,
+                                     .bytes = GiveNothing,
+                                     .cleanup = nullptr,
+                                     .add = nullptr,
+                                     .pseudorand = nullptr,
+                                     .status = nullptr};
+  // OpenSSL 3.0 leaks at exit if its own generator was never used.
+  unsigned char byte = 0;
+  if (RAND_bytes(&byte, 1) != 1 || RAND_set_rand_method(&method) != 1) {
+    throw std::runtime_error("no generator to replace");
+  }
+}
+
+FailingRandom::~FailingRandom() { RAND_set_rand_method(nullptr); }
+
+}  // namespace test
+}  // namespace fernet
