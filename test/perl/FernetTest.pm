@@ -190,7 +190,7 @@ sub server_logs
 }
 
 # secrets_below looks for each form of each of @$secrets in every file below
-# the folders, and returns where it was found: "file: form", no secret.
+# the folders, and returns where it is: "file: form", never a secret.
 sub secrets_below
 {
 	my ($secrets, @folders) = @_;
@@ -206,12 +206,16 @@ sub secrets_below
 	}
 	my $any = join '|', map { quotemeta } sort keys %forms;
 	my @found;
-	foreach my $path (files_below(@folders))
+	foreach my $folder (@folders)
 	{
-		my $bytes = slurp($path);
-		my %here;
-		$here{ $forms{$1} } = 1 while $bytes =~ /($any)/g;
-		push @found, map { "$path: $_" } sort keys %here;
+		foreach my $path (files_below($folder))
+		{
+			my $bytes = slurp($path);
+			my %here;
+			$here{ $forms{$1} } = 1 while $bytes =~ /($any)/g;
+			my $name = $path =~ s{^\Q$folder\E/}{}r;
+			push @found, map { "$name: $_" } sort keys %here;
+		}
 	}
 	return @found;
 }
