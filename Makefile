@@ -8,7 +8,9 @@ MODULE_big = pg_fernet
 OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard src/core/*.cpp src/pg/*.cpp)))
 DATA = $(wildcard sql/*--*.sql)
 
-REGRESS = roundtrip tokens keys errors limits nulls settings transactions privileges rotate rotate_refused interop encodings upgrade readme
+REGRESS = roundtrip tokens keys errors limits nulls settings transactions \
+	privileges rotate rotate_refused rotate_options rotate_tables \
+	rotate_indexes rotate_triggers adopt interop encodings upgrade readme
 # Some topics hold non-ASCII text; encodings makes databases of its own.
 ENCODING = UTF8
 ISOLATION_OPTS = --inputdir=test/isolation

@@ -39,20 +39,43 @@ SELECT fernet_try_decrypt(:'token', '1 day', NULL) AS expired, fernet_try_decryp
 SELECT fernet_decrypt(token => :'token', at => '2020-01-01 00:00:30+00', ttl => '1 minute') AS by_name,
 	fernet_encrypt(plaintext => NULL::text, at => NULL) AS encrypt;
 
--- NULLs in a column stay NULL
+-- NULLs in a column stay NULL, and are not counted
+SET client_min_messages = warning;
 CREATE TABLE regress_fernet_nulls (id integer, token text);
 INSERT INTO regress_fernet_nulls VALUES (1, :'token'), (2, NULL);
 SELECT id, fernet_decrypt(token) FROM regress_fernet_nulls ORDER BY id;
 CALL fernet_rotate_column('regress_fernet_nulls', 'token');
+SELECT * FROM fernet_rotate_batch('regress_fernet_nulls', 'token');
+CALL fernet_rotate_column('regress_fernet_nulls', 'token', on_plaintext => 'encrypt');
 SELECT id, fernet_decrypt(token) FROM regress_fernet_nulls ORDER BY id;
 
--- the procedure cannot do without its arguments
+-- the procedures and the function on columns cannot do without their arguments
 CALL fernet_rotate_column(NULL, 'token');
 \echo :SQLSTATE
 CALL fernet_rotate_column('regress_fernet_nulls', NULL);
 \echo :SQLSTATE
 CALL fernet_rotate_column('regress_fernet_nulls', 'token', NULL);
+CALL fernet_rotate_column('regress_fernet_nulls', 'token', pause => NULL);
+CALL fernet_rotate_column('regress_fernet_nulls', 'token', slice => NULL);
+CALL fernet_rotate_column('regress_fernet_nulls', 'token', slices => NULL);
+CALL fernet_rotate_column('regress_fernet_nulls', 'token', dry_run => NULL);
+CALL fernet_rotate_column('regress_fernet_nulls', 'token', on_plaintext => NULL);
 \echo :SQLSTATE
--- what it gives back may be given, and is ignored
+SELECT * FROM fernet_rotate_batch(NULL, 'token');
+\echo :SQLSTATE
+SELECT * FROM fernet_rotate_batch('regress_fernet_nulls', NULL);
+SELECT * FROM fernet_rotate_batch('regress_fernet_nulls', 'token', NULL);
+SELECT * FROM fernet_rotate_batch('regress_fernet_nulls', 'token', batch_rows => NULL);
+CALL fernet_decrypt_column(NULL, 'token', confirm => true);
+\echo :SQLSTATE
+CALL fernet_decrypt_column('regress_fernet_nulls', NULL, confirm => true);
+CALL fernet_decrypt_column('regress_fernet_nulls', 'token', confirm => NULL);
+CALL fernet_decrypt_column('regress_fernet_nulls', 'token', true, NULL);
+CALL fernet_decrypt_column('regress_fernet_nulls', 'token', true, pause => NULL);
+CALL fernet_decrypt_column('regress_fernet_nulls', 'token', true, slice => NULL);
+CALL fernet_decrypt_column('regress_fernet_nulls', 'token', true, slices => NULL);
+-- what they give back may be given, and is ignored
 CALL fernet_rotate_column('regress_fernet_nulls', 'token', rotated => 7, unchanged => 7, failed => NULL);
+CALL fernet_decrypt_column('regress_fernet_nulls', 'token', true, decrypted => 7, unchanged => 7, failed => NULL);
+SELECT * FROM regress_fernet_nulls ORDER BY id;
 DROP TABLE regress_fernet_nulls;

@@ -223,6 +223,40 @@ CREATE FUNCTION fernet_is_token(token bytea)
 COMMENT ON FUNCTION fernet_is_token(bytea)
 	IS 'whether a value has the structure of a Fernet token; needs no key';
 
+CREATE FUNCTION fernet_inspect(
+	token text,
+	OUT status text,
+	OUT detail text,
+	OUT key_index integer,
+	OUT fingerprint text,
+	OUT created timestamptz,
+	OUT payload_bytes integer)
+	AS 'MODULE_PATHNAME', 'fernet_inspect'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_inspect(text)
+	IS 'what is the matter with a value: status, detail in plain words, key, time and size; raises nothing';
+
+CREATE FUNCTION fernet_inspect(
+	token bytea,
+	OUT status text,
+	OUT detail text,
+	OUT key_index integer,
+	OUT fingerprint text,
+	OUT created timestamptz,
+	OUT payload_bytes integer)
+	AS 'MODULE_PATHNAME', 'fernet_inspect'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_inspect(bytea)
+	IS 'what is the matter with a value: status, detail in plain words, key, time and size; raises nothing';
+
 --
 -- Rotate
 --
@@ -249,15 +283,235 @@ CREATE FUNCTION fernet_rotate(token bytea)
 COMMENT ON FUNCTION fernet_rotate(bytea)
 	IS 'a token under the first key of fernet.key with the same plaintext and timestamp; unchanged if it is under that key already';
 
+--
+-- Jobs on columns
+--
+
 CREATE PROCEDURE fernet_rotate_column(
 	relation regclass,
 	column_name name,
 	batch_rows integer DEFAULT 5000,
+	pause interval DEFAULT '0',
+	slice integer DEFAULT 1,
+	slices integer DEFAULT 1,
+	dry_run boolean DEFAULT false,
+	on_plaintext text DEFAULT 'fail',
 	INOUT rotated bigint DEFAULT NULL,
 	INOUT unchanged bigint DEFAULT NULL,
 	INOUT failed bigint DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'fernet_rotate_column'
 	LANGUAGE C;
 
-COMMENT ON PROCEDURE fernet_rotate_column(regclass, name, integer, bigint, bigint, bigint)
+COMMENT ON PROCEDURE fernet_rotate_column(regclass, name, integer, interval, integer, integer, boolean, text, bigint, bigint, bigint)
 	IS 'rotates every token of a column to the first key of fernet.key, with a commit after each batch';
+
+CREATE FUNCTION fernet_rotate_batch(
+	relation regclass,
+	column_name name,
+	from_page bigint DEFAULT 0,
+	batch_rows integer DEFAULT 5000,
+	OUT next_page bigint,
+	OUT rotated bigint,
+	OUT unchanged bigint,
+	OUT failed bigint)
+	AS 'MODULE_PATHNAME', 'fernet_rotate_batch'
+	LANGUAGE C
+	VOLATILE
+	PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION fernet_rotate_batch(regclass, name, bigint, integer)
+	IS 'rotates the tokens of about batch_rows rows from a page of a table on, in the transaction of the caller';
+
+CREATE PROCEDURE fernet_decrypt_column(
+	relation regclass,
+	column_name name,
+	confirm boolean DEFAULT false,
+	batch_rows integer DEFAULT 5000,
+	pause interval DEFAULT '0',
+	slice integer DEFAULT 1,
+	slices integer DEFAULT 1,
+	INOUT decrypted bigint DEFAULT NULL,
+	INOUT unchanged bigint DEFAULT NULL,
+	INOUT failed bigint DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'fernet_decrypt_column'
+	LANGUAGE C;
+
+COMMENT ON PROCEDURE fernet_decrypt_column(regclass, name, boolean, integer, interval, integer, integer, bigint, bigint, bigint)
+	IS 'replaces every token of a column by its plaintext, with a commit after each batch';
+
+CREATE FUNCTION fernet_census(
+	relation regclass,
+	column_name name,
+	OUT status text,
+	OUT key_index integer,
+	OUT fingerprint text,
+	OUT tokens bigint,
+	OUT oldest timestamptz,
+	OUT newest timestamptz)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'fernet_census'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_census(regclass, name)
+	IS 'the values of a column by status and key, with the times of the oldest and the newest token';
+
+CREATE FUNCTION fernet_assert_rotated(
+	relation regclass,
+	column_name name,
+	on_plaintext text DEFAULT 'fail')
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'fernet_assert_rotated'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_assert_rotated(regclass, name, text)
+	IS 'raises an error unless every value of a column is a token under the first key of fernet.key';
+
+CREATE FUNCTION fernet_doctor(OUT item text, OUT status text, OUT detail text, OUT hint text)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'fernet_doctor'
+	LANGUAGE C
+	VOLATILE
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_doctor()
+	IS 'settings and surroundings by which keys or plaintexts could leak, and what to do about each';
+
+--
+-- Counters
+--
+
+CREATE FUNCTION fernet_stat(
+	OUT datid oid,
+	OUT encrypted bigint,
+	OUT decrypted bigint,
+	OUT rotated bigint,
+	OUT malformed bigint,
+	OUT no_key_opens bigint,
+	OUT wrong_age bigint,
+	OUT key_errors bigint,
+	OUT stats_reset timestamptz)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'fernet_stat'
+	LANGUAGE C
+	VOLATILE
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_stat()
+	IS 'what the view pg_stat_fernet shows';
+
+CREATE VIEW pg_stat_fernet AS
+SELECT s.datid, d.datname, s.encrypted, s.decrypted, s.rotated, s.malformed,
+	s.no_key_opens, s.wrong_age, s.key_errors, s.stats_reset
+FROM fernet_stat() AS s
+LEFT JOIN pg_catalog.pg_database AS d ON d.oid OPERATOR(pg_catalog.=) s.datid;
+
+COMMENT ON VIEW pg_stat_fernet
+	IS 'how often tokens were encrypted, decrypted, rotated and refused, by database; empty before PostgreSQL 17 without shared_preload_libraries';
+
+GRANT SELECT ON pg_stat_fernet TO PUBLIC;
+
+CREATE FUNCTION fernet_stat_reset()
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'fernet_stat_reset'
+	LANGUAGE C
+	VOLATILE
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_stat_reset()
+	IS 'sets the counters of this database to zero';
+
+REVOKE ALL ON FUNCTION fernet_stat_reset() FROM PUBLIC;
+
+--
+-- Ledger of jobs on columns
+--
+
+CREATE TABLE fernet_rotation (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	reloid oid NOT NULL,
+	relation text NOT NULL,
+	column_name text NOT NULL,
+	operation text NOT NULL,
+	role name NOT NULL,
+	pid integer NOT NULL,
+	slice integer NOT NULL,
+	slices integer NOT NULL,
+	lock_part oid NOT NULL,
+	fingerprint text NOT NULL,
+	started timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	updated timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	finished timestamptz,
+	state text NOT NULL DEFAULT 'running',
+	pass integer NOT NULL DEFAULT 0,
+	pages_done bigint NOT NULL DEFAULT 0,
+	pages_total bigint NOT NULL DEFAULT 0,
+	rotated bigint NOT NULL DEFAULT 0,
+	unchanged bigint NOT NULL DEFAULT 0,
+	failed bigint NOT NULL DEFAULT 0);
+
+COMMENT ON TABLE fernet_rotation
+	IS 'one row for each call of fernet_rotate_column or fernet_decrypt_column and slice; an ordinary role sees its own';
+
+ALTER TABLE fernet_rotation ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_rows ON fernet_rotation FOR SELECT
+	USING (role OPERATOR(pg_catalog.=) current_user
+		OR pg_catalog.pg_has_role(current_user, 'pg_monitor', 'MEMBER'));
+
+REVOKE ALL ON fernet_rotation FROM PUBLIC;
+GRANT SELECT ON fernet_rotation TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('fernet_rotation', '');
+
+-- A job holds a lock of its own for as long as it runs; see column_job.cpp.
+CREATE FUNCTION fernet_rotation_is_alive(reloid oid, lock_part oid, pid integer)
+	RETURNS boolean
+	LANGUAGE sql
+	STABLE
+	PARALLEL RESTRICTED
+	RETURN EXISTS (
+		SELECT FROM pg_catalog.pg_locks AS l
+		WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory'
+			AND l.database OPERATOR(pg_catalog.=) (
+				SELECT d.oid FROM pg_catalog.pg_database AS d
+				WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+			AND l.classid OPERATOR(pg_catalog.=) fernet_rotation_is_alive.reloid
+			AND l.objid OPERATOR(pg_catalog.=) fernet_rotation_is_alive.lock_part
+			AND l.objsubid OPERATOR(pg_catalog.=) 254
+			AND l.pid OPERATOR(pg_catalog.=) fernet_rotation_is_alive.pid
+			AND l.granted);
+
+COMMENT ON FUNCTION fernet_rotation_is_alive(oid, oid, integer)
+	IS 'whether the job of a row of fernet_rotation is still at work';
+
+CREATE VIEW fernet_rotation_progress WITH (security_invoker = true) AS
+SELECT r.id, r.relation, r.column_name, r.operation, r.role, r.pid, r.slice,
+	r.slices, r.fingerprint, r.started, r.updated,
+	CASE WHEN fernet_rotation_is_alive(r.reloid, r.lock_part, r.pid)
+		THEN 'running' ELSE 'interrupted' END AS state,
+	r.pass, r.pages_done, r.pages_total, r.rotated, r.unchanged, r.failed,
+	share, rate,
+	CASE WHEN r.pass OPERATOR(pg_catalog.=) 1 AND share OPERATOR(pg_catalog.>) 0
+		THEN (r.updated OPERATOR(pg_catalog.-) r.started)
+			OPERATOR(pg_catalog.*) ((1 OPERATOR(pg_catalog.-) share)
+			OPERATOR(pg_catalog./) share) END AS time_left
+FROM fernet_rotation AS r,
+	LATERAL (SELECT
+		r.pages_done::pg_catalog.float8 OPERATOR(pg_catalog./)
+			NULLIF(r.pages_total, 0)::pg_catalog.float8 AS share,
+		r.rotated::pg_catalog.float8 OPERATOR(pg_catalog./)
+			NULLIF(pg_catalog.date_part('epoch', r.updated OPERATOR(pg_catalog.-) r.started), 0)
+			AS rate) AS derived
+WHERE r.state OPERATOR(pg_catalog.=) 'running';
+
+COMMENT ON VIEW fernet_rotation_progress
+	IS 'jobs on columns under way, with share, values per second and time left; and those whose session is gone';
+
+REVOKE ALL ON fernet_rotation_progress FROM PUBLIC;
+GRANT SELECT ON fernet_rotation_progress TO PUBLIC;

@@ -31,75 +31,99 @@ RESET SESSION AUTHORIZATION;
 SELECT count(*) FROM fernet_keys();
 
 -- a column to rotate
+SET client_min_messages = warning;
 SELECT set_config('fernet.key', :'old_key', false);
 CREATE SCHEMA regress_fernet_schema AUTHORIZATION regress_fernet_owner;
-CREATE TABLE regress_fernet_schema.secrets (id integer, token text);
-ALTER TABLE regress_fernet_schema.secrets OWNER TO regress_fernet_owner;
-INSERT INTO regress_fernet_schema.secrets SELECT i, fernet_encrypt('secret ' || i) FROM generate_series(1, 3) AS i;
+SET search_path = regress_fernet_schema, public;
+CREATE TABLE secrets (id integer, token text, other text);
+ALTER TABLE secrets OWNER TO regress_fernet_owner;
+INSERT INTO secrets SELECT i, fernet_encrypt('secret ' || i), fernet_encrypt('other') FROM generate_series(1, 3) AS i;
 SELECT set_config('fernet.key', :'key' || ',' || :'old_key', false);
 
--- without any privilege on it
+-- each of the three asks for SELECT and UPDATE, on the table or on the column
+CREATE FUNCTION allow(VARIADIC privileges text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	REVOKE ALL ON secrets FROM regress_fernet_user; -- on its columns, too
+	EXECUTE format('GRANT %s ON secrets TO regress_fernet_user', array_to_string(privileges, ', '));
+END
+$$;
 GRANT USAGE ON SCHEMA regress_fernet_schema TO regress_fernet_user;
+-- none at all
 SET ROLE regress_fernet_user;
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'token');
+CALL fernet_rotate_column('secrets', 'token');
 \echo :SQLSTATE
--- with SELECT alone
+SELECT * FROM fernet_rotate_batch('secrets', 'token');
+CALL fernet_decrypt_column('secrets', 'token', confirm => true);
+CALL fernet_rotate_column('secrets', 'token', dry_run => true);
 RESET ROLE;
-GRANT SELECT ON regress_fernet_schema.secrets TO regress_fernet_user;
+-- SELECT alone, UPDATE alone, and UPDATE of another column
+SELECT FROM allow('SELECT');
 SET ROLE regress_fernet_user;
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'token');
-\echo :SQLSTATE
--- with UPDATE on another column
+CALL fernet_rotate_column('secrets', 'token');
 RESET ROLE;
-GRANT UPDATE (id) ON regress_fernet_schema.secrets TO regress_fernet_user;
+SELECT FROM allow('UPDATE');
 SET ROLE regress_fernet_user;
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'token');
--- with UPDATE alone
+CALL fernet_rotate_column('secrets', 'token');
 RESET ROLE;
-REVOKE ALL ON regress_fernet_schema.secrets FROM regress_fernet_user;
-REVOKE UPDATE (id) ON regress_fernet_schema.secrets FROM regress_fernet_user;
-GRANT UPDATE ON regress_fernet_schema.secrets TO regress_fernet_user;
+SELECT FROM allow('SELECT', 'UPDATE (id, other)');
 SET ROLE regress_fernet_user;
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'token');
--- with SELECT and UPDATE on the column alone: rows are found by their ctid, which is
--- for those who may read the table
+CALL fernet_rotate_column('secrets', 'token');
 RESET ROLE;
-REVOKE ALL ON regress_fernet_schema.secrets FROM regress_fernet_user;
-GRANT SELECT (token), UPDATE (token) ON regress_fernet_schema.secrets TO regress_fernet_user;
-SET ROLE regress_fernet_user;
-\set VERBOSITY terse
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'token');
-\set VERBOSITY default
--- with SELECT on the table and UPDATE on the column
-RESET ROLE;
-REVOKE ALL ON regress_fernet_schema.secrets FROM regress_fernet_user;
-GRANT SELECT, UPDATE (token) ON regress_fernet_schema.secrets TO regress_fernet_user;
-SET ROLE regress_fernet_user;
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'token');
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'id');
 -- nobody's rows were touched by those who may not
+SELECT count(*) FILTER (WHERE fernet_key_index(token) = 1) AS rotated, count(*) FILTER (WHERE fernet_key_index(token) = 2) AS as_before FROM secrets;
+-- both on the column, which is enough for that one only
+SELECT FROM allow('SELECT (token)', 'UPDATE (token)');
+SET ROLE regress_fernet_user;
+CALL fernet_rotate_column('secrets', 'token');
+SELECT * FROM fernet_rotate_batch('secrets', 'token');
+CALL fernet_rotate_column('secrets', 'other');
 RESET ROLE;
-SELECT id, fernet_key_index(token), fernet_decrypt(token) FROM regress_fernet_schema.secrets ORDER BY id;
+-- SELECT on the table and UPDATE on the column
+SELECT FROM allow('SELECT', 'UPDATE (other)');
+SET ROLE regress_fernet_user;
+CALL fernet_rotate_column('secrets', 'other');
+RESET ROLE;
+SELECT id, fernet_key_index(token), fernet_decrypt(token), fernet_key_index(other) FROM secrets ORDER BY id;
+
+-- a partitioned table asks for them on itself alone, as any UPDATE does
+CREATE TABLE parts (id integer, token text) PARTITION BY LIST (id);
+CREATE TABLE part_1 PARTITION OF parts DEFAULT;
+INSERT INTO parts SELECT id, token FROM secrets;
+GRANT SELECT, UPDATE ON parts TO regress_fernet_user;
+SET ROLE regress_fernet_user;
+CALL fernet_rotate_column('parts', 'token');
+CALL fernet_rotate_column('part_1', 'token');
+RESET ROLE;
 
 -- row security that would hide rows
-UPDATE regress_fernet_schema.secrets SET token = fernet_encrypt('secret ' || id);
-ALTER TABLE regress_fernet_schema.secrets ENABLE ROW LEVEL SECURITY;
-CREATE POLICY a_few ON regress_fernet_schema.secrets USING (id < 3);
+SELECT FROM allow('SELECT', 'UPDATE');
+ALTER TABLE secrets ENABLE ROW LEVEL SECURITY;
+CREATE POLICY a_few ON secrets USING (id < 3);
 SET ROLE regress_fernet_user;
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'token');
+CALL fernet_rotate_column('secrets', 'token');
 \echo :SQLSTATE
+SELECT * FROM fernet_rotate_batch('secrets', 'token');
 -- its owner sees every row, unless it is forced
 SET ROLE regress_fernet_owner;
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'token');
-ALTER TABLE regress_fernet_schema.secrets FORCE ROW LEVEL SECURITY;
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'token');
+CALL fernet_rotate_column('secrets', 'token');
+ALTER TABLE secrets FORCE ROW LEVEL SECURITY;
+CALL fernet_rotate_column('secrets', 'token');
 RESET ROLE;
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'token');
+-- and so do superusers and those with BYPASSRLS, even where the
+-- session wants no silence
+CALL fernet_rotate_column('secrets', 'token');
+ALTER ROLE regress_fernet_user BYPASSRLS;
+SET ROLE regress_fernet_user;
+SET row_security = off;
+CALL fernet_rotate_column('secrets', 'token');
+RESET row_security;
+RESET ROLE;
+ALTER ROLE regress_fernet_user NOBYPASSRLS;
 
 -- the procedure can be kept from a role
 REVOKE EXECUTE ON PROCEDURE fernet_rotate_column FROM PUBLIC;
 SET ROLE regress_fernet_user;
-CALL fernet_rotate_column('regress_fernet_schema.secrets', 'token');
+CALL fernet_rotate_column('secrets', 'token');
 RESET ROLE;
 GRANT EXECUTE ON PROCEDURE fernet_rotate_column TO PUBLIC;
 

@@ -1,90 +1,140 @@
 --
--- Where fernet_rotate_column refuses to run, and what it says
+-- What cannot be rotated, and what fernet_rotate_column, fernet_rotate_batch and
+-- fernet_decrypt_column say to it
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pg_fernet;
-RESET client_min_messages;
 LOAD 'pg_fernet';
 \set old 'a2V5IEIgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM='
 \set keys 'a2V5IEEgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM=,a2V5IEIgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM='
 CREATE SCHEMA regress_fernet_targets;
 SET search_path = regress_fernet_targets, public;
+-- the same refusals come from the function, where they can be caught
+CREATE FUNCTION batch_error(VARIADIC arguments text[]) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('SELECT fernet_rotate_batch(%s)', array_to_string(arguments, ', '));
+	RETURN 'none';
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE || ' ' || SQLERRM;
+END
+$$;
 
--- a table that it takes
-SELECT set_config('fernet.key', :'old', false);
-CREATE TABLE secrets (id integer, token text);
+-- a table that they take
+SET fernet.key = :'old';
+CREATE TABLE secrets (id integer, token text, generated text GENERATED ALWAYS AS (token) STORED, gone text, json jsonb, many text[], c char(200));
+ALTER TABLE secrets DROP COLUMN gone;
 INSERT INTO secrets SELECT i, fernet_encrypt('secret ' || i) FROM generate_series(1, 3) AS i;
-SELECT set_config('fernet.key', :'keys', false);
+SET fernet.key = :'keys';
+SELECT batch_error($$'secrets'$$, $$'token'$$);
 CALL fernet_rotate_column('secrets', 'token');
 
--- not in a transaction block or a function, for it commits
+-- not in a transaction block, for the procedures commit
 BEGIN;
 CALL fernet_rotate_column('secrets', 'token');
 \echo :SQLSTATE
 ROLLBACK;
-CREATE FUNCTION rotate_it(rotated bigint, unchanged bigint, failed bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN;
+\set VERBOSITY sqlstate
+CALL fernet_decrypt_column('secrets', 'token', confirm => true);
+\set VERBOSITY default
+ROLLBACK;
+-- nor in a function, a DO block with an exception block, or a procedure with
+-- settings of its own
+CREATE FUNCTION in_function() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE rotated bigint; unchanged bigint; failed bigint;
 BEGIN
-	CALL fernet_rotate_column('secrets', 'token', 5000, rotated, unchanged, failed);
+	CALL fernet_rotate_column('secrets', 'token', rotated => rotated, unchanged => unchanged, failed => failed);
 END
 $$;
-SELECT rotate_it(NULL, NULL, NULL);
+SELECT in_function();
 \echo :SQLSTATE
--- in a DO block at top level it may commit
 DO $$
-DECLARE
-	rotated bigint;
-	unchanged bigint;
-	failed bigint;
+DECLARE rotated bigint; unchanged bigint; failed bigint;
 BEGIN
-	CALL fernet_rotate_column('secrets', 'token', 5000, rotated, unchanged, failed);
-	RAISE NOTICE 'rotated %, unchanged %, failed %', rotated, unchanged, failed;
+	CALL fernet_rotate_column('secrets', 'token', rotated => rotated, unchanged => unchanged, failed => failed);
+EXCEPTION WHEN SQLSTATE '2D000' THEN
+	RAISE WARNING '%', SQLERRM;
 END
 $$;
--- not what is no plain table
+CREATE PROCEDURE in_procedure() LANGUAGE plpgsql SET search_path = regress_fernet_targets, public AS $$
+DECLARE rotated bigint; unchanged bigint; failed bigint;
+BEGIN
+	CALL fernet_rotate_column('secrets', 'token', rotated => rotated, unchanged => unchanged, failed => failed);
+END
+$$;
+CALL in_procedure();
+\echo :SQLSTATE
+
+-- not what is no table
 CREATE VIEW a_view AS SELECT * FROM secrets;
 CREATE MATERIALIZED VIEW a_matview AS SELECT * FROM secrets;
-CREATE TABLE partitioned (id integer, token text) PARTITION BY RANGE (id);
-CREATE TABLE partition_1 PARTITION OF partitioned FOR VALUES FROM (1) TO (10);
 CREATE FOREIGN DATA WRAPPER regress_fernet_wrapper;
 CREATE SERVER regress_fernet_server FOREIGN DATA WRAPPER regress_fernet_wrapper;
 CREATE FOREIGN TABLE a_foreign_table (id integer, token text) SERVER regress_fernet_server;
-CREATE INDEX an_index ON secrets (id);
+CREATE INDEX an_index ON secrets (id, token);
+CREATE SEQUENCE a_sequence;
+CREATE TYPE a_type AS (id integer, token text);
 CALL fernet_rotate_column('a_view', 'token');
 \echo :SQLSTATE
 CALL fernet_rotate_column('a_matview', 'token');
 CALL fernet_rotate_column('a_foreign_table', 'token');
-CALL fernet_rotate_column('an_index', 'id');
+CALL fernet_rotate_column('an_index', 'token');
+CALL fernet_rotate_column('a_sequence', 'last_value');
+CALL fernet_rotate_column('a_type', 'token');
+CALL fernet_decrypt_column('a_view', 'token', confirm => true);
+-- nor a partitioned table of which one partition is no table, or by a batch
+CREATE TABLE partitioned (id integer, token text) PARTITION BY LIST (id);
+CREATE TABLE partition_1 PARTITION OF partitioned FOR VALUES IN (1);
+SELECT relation, batch_error(quote_literal(relation), $$'token'$$) FROM unnest(ARRAY['a_view', 'partitioned', 'partition_1']) AS relation;
 CALL fernet_rotate_column('partitioned', 'token');
--- a partition is a table
-CALL fernet_rotate_column('partition_1', 'token');
+CREATE FOREIGN TABLE partition_2 PARTITION OF partitioned FOR VALUES IN (2) SERVER regress_fernet_server;
+CALL fernet_rotate_column('partitioned', 'token');
+\echo :SQLSTATE
+-- nor what is not there
+CALL fernet_rotate_column('no_such_table', 'token');
+\echo :SQLSTATE
+CALL fernet_rotate_column(4294967295::oid, 'token');
+\echo :SQLSTATE
+CALL fernet_rotate_column(0::oid, 'token');
+
 -- not a column that cannot hold tokens
-CREATE TABLE columns (id integer, token text, generated text GENERATED ALWAYS AS (token) STORED, gone text, json jsonb, many text[], c char(200));
-ALTER TABLE columns DROP COLUMN gone;
-CALL fernet_rotate_column('columns', 'missing');
+CALL fernet_rotate_column('secrets', 'missing');
 \echo :SQLSTATE
-CALL fernet_rotate_column('columns', 'gone');
-CALL fernet_rotate_column('columns', 'ctid');
-CALL fernet_rotate_column('columns', 'id');
+CALL fernet_rotate_column('secrets', 'ctid');
 \echo :SQLSTATE
-CALL fernet_rotate_column('columns', 'json');
-CALL fernet_rotate_column('columns', 'many');
-CALL fernet_rotate_column('columns', 'c');
-CALL fernet_rotate_column('columns', 'generated');
+CALL fernet_rotate_column('secrets', 'id');
 \echo :SQLSTATE
--- not in impossible batches
-CALL fernet_rotate_column('columns', 'token', 0);
+CALL fernet_rotate_column('secrets', 'generated');
 \echo :SQLSTATE
-CALL fernet_rotate_column('columns', 'token', -5);
+CALL fernet_decrypt_column('secrets', 'generated', confirm => true);
+SELECT name, batch_error($$'secrets'$$, quote_literal(name))
+FROM unnest(ARRAY['gone', '........pg.dropped.4........', 'tableoid', 'Token', '', 'json', 'many', 'c']) AS name;
+
+-- not where nothing can be written
+SET default_transaction_read_only = on;
+CALL fernet_rotate_column('secrets', 'token');
+\echo :SQLSTATE
+SELECT batch_error($$'secrets'$$, $$'token'$$);
+RESET default_transaction_read_only;
+
 -- not without a key: one that a transaction had for itself is gone
 RESET fernet.key;
-CALL fernet_rotate_column('columns', 'token');
+CALL fernet_rotate_column('secrets', 'token');
 \echo :SQLSTATE
 BEGIN;
 SET LOCAL fernet.key = :'keys';
 COMMIT;
-CALL fernet_rotate_column('columns', 'token');
+\set VERBOSITY terse
+CALL fernet_rotate_column('secrets', 'token');
+CALL fernet_decrypt_column('secrets', 'token', confirm => true);
+\set VERBOSITY default
+SELECT batch_error($$'secrets'$$, $$'token'$$);
+
+-- no refusal has left a lock behind, or changed anything
+SELECT count(*) AS locks FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory';
+SET fernet.key = :'keys';
+SELECT id, fernet_key_index(token), fernet_decrypt(token) FROM secrets ORDER BY id;
 
 SET search_path TO DEFAULT;
-SET client_min_messages = warning;
 DROP SCHEMA regress_fernet_targets CASCADE;
 DROP FOREIGN DATA WRAPPER regress_fernet_wrapper CASCADE;

@@ -54,7 +54,10 @@ CREATE TABLE regress_fernet_upgrade AS SELECT :'token'::text AS token;
 SELECT fernet_decrypt(:'token');
 \set VERBOSITY default
 SELECT regress_fernet_schema.fernet_decrypt(:'token');
+SET client_min_messages = warning;
 CALL regress_fernet_schema.fernet_rotate_column('regress_fernet_upgrade', 'token');
+RESET client_min_messages;
+SELECT * FROM regress_fernet_schema.fernet_rotate_batch('regress_fernet_upgrade', 'token');
 ALTER EXTENSION pg_fernet SET SCHEMA public;
 SELECT fernet_decrypt(token) FROM regress_fernet_upgrade;
 DROP TABLE regress_fernet_upgrade;

@@ -59,7 +59,125 @@ inline bool IntervalIsMinusInfinity(const Interval *interval) {
 #endif
 }
 
+// PostgreSQL 16 moved the columns that are updated from the range table's entry
+// to a list of permissions beside it; 18 asks which relations are not pruned.
+inline void InitRangeTable(EState *state, RangeTblEntry *entry,
+                           Bitmapset *updated_columns) {
+#if PG_VERSION_NUM >= 160000
+  List *permissions = NIL;
+  addRTEPermissionInfo(&permissions, entry)->updatedCols = updated_columns;
+#if PG_VERSION_NUM >= 180000
+  ExecInitRangeTable(state, list_make1(entry), permissions,
+                     bms_make_singleton(1));
+#else
+  ExecInitRangeTable(state, list_make1(entry), permissions);
+#endif
+#else
+  entry->updatedCols = updated_columns;
+  ExecInitRangeTable(state, list_make1(entry));
+#endif
+}
+
+inline void InitEvalPlanQual(EPQState *recheck, EState *state) {
+#if PG_VERSION_NUM >= 160000
+  EvalPlanQualInit(recheck, state, nullptr, NIL, -1, NIL);
+#else
+  EvalPlanQualInit(recheck, state, nullptr, NIL, -1);
+#endif
+}
+
+// The triggers may change `slot`. False if one of them wants no update.
+inline bool BeforeRowUpdateTriggers(EState *state, EPQState *recheck,
+                                    ResultRelInfo *target, ItemPointer tid,
+                                    TupleTableSlot *slot) {
+  TM_FailureData failure;
+#if PG_VERSION_NUM >= 160000
+  TM_Result result = TM_Ok;
+#endif
+#if PG_VERSION_NUM >= 180000
+  return ExecBRUpdateTriggers(state, recheck, target, tid, nullptr, slot,
+                              &result, &failure, false);
+#elif PG_VERSION_NUM >= 160000
+  return ExecBRUpdateTriggers(state, recheck, target, tid, nullptr, slot,
+                              &result, &failure);
+#else
+  return ExecBRUpdateTriggers(state, recheck, target, tid, nullptr, slot,
+                              &failure);
+#endif
+}
+
+// PostgreSQL 16 tells an update that touches summarizing indexes only.
+#if PG_VERSION_NUM >= 160000
+using UpdatedIndexes = TU_UpdateIndexes;
+inline constexpr UpdatedIndexes kNoIndexes = TU_None;
+#else
+using UpdatedIndexes = bool;
+inline constexpr UpdatedIndexes kNoIndexes = false;
+#endif
+
+inline TM_Result UpdateTuple(Relation relation, ItemPointer tid,
+                             TupleTableSlot *slot, CommandId command,
+                             Snapshot snapshot, bool wait,
+                             TM_FailureData *failure, UpdatedIndexes *updated) {
+  LockTupleMode mode;
+#if PG_VERSION_NUM >= 190000
+  return table_tuple_update(relation, tid, slot, command, 0, snapshot,
+                            InvalidSnapshot, wait, failure, &mode, updated);
+#else
+  return table_tuple_update(relation, tid, slot, command, snapshot,
+                            InvalidSnapshot, wait, failure, &mode, updated);
+#endif
+}
+
+inline List *InsertIndexEntries(ResultRelInfo *target, TupleTableSlot *slot,
+                                EState *state, UpdatedIndexes updated) {
+#if PG_VERSION_NUM >= 190000
+  const uint32 flags =
+      EIIT_IS_UPDATE |
+      (updated == TU_Summarizing ? uint32{EIIT_ONLY_SUMMARIZING} : 0);
+  return ExecInsertIndexTuples(target, state, flags, slot, NIL, nullptr);
+#elif PG_VERSION_NUM >= 160000
+  return ExecInsertIndexTuples(target, slot, state, true, false, nullptr, NIL,
+                               updated == TU_Summarizing);
+#else
+  static_cast<void>(updated);
+  return ExecInsertIndexTuples(target, slot, state, true, false, nullptr, NIL);
+#endif
+}
+
+inline TableScanDesc BeginPageRangeScan(Relation relation, Snapshot snapshot,
+                                        ItemPointer first, ItemPointer last) {
+#if PG_VERSION_NUM >= 190000
+  return table_beginscan_tidrange(relation, snapshot, first, last, 0);
+#else
+  return table_beginscan_tidrange(relation, snapshot, first, last);
+#endif
+}
+
 }  // namespace fernet::pg
+
+// PostgreSQL 17 shares memory by name, without a request before the server
+// starts; 19 hands the initializer an argument.
+#if PG_VERSION_NUM >= 170000
+#define FERNET_HAS_DSM_REGISTRY
+extern "C" {
+#include "storage/dsm_registry.h"
+}
+namespace fernet::pg {
+inline void *NamedSegment(const char *name, size_t size, void (*init)(void *)) {
+  bool found = false;
+#if PG_VERSION_NUM >= 190000
+  static void (*initialize)(void *) = nullptr;
+  initialize = init;
+  return GetNamedDSMSegment(
+      name, size, [](void *memory, void *) { initialize(memory); }, &found,
+      nullptr);
+#else
+  return GetNamedDSMSegment(name, size, init, &found);
+#endif
+}
+}  // namespace fernet::pg
+#endif
 
 // PostgreSQL 18 lets a module say its name and version.
 #ifdef PG_MODULE_MAGIC_EXT

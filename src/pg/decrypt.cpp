@@ -2,6 +2,7 @@
 // bytea forms, and fernet_verify. All take (token, ttl, at).
 
 #include "pg/boundary.hpp"
+#include "pg/events.hpp"
 #include "pg/report.hpp"
 #include "pg/session_keys.hpp"
 #include "pg/text_encoding.hpp"
@@ -40,17 +41,13 @@ varlena *Decrypt(FunctionCallInfo fcinfo, OnFailure on_failure) {
   Outcome outcome = Authenticate(keys, token, limit, &reader, &index);
   varlena *plaintext = nullptr;
   if (outcome.ok()) {
-    const std::size_t room = reader.ciphertext_size();
-    plaintext = AllocateValue(room);
-    const std::span out(reinterpret_cast<std::uint8_t *>(VARDATA(plaintext)),
-                        room);
-    std::size_t size = 0;
-    outcome = {keys.ring->Open(&reader, index, out, &size)};
-    SetValueSize(plaintext, size);
+    outcome = {OpenLoaded(keys, &reader, index, &plaintext)};
   }
   if (outcome.ok()) {
+    events::Used(counters::kDecrypted, "decrypt", keys, index);
     return plaintext;
   }
+  events::Failed("decrypt", outcome.status);
   if (on_failure == OnFailure::kReturnNull &&
       IsFailureOfToken(outcome.status)) {
     return nullptr;
@@ -116,13 +113,16 @@ FERNET_SQL_FUNCTION(fernet_verify) {
   const pg::AgeLimit limit = pg::ReadAgeLimit(fcinfo, 1);
   fernet::TokenReader reader;
   std::uint32_t index = 0;
-  fernet::Outcome outcome = pg::Authenticate(keys, PG_GETARG_VARLENA_PP(0),
-                                             limit, &reader, &index);
+  fernet::Outcome outcome =
+      pg::Authenticate(keys, PG_GETARG_VARLENA_PP(0), limit, &reader, &index);
   if (outcome.ok()) {
     outcome = {keys.ring->CheckPadding(reader, index)};
   }
   if (!pg::IsFailureOfToken(outcome.status)) {
     pg::ReportCryptoFailure(outcome.status);
+  }
+  if (!outcome.ok()) {
+    pg::events::Failed("verify", outcome.status);
   }
   PG_RETURN_BOOL(outcome.ok());
 }

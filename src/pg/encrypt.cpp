@@ -1,6 +1,7 @@
 // SQL functions that make tokens: fernet_encrypt, fernet_rotate.
 
 #include "pg/boundary.hpp"
+#include "pg/events.hpp"
 #include "pg/report.hpp"
 #include "pg/session_keys.hpp"
 #include "pg/text_encoding.hpp"
@@ -20,20 +21,20 @@ varlena *Encrypt(const varlena *plaintext, std::uint64_t timestamp) {
   const auto bytes = ViewBytes(plaintext);
   if (bytes.size() > kMaxPlaintextSize) {
     DropContext();
-    ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-            errmsg("plaintext of %zu bytes is too large to encrypt",
-                   bytes.size()),
-            errdetail("The largest that fits has %zu bytes.",
-                      kMaxPlaintextSize),
-            HideStatement());
+    ereport(
+        ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+        errmsg("plaintext of %zu bytes is too large to encrypt", bytes.size()),
+        errdetail("The largest that fits has %zu bytes.", kMaxPlaintextSize),
+        HideStatement());
   }
   const std::size_t size = TokenSize(bytes.size());
   varlena *const token = AllocateValue(size);
-  const Status status = keys.ring->Seal(
-      bytes, timestamp, keys.ivs, std::span(VARDATA(token), size));
+  const Status status = keys.ring->Seal(bytes, timestamp, keys.ivs,
+                                        std::span(VARDATA(token), size));
   if (status != Status::kOk) {
     ReportCryptoFailure(status);
   }
+  events::Used(counters::kEncrypted, "encrypt", keys, 0);
   return token;
 }
 
@@ -78,11 +79,13 @@ FERNET_SQL_FUNCTION(fernet_rotate) {
   const pg::RotationResult result = pg::RotateValue(keys, token, &rotated);
   switch (result.kind) {
     case pg::RotationResult::kRotated:
+      pg::events::Used(pg::counters::kRotated, "rotate", keys, 0);
       PG_RETURN_POINTER(rotated);
     case pg::RotationResult::kUnchanged:
       PG_RETURN_POINTER(token);
     case pg::RotationResult::kFailed:
       break;
   }
+  pg::events::Failed("rotate", result.outcome.status);
   pg::ReportTokenFailure(result.outcome, keys, 0, {});
 }

@@ -2,6 +2,7 @@
 // fernet_timestamp, fernet_key_index, fernet_is_token.
 
 #include "pg/boundary.hpp"
+#include "pg/events.hpp"
 #include "pg/report.hpp"
 #include "pg/session_keys.hpp"
 #include "pg/token_value.hpp"
@@ -31,6 +32,7 @@ FERNET_SQL_FUNCTION(fernet_timestamp) {
   const fernet::Outcome outcome =
       pg::FindOpeningKey(keys, PG_GETARG_VARLENA_PP(0), &reader, &index);
   if (!outcome.ok()) {
+    pg::events::Failed("timestamp", outcome.status);
     pg::ReportTokenFailure(outcome, keys, 0, {});
   }
   TimestampTz timestamp = 0;
@@ -63,5 +65,6 @@ FERNET_SQL_FUNCTION(fernet_key_index) {
 // fernet_is_token(value text or bytea) returns boolean
 FERNET_SQL_FUNCTION(fernet_is_token) {
   fernet::TokenReader reader;
-  PG_RETURN_BOOL(reader.Load(fernet::pg::ViewText(PG_GETARG_VARLENA_PP(0))).ok());
+  PG_RETURN_BOOL(
+      reader.Load(fernet::pg::ViewText(PG_GETARG_VARLENA_PP(0))).ok());
 }

@@ -9,9 +9,9 @@ FERNET_SQL_FUNCTION(fernet_generate_key) {
   namespace pg = fernet::pg;
   static_cast<void>(fcinfo);
   varlena *const key = pg::AllocateValue(fernet::kEncodedKeySize);
-  const fernet::Status status = fernet::GenerateKey(
-      std::span<char, fernet::kEncodedKeySize>(VARDATA(key),
-                                               fernet::kEncodedKeySize));
+  const fernet::Status status =
+      fernet::GenerateKey(std::span<char, fernet::kEncodedKeySize>(
+          VARDATA(key), fernet::kEncodedKeySize));
   if (status != fernet::Status::kOk) {
     pg::ReportCryptoFailure(status);
   }

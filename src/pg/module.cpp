@@ -1,4 +1,5 @@
 #include "pg/boundary.hpp"
+#include "pg/counters.hpp"
 #include "pg/settings.hpp"
 #include "pg/utility_hook.hpp"
 
@@ -10,4 +11,5 @@ PGDLLEXPORT void _PG_init(void);
 void _PG_init(void) {
   fernet::pg::DefineSettings();
   fernet::pg::InstallUtilityHook();
+  fernet::pg::counters::Install();
 }

@@ -1,5 +1,6 @@
 #include "pg/report.hpp"
 
+#include "pg/events.hpp"
 #include "pg/unix_time.hpp"
 
 namespace fernet::pg {
@@ -13,6 +14,11 @@ const char *KeyFailureDetail(const Outcome &outcome) {
     case Status::kKeyMissing:
       return "There is no key at this position of the list.";
     case Status::kKeyBadLength:
+      if (outcome.offset == kEncodedKeySize) {
+        return "It is 44 bytes long, but the last of them is not \"=\". A key "
+               "is 32 bytes in URL-safe base64: 44 characters, or 43 without "
+               "the \"=\" at the end.";
+      }
       return psprintf(
           "It is %lu bytes long. A key is 32 bytes in URL-safe base64: 44 "
           "characters, or 43 without the \"=\" at the end.%s",
@@ -47,8 +53,30 @@ const char *KeyFailureDetail(const Outcome &outcome) {
   }
 }
 
-// TokenDefect says where a value fails to be a token, without a character of
-// it.
+[[noreturn]] void ReportAge(Status status, std::uint64_t timestamp,
+                            const AgeLimit &limit) {
+  const char *const created = DescribeTime(timestamp);
+  if (status == Status::kTokenExpired) {
+    ereport(ERROR, errcode(kTokenAge), errmsg("Fernet token has expired"),
+            errdetail("It was made at %s and its ttl is %llu s.", created,
+                      static_cast<unsigned long long>(limit.ttl_seconds)),
+            HideStatement());
+  }
+  ereport(ERROR, errcode(kTokenAge), errmsg("Fernet token is from the future"),
+          errdetail("It was made at %s, more than %llu s ahead of the clock.",
+                    created, static_cast<unsigned long long>(kMaxClockSkew)),
+          HideStatement());
+}
+
+// DropContextIfRaising keeps the context of what goes on after a WARNING.
+void DropContextIfRaising(int elevel) {
+  if (elevel >= ERROR) {
+    DropContext();
+  }
+}
+
+}  // namespace
+
 const char *TokenDefect(const Outcome &outcome) {
   const auto offset = static_cast<unsigned long>(outcome.offset);
   switch (outcome.status) {
@@ -82,13 +110,13 @@ const char *TokenDefect(const Outcome &outcome) {
   }
 }
 
-// TriedKeys names the keys that did not open a token.
 const char *TriedKeys(const KeyList &list) {
   StringInfoData text;
   initStringInfo(&text);
   const auto count = list.keys().size();
-  appendStringInfo(&text, count == 1 ? "Tried %lu key, with the fingerprint"
-                                     : "Tried %lu keys, with the fingerprints",
+  appendStringInfo(&text,
+                   count == 1 ? "Tried %lu key, with the fingerprint"
+                              : "Tried %lu keys, with the fingerprints",
                    static_cast<unsigned long>(count));
   for (const Key &key : list.keys()) {
     FingerprintText fingerprint;
@@ -101,8 +129,6 @@ const char *TriedKeys(const KeyList &list) {
   return text.data;
 }
 
-// DescribeTime is `unix_seconds` as a timestamp, or as a number where
-// PostgreSQL has none for it.
 const char *DescribeTime(std::uint64_t unix_seconds) {
   TimestampTz time;
   if (UnixSecondsToTimestamp(unix_seconds, &time)) {
@@ -112,38 +138,16 @@ const char *DescribeTime(std::uint64_t unix_seconds) {
                   static_cast<unsigned long long>(unix_seconds));
 }
 
-[[noreturn]] void ReportAge(Status status, std::uint64_t timestamp,
-                            const AgeLimit &limit) {
-  const char *const created = DescribeTime(timestamp);
-  if (status == Status::kTokenExpired) {
-    ereport(ERROR, errcode(kTokenAge), errmsg("Fernet token has expired"),
-            errdetail("It was made at %s and its ttl is %llu s.", created,
-                      static_cast<unsigned long long>(limit.ttl_seconds)),
-            HideStatement());
-  }
-  ereport(ERROR, errcode(kTokenAge), errmsg("Fernet token is from the future"),
-          errdetail("It was made at %s, more than %llu s ahead of the clock.",
-                    created, static_cast<unsigned long long>(kMaxClockSkew)),
-          HideStatement());
-}
-
-// DropContextIfRaising keeps the context of what goes on after a WARNING.
-void DropContextIfRaising(int elevel) {
-  if (elevel >= ERROR) {
-    DropContext();
-  }
-}
-
-}  // namespace
-
 void ReportNoKey() {
   DropContext();
+  events::KeyRefused(kNoKey);
   ereport(ERROR, errcode(kNoKey), errmsg("no Fernet key is set"),
           errhint("%s", kHowToGiveTheKey), HideStatement());
 }
 
 void ReportKeyFailure(int elevel, const Outcome &outcome) {
   DropContextIfRaising(elevel);
+  events::KeyRefused(kMalformedKey);
   ereport(elevel, errcode(kMalformedKey),
           errmsg("invalid Fernet key at position %u of \"fernet.key\"",
                  outcome.key_position),
@@ -152,6 +156,7 @@ void ReportKeyFailure(int elevel, const Outcome &outcome) {
 
 void ReportMaskAsKey(int elevel) {
   DropContextIfRaising(elevel);
+  events::KeyRefused(kMalformedKey);
   ereport(elevel, errcode(kMalformedKey),
           errmsg("invalid Fernet key at position 1 of \"fernet.key\""),
           errdetail("It is the mask that the server shows in place of a key."),
@@ -160,6 +165,7 @@ void ReportMaskAsKey(int elevel) {
 
 void ReportKeyWouldBeStored(int elevel) {
   DropContextIfRaising(elevel);
+  events::KeyRefused(kKeyWouldBeStored);
   ereport(elevel, errcode(kKeyWouldBeStored),
           errmsg_internal("%s", kKeyWouldBeStoredText),
           errhint("%s", kHowToGiveTheKey), HideStatement());
@@ -199,8 +205,7 @@ void ReportTokenFailure(const Outcome &outcome, const SessionKeys &keys,
     case Status::kNoKeyOpens:
       ereport(ERROR, errcode(kNoKeyOpensToken),
               errmsg("no key in \"fernet.key\" opens this token"),
-              errdetail_internal("%s", TriedKeys(*keys.list)),
-              HideStatement());
+              errdetail_internal("%s", TriedKeys(*keys.list)), HideStatement());
     case Status::kTokenExpired:
     case Status::kTokenFromFuture:
       ReportAge(outcome.status, timestamp, limit);

@@ -66,6 +66,13 @@ void ReportNoMemoryForKey(int elevel);
 // kCryptoFailed.
 [[noreturn]] void ReportCryptoFailure(Status status);
 
+// TokenDefect says where a value fails to be a token, without a character of
+// it; TriedKeys names the keys of `list` by their fingerprints; DescribeTime is
+// a timestamp, or a number where PostgreSQL has none for it.
+const char *TokenDefect(const Outcome &outcome);
+const char *TriedKeys(const KeyList &list);
+const char *DescribeTime(std::uint64_t unix_seconds);
+
 // FailureCode is the SQLSTATE that ReportTokenFailure would raise.
 int FailureCode(Status status);
 

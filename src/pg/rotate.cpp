@@ -1,56 +1,17 @@
-// SQL procedure fernet_rotate_column: re-encrypts a column under the first key
-// of fernet.key, a range of heap pages at a time, with a commit after each.
-//
-// A batch reads its rows, makes the new tokens, and writes those whose value is
-// still the one that was read: what the application changed meanwhile is left
-// for the next pass. Passes repeat until one finds nothing to rotate.
+// SQL entry points of jobs on columns: fernet_rotate_column,
+// fernet_rotate_batch, fernet_decrypt_column.
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "pg/boundary.hpp"
+#include "pg/column_job.hpp"
+#include "pg/job_arguments.hpp"
 #include "pg/report.hpp"
-#include "pg/rotation_target.hpp"
 #include "pg/session_keys.hpp"
-#include "pg/token_value.hpp"
 
 namespace fernet::pg {
 namespace {
-
-constexpr int kMaxWarnings = 20;
-// A pass that finds rows changed under it is followed by another; an
-// application that never lets a row rest must not keep us here for ever.
-constexpr int kMaxPasses = 20;
-
-// PassCounts is what one pass over the table has found.
-struct PassCounts {
-  std::int64_t rotated = 0;
-  std::int64_t under_first_key = 0;
-  std::int64_t failed = 0;
-  std::int64_t changed_meanwhile = 0;
-
-  std::int64_t total() const {
-    return rotated + under_first_key + failed + changed_meanwhile;
-  }
-};
-
-// Batch is the rows of one page range that must be written.
-struct Batch {
-  int size = 0;
-  Datum *ctids;
-  Datum *old_values;
-  Datum *new_values;
-};
-
-// Rotation is one call of the procedure. Everything in it is plain data.
-struct Rotation {
-  Oid relation;
-  const char *column;
-  std::int64_t batch_rows;
-  SessionKeys keys;
-  MemoryContext batch_memory;  // reset after each batch
-  std::int64_t pages_per_batch = 1;
-  int warnings = 0;
-};
 
 void RequireNoTransactionBlock(FunctionCallInfo fcinfo) {
   const bool may_commit = fcinfo->context != nullptr &&
@@ -59,220 +20,59 @@ void RequireNoTransactionBlock(FunctionCallInfo fcinfo) {
   if (!may_commit) {
     DropContext();
     ereport(ERROR, errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-            errmsg("fernet_rotate_column cannot run inside a transaction "
+            errmsg("a job on a whole column cannot run inside a transaction "
                    "block or a function"),
-            errdetail("It commits after every batch."), HideStatement());
+            errdetail("It commits after every batch."),
+            errhint("Rotate with fernet_rotate_batch there."), HideStatement());
   }
 }
 
-void RequireArgument(FunctionCallInfo fcinfo, int index, const char *name) {
-  if (PG_ARGISNULL(index)) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-            errmsg("\"%s\" must not be null", name), HideStatement());
-  }
-}
-
-Datum PageStart(BlockNumber page) {
-  auto *const tid = static_cast<ItemPointer>(palloc(sizeof(ItemPointerData)));
-  // ItemPointerSet without its silent narrowing; offset 0 is before every row.
-  tid->ip_blkid.bi_hi = static_cast<uint16>(page >> 16);
-  tid->ip_blkid.bi_lo = static_cast<uint16>(page & 0xffff);
-  tid->ip_posid = 0;
-  return PointerGetDatum(tid);
-}
-
-void Execute(const char *statement, int argument_count, Oid *types,
-             Datum *values, int expected) {
-  const int result = SPI_execute_with_args(statement, argument_count, types,
-                                           values, nullptr, false, 0);
-  if (result != expected) {
-    elog(ERROR, "unexpected result of a rotation's statement: %s",
-         SPI_result_code_string(result));
-  }
-}
-
-void WarnOfFailure(Rotation *rotation, const RotationTarget &target,
-                   Datum ctid, Status status) {
-  ++rotation->warnings;
-  if (rotation->warnings > kMaxWarnings) {
-    return;
-  }
-  const auto *const tid = reinterpret_cast<ItemPointer>(DatumGetPointer(ctid));
-  ereport(WARNING, errcode(FailureCode(status)),
-          errmsg("value at ctid (%u,%u) of %s.%s was not rotated",
-                 ItemPointerGetBlockNumber(tid),
-                 static_cast<unsigned>(ItemPointerGetOffsetNumber(tid)),
-                 target.relation_name, target.column_name),
-          IsMalformedToken(status)
-              ? errdetail("It is not a Fernet token.")
-              : errdetail("No key in \"fernet.key\" opens it."),
-          HideStatement());
-}
-
-// ReadBatch reads the rows of `range` and makes the new values.
-Batch ReadBatch(Rotation *rotation, const RotationTarget &target,
-                Datum *range, PassCounts *counts) {
-  Oid types[] = {TIDOID, TIDOID};
-  // An upper bound that is exclusive keeps the ranges disjoint.
-  Execute(psprintf("SELECT ctid, %s FROM ONLY %s"
-                   " WHERE ctid OPERATOR(pg_catalog.>=) $1"
-                   " AND ctid OPERATOR(pg_catalog.<) $2 AND %s IS NOT NULL",
-                   target.column_name, target.relation_name,
-                   target.column_name),
-          2, types, range, SPI_OK_SELECT);
-  const std::uint64_t rows = SPI_processed;
-  SPITupleTable *const table = SPI_tuptable;
-  Batch batch = {
-      .ctids = static_cast<Datum *>(palloc((rows + 1) * sizeof(Datum))),
-      .old_values = static_cast<Datum *>(palloc((rows + 1) * sizeof(Datum))),
-      .new_values = static_cast<Datum *>(palloc((rows + 1) * sizeof(Datum))),
-  };
-  for (std::uint64_t row = 0; row < rows; ++row) {
-    CHECK_FOR_INTERRUPTS();
-    bool is_null = false;
-    const Datum ctid =
-        SPI_getbinval(table->vals[row], table->tupdesc, 1, &is_null);
-    auto *const value = PG_DETOAST_DATUM_PACKED(
-        SPI_getbinval(table->vals[row], table->tupdesc, 2, &is_null));
-    varlena *rotated = nullptr;
-    const RotationResult result = RotateValue(rotation->keys, value, &rotated);
-    switch (result.kind) {
-      case RotationResult::kUnchanged:
-        ++counts->under_first_key;
-        break;
-      case RotationResult::kFailed:
-        if (result.outcome.status == Status::kCryptoFailed ||
-            result.outcome.status == Status::kRandomFailed) {
-          ReportCryptoFailure(result.outcome.status);
-        }
-        ++counts->failed;
-        WarnOfFailure(rotation, target, ctid, result.outcome.status);
-        break;
-      case RotationResult::kRotated:
-        batch.ctids[batch.size] = ctid;
-        batch.old_values[batch.size] = PointerGetDatum(value);
-        batch.new_values[batch.size] = PointerGetDatum(rotated);
-        ++batch.size;
-        break;
+void RequireArguments(FunctionCallInfo fcinfo, const char *const *names,
+                      int count) {
+  for (int i = 0; i < count; ++i) {
+    if (PG_ARGISNULL(i)) {
+      DropContext();
+      ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+              errmsg("\"%s\" must not be null", names[i]), HideStatement());
     }
   }
-  return batch;
 }
 
-// WriteBatch writes the new values over those that are still there, and
-// returns how many were.
-std::int64_t WriteBatch(const RotationTarget &target, const Batch &batch,
-                        const Datum *range) {
-  const bool is_text = target.value_type == TEXTOID;
-  const Oid array_type = get_array_type(target.value_type);
-  const auto array = [&](Datum *values) {
-    return PointerGetDatum(construct_array(values, batch.size,
-                                           target.value_type, -1, false,
-                                           TYPALIGN_INT));
-  };
-  Oid types[] = {TIDOID, TIDOID, TIDARRAYOID, array_type, array_type};
-  Datum values[] = {
-      range[0], range[1],
-      PointerGetDatum(construct_array(batch.ctids, batch.size, TIDOID,
-                                      sizeof(ItemPointerData), false,
-                                      TYPALIGN_SHORT)),
-      array(batch.old_values), array(batch.new_values)};
-  // The page range is there for the planner: a scan of it, joined by hash. The
-  // values are compared by their bytes, whatever collation the column has.
-  const char *const statement = psprintf(
-      "UPDATE ONLY %s AS t SET %s = d.new_value"
-      " FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4),"
-      " pg_catalog.unnest($5)) AS d(id, old_value, new_value)"
-      " WHERE t.ctid OPERATOR(pg_catalog.>=) $1"
-      " AND t.ctid OPERATOR(pg_catalog.<) $2"
-      " AND t.ctid OPERATOR(pg_catalog.=) d.id"
-      " AND t.%s::pg_catalog.%s %s OPERATOR(pg_catalog.=) d.old_value",
-      target.relation_name, target.column_name, target.column_name,
-      is_text ? "text" : "bytea", is_text ? "COLLATE pg_catalog.\"C\"" : "");
-  Execute(statement, lengthof(types), types, values, SPI_OK_UPDATE);
-  return static_cast<std::int64_t>(SPI_processed);
+std::int64_t ReadBatchRows(FunctionCallInfo fcinfo, int index) {
+  const int32 rows = PG_GETARG_INT32(index);
+  if (rows < 1) {
+    RefuseParameter("batch_rows", "at least 1");
+  }
+  return rows;
 }
 
-// Commit ends the batch. The statement's snapshot and locks go with it, so the
-// application waits for one batch at the most.
-void Commit(Rotation *rotation) {
-  SPI_commit();
-  MemoryContextReset(rotation->batch_memory);
+std::int64_t ReadPause(FunctionCallInfo fcinfo, int index) {
+  const Interval *const pause = PG_GETARG_INTERVAL_P(index);
+  const std::int64_t microseconds = pause->day * USECS_PER_DAY + pause->time;
+  if (pause->month != 0 || std::abs(pause->day) > 1 || microseconds < 0 ||
+      microseconds > USECS_PER_DAY) {
+    RefuseParameter("pause", "between 0 and a day");
+  }
+  return microseconds;
 }
 
-// AdaptBatch aims the next batch at batch_rows rows by what this one held.
-void AdaptBatch(Rotation *rotation, std::int64_t rows) {
-  const std::int64_t aimed = rotation->pages_per_batch * rotation->batch_rows /
-                             std::max<std::int64_t>(rows, 1);
-  rotation->pages_per_batch = std::clamp<std::int64_t>(
-      aimed, 1, std::min<std::int64_t>(rotation->pages_per_batch * 8, 100000));
+void ReadSlice(FunctionCallInfo fcinfo, int index, ColumnJob *job) {
+  job->slice = PG_GETARG_INT32(index);
+  job->slices = PG_GETARG_INT32(index + 1);
+  if (job->slices < 1 || job->slices > 1024) {
+    RefuseParameter("slices", "between 1 and 1024");
+  }
+  if (job->slice < 1 || job->slice > job->slices) {
+    RefuseParameter("slice", "between 1 and \"slices\"");
+  }
 }
 
-// RunPass goes once through the pages that the table has when it starts.
-PassCounts RunPass(Rotation *rotation) {
-  PassCounts counts;
-  std::int64_t page = 0;
-  std::int64_t pages = 0;
-  do {
-    // Resolved anew in each transaction: the table may have been renamed, and
-    // the lock on it went with the last commit.
-    MemoryContextSwitchTo(rotation->batch_memory);
-    const RotationTarget target =
-        ResolveTarget(rotation->relation, rotation->column);
-    if (page == 0) {
-      pages = target.pages;
-    }
-    const std::int64_t end = std::min(page + rotation->pages_per_batch, pages);
-    const std::int64_t before = counts.total();
-    if (page < end) {
-      Datum range[] = {PageStart(static_cast<BlockNumber>(page)),
-                       PageStart(static_cast<BlockNumber>(end))};
-      const Batch batch = ReadBatch(rotation, target, range, &counts);
-      const std::int64_t written =
-          batch.size == 0 ? 0 : WriteBatch(target, batch, range);
-      counts.rotated += written;
-      counts.changed_meanwhile += batch.size - written;
-    }
-    Commit(rotation);
-    AdaptBatch(rotation, counts.total() - before);
-    page = end;
-  } while (page < pages);
-  return counts;
-}
-
-[[noreturn]] void ReportValuesLeft(const Rotation &rotation,
-                                   const PassCounts &last) {
-  const std::int64_t left = last.failed + last.changed_meanwhile;
-  DropContext();
-  ereport(ERROR, errcode(kValuesLeft),
-          errmsg(INT64_FORMAT " of " INT64_FORMAT
-                              " values in \"%s\".\"%s\" could not be rotated",
-                 left, last.total(), get_rel_name(rotation.relation),
-                 rotation.column),
-          errdetail(INT64_FORMAT " are not tokens or under no key of "
-                                 "\"fernet.key\", " INT64_FORMAT
-                                 " were changed each time.",
-                    last.failed, last.changed_meanwhile),
-          errhint("All other values are rotated and committed. A new CALL "
-                  "tries those that are left."),
-          HideStatement());
-}
-
-Datum ResultRow(FunctionCallInfo fcinfo, std::int64_t rotated,
-                const PassCounts &last) {
+Datum ResultRow(FunctionCallInfo fcinfo, Datum *values, bool *nulls) {
   TupleDesc descriptor = nullptr;
   if (get_call_result_type(fcinfo, nullptr, &descriptor) !=
       TYPEFUNC_COMPOSITE) {
     elog(ERROR, "return type must be a row type");
   }
-  // The last pass saw every value; those that this call did not write were
-  // under the first key before.
-  const std::int64_t unchanged =
-      std::max<std::int64_t>(last.under_first_key - rotated, 0);
-  Datum values[] = {Int64GetDatum(rotated), Int64GetDatum(unchanged),
-                    Int64GetDatum(last.failed)};
-  bool nulls[] = {false, false, false};
   return HeapTupleGetDatum(
       heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
 }
@@ -281,61 +81,202 @@ Datum ResultRow(FunctionCallInfo fcinfo, std::int64_t rotated,
 // it ends: a key that was set for one transaction only is gone with the first
 // commit.
 SessionKeys PinForCall(MemoryContext call_memory) {
-  const SessionKeys keys = session_keys::Pin();
   auto *const unpin = static_cast<MemoryContextCallback *>(
       MemoryContextAlloc(call_memory, sizeof(MemoryContextCallback)));
   unpin->func = [](void *) { session_keys::Unpin(); };
   unpin->arg = nullptr;
+  const SessionKeys keys = session_keys::Pin();
   MemoryContextRegisterResetCallback(call_memory, unpin);
   return keys;
+}
+
+[[noreturn]] void ReportValuesLeft(const ColumnJob &job, const Tally &last) {
+  DropContext();
+  ereport(
+      ERROR, errcode(kValuesLeft),
+      errmsg(
+          INT64_FORMAT " of " INT64_FORMAT " values in %s could not be %s",
+          last.left(), last.total(), NameOf(job.relation, job.column),
+          job.rule.direction == ValueRule::kRotate ? "rotated" : "decrypted"),
+      errdetail("Failed: " INT64_FORMAT
+                ". Locked or changed by other transactions in every "
+                "pass: " INT64_FORMAT ".",
+                last.failed, last.busy),
+      errhint("What could be done is done and committed. A new CALL tries "
+              "what is left."),
+      HideStatement());
+}
+
+// Still being written: the last pass found as many as those before it.
+void RequireEnd(const ColumnJob &job, const Tally &last) {
+  if (!job.dry_run && last.left() > 0) {
+    ReportValuesLeft(job, last);
+  }
+  if (!job.dry_run && last.changed > 0) {
+    DropContext();
+    ereport(
+        ERROR, errcode(kValuesLeft),
+        errmsg("the last pass over %s still found " INT64_FORMAT
+               " of " INT64_FORMAT " values to change",
+               NameOf(job.relation, job.column), last.changed, last.total()),
+        errdetail("The application goes on writing values under another "
+                  "key."),
+        errhint("Give every application server the new key first, in front "
+                "of the old one."),
+        HideStatement());
+  }
+}
+
+// RunForCall runs `job` with its keys pinned and memory that outlives the
+// commits of the CALL, and returns its three counts as the result row.
+Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job) {
+  const MemoryContext caller_memory = CurrentMemoryContext;
+  const MemoryContext call_memory = AllocSetContextCreate(
+      PortalContext, "pg_fernet job", ALLOCSET_DEFAULT_SIZES);
+  job.column = MemoryContextStrdup(call_memory, job.column);
+  job.rule.keys = PinForCall(call_memory);
+  SPI_connect_ext(SPI_OPT_NONATOMIC);
+  MemoryContextSwitchTo(call_memory);
+  const JobResult result = RunColumnJob(job);
+  RequireEnd(job, result.last);
+  SPI_finish();
+  MemoryContextSwitchTo(caller_memory);
+  Datum values[] = {Int64GetDatum(result.changed),
+                    Int64GetDatum(UnchangedBefore(job, result)),
+                    Int64GetDatum(result.last.left())};
+  bool nulls[] = {false, false, false};
+  const Datum row = ResultRow(fcinfo, values, nulls);
+  MemoryContextDelete(call_memory);
+  return row;
+}
+
+// RowsFrom runs over pages of `target` from `page` on until about `batch_rows`
+// values are treated, and returns the next page.
+BlockNumber RowsFrom(const ColumnTarget &target, const ValueRule &rule,
+                     BlockNumber page, std::int64_t batch_rows, Tally *tally) {
+  FailureWarnings warnings;
+  const double density = PageDensity(target);
+  while (page < target.pages && tally->total() < batch_rows) {
+    const auto wanted = static_cast<std::int64_t>(
+        static_cast<double>(batch_rows - tally->total()) / density);
+    const std::int64_t end = page + std::clamp<std::int64_t>(wanted, 1, 1024);
+    const PageRange range = {
+        page,
+        static_cast<BlockNumber>(std::min<std::int64_t>(end, target.pages))};
+    tally->Add(RunBatch(target, rule, range, false, &warnings));
+    page = range.end;
+  }
+  return page;
 }
 
 }  // namespace
 }  // namespace fernet::pg
 
 // fernet_rotate_column(relation regclass, column_name name,
-//                      batch_rows integer DEFAULT 5000, INOUT rotated bigint,
-//                      INOUT unchanged bigint, INOUT failed bigint)
+//     batch_rows integer DEFAULT 5000, pause interval DEFAULT '0',
+//     slice integer DEFAULT 1, slices integer DEFAULT 1,
+//     dry_run boolean DEFAULT false, on_plaintext text DEFAULT 'fail',
+//     INOUT rotated bigint, INOUT unchanged bigint, INOUT failed bigint)
 FERNET_SQL_FUNCTION(fernet_rotate_column) {
   namespace pg = fernet::pg;
+  constexpr const char *kNames[] = {"relation", "column_name", "batch_rows",
+                                    "pause",    "slice",       "slices",
+                                    "dry_run",  "on_plaintext"};
   pg::RequireNoTransactionBlock(fcinfo);
-  pg::RequireArgument(fcinfo, 0, "relation");
-  pg::RequireArgument(fcinfo, 1, "column_name");
-  pg::RequireArgument(fcinfo, 2, "batch_rows");
-  if (PG_GETARG_INT32(2) < 1) {
+  pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
+  pg::ColumnJob job = {
+      .relation = PG_GETARG_OID(0),
+      .column = NameStr(*PG_GETARG_NAME(1)),
+      .rule = {.direction = pg::ValueRule::kRotate,
+               .on_plaintext = pg::ReadOnPlaintext(fcinfo, 7),
+               .keys = {}},
+      .batch_rows = pg::ReadBatchRows(fcinfo, 2),
+      .pause_microseconds = pg::ReadPause(fcinfo, 3),
+      .slice = 1,
+      .slices = 1,
+      .dry_run = PG_GETARG_BOOL(6),
+      .caller = fcinfo->flinfo->fn_oid,
+  };
+  pg::ReadSlice(fcinfo, 4, &job);
+  return pg::RunForCall(fcinfo, job);
+}
+
+// fernet_decrypt_column(relation regclass, column_name name,
+//     confirm boolean DEFAULT false, batch_rows integer DEFAULT 5000,
+//     pause interval DEFAULT '0', slice integer DEFAULT 1,
+//     slices integer DEFAULT 1, INOUT decrypted bigint,
+//     INOUT unchanged bigint, INOUT failed bigint)
+FERNET_SQL_FUNCTION(fernet_decrypt_column) {
+  namespace pg = fernet::pg;
+  constexpr const char *kNames[] = {"relation",   "column_name", "confirm",
+                                    "batch_rows", "pause",       "slice",
+                                    "slices"};
+  pg::RequireNoTransactionBlock(fcinfo);
+  pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
+  if (!PG_GETARG_BOOL(2)) {
     pg::DropContext();
     ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-            errmsg("\"batch_rows\" must be at least 1"), pg::HideStatement());
+            errmsg("decryption of a column must be confirmed"),
+            errdetail("It writes the plaintexts into the table, and so into "
+                      "WAL, backups and replicas."),
+            errhint("Add \"confirm => true\"."), pg::HideStatement());
   }
-  // Memory that outlives the commits of the call, and goes with it.
-  const MemoryContext caller_memory = CurrentMemoryContext;
-  const MemoryContext call_memory = AllocSetContextCreate(
-      PortalContext, "pg_fernet rotation", ALLOCSET_DEFAULT_SIZES);
-  pg::Rotation rotation = {
+  pg::ColumnJob job = {
       .relation = PG_GETARG_OID(0),
-      .column = MemoryContextStrdup(call_memory, NameStr(*PG_GETARG_NAME(1))),
-      .batch_rows = PG_GETARG_INT32(2),
-      .keys = pg::PinForCall(call_memory),
-      .batch_memory = AllocSetContextCreate(call_memory, "pg_fernet batch",
-                                            ALLOCSET_DEFAULT_SIZES),
+      .column = NameStr(*PG_GETARG_NAME(1)),
+      .rule = {.direction = pg::ValueRule::kDecrypt,
+               .on_plaintext = pg::OnPlaintext::kLeave,
+               .keys = {}},
+      .batch_rows = pg::ReadBatchRows(fcinfo, 3),
+      .pause_microseconds = pg::ReadPause(fcinfo, 4),
+      .slice = 1,
+      .slices = 1,
+      .dry_run = false,
+      .caller = fcinfo->flinfo->fn_oid,
   };
+  pg::ReadSlice(fcinfo, 5, &job);
+  return pg::RunForCall(fcinfo, job);
+}
 
-  SPI_connect_ext(SPI_OPT_NONATOMIC);
-  std::int64_t rotated = 0;
-  pg::PassCounts last;
-  for (int pass = 0; pass < pg::kMaxPasses; ++pass) {
-    last = pg::RunPass(&rotation);
-    rotated += last.rotated;
-    if (last.rotated == 0 && last.changed_meanwhile == 0) {
-      break;
-    }
+// fernet_rotate_batch(relation regclass, column_name name,
+//     from_page bigint DEFAULT 0, batch_rows integer DEFAULT 5000,
+//     OUT next_page bigint, OUT rotated bigint, OUT unchanged bigint,
+//     OUT failed bigint)
+FERNET_SQL_FUNCTION(fernet_rotate_batch) {
+  namespace pg = fernet::pg;
+  constexpr const char *kNames[] = {"relation", "column_name", "from_page",
+                                    "batch_rows"};
+  pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
+  const Oid relation = PG_GETARG_OID(0);
+  const char *const column = NameStr(*PG_GETARG_NAME(1));
+  const int64 from_page = PG_GETARG_INT64(2);
+  const std::int64_t batch_rows = pg::ReadBatchRows(fcinfo, 3);
+  if (from_page < 0 || from_page > MaxBlockNumber) {
+    pg::RefuseParameter("from_page", "the number of a page");
   }
-  if (last.failed + last.changed_meanwhile > 0) {
-    pg::ReportValuesLeft(rotation, last);
+  const pg::ValueRule rule = {.direction = pg::ValueRule::kRotate,
+                              .on_plaintext = pg::OnPlaintext::kFail,
+                              .keys = pg::session_keys::Current()};
+  pg::CheckColumn(relation, column, pg::ColumnAccess::kWrite);
+  if (get_rel_relkind(relation) != RELKIND_RELATION) {
+    pg::DropContext();
+    ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
+            errmsg("\"%s\" is a partitioned table", get_rel_name(relation)),
+            errhint("Rotate each of its partitions, or use "
+                    "fernet_rotate_column."),
+            pg::HideStatement());
   }
-  SPI_finish();
-  MemoryContextSwitchTo(caller_memory);
-  const Datum result = pg::ResultRow(fcinfo, rotated, last);
-  MemoryContextDelete(call_memory);
-  return result;
+  pg::ColumnTarget target;
+  if (!pg::OpenTarget(relation, column, pg::ColumnAccess::kWrite, &target)) {
+    elog(ERROR, "relation %u is gone", relation);
+  }
+  pg::Tally tally;
+  const BlockNumber next = pg::RowsFrom(
+      target, rule, static_cast<BlockNumber>(from_page), batch_rows, &tally);
+  Datum values[] = {Int64GetDatum(next), Int64GetDatum(tally.changed),
+                    Int64GetDatum(tally.unchanged),
+                    Int64GetDatum(tally.left())};
+  bool nulls[] = {next >= target.pages, false, false, false};
+  pg::CloseTarget(target);
+  return pg::ResultRow(fcinfo, values, nulls);
 }

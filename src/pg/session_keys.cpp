@@ -3,6 +3,7 @@
 #include <array>
 #include <new>
 
+#include "pg/counters.hpp"
 #include "pg/report.hpp"
 #include "pg/settings.hpp"
 
@@ -160,6 +161,10 @@ AddResult Add(std::span<const char> text, void **out_handle) {
   return {};
 }
 
+const KeyList *ListBehind(const void *handle) {
+  return &memory->lists[static_cast<const KeyHandle *>(handle)->slot];
+}
+
 void Assign(const void *handle) {
   current = handle == nullptr ? kNoSlot
                               : static_cast<const KeyHandle *>(handle)->slot;
@@ -170,6 +175,7 @@ void Assign(const void *handle) {
 }
 
 SessionKeys Current() {
+  counters::Prepare();
   if (!HasKey()) {
     ReportNoKey();
   }

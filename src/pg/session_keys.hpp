@@ -38,6 +38,9 @@ struct AddResult {
 // guc.c to keep and to free, in `*out_handle`. Raises nothing.
 AddResult Add(std::span<const char> text, void **out_handle);
 
+// ListBehind is the key list that `handle` stands for.
+const KeyList *ListBehind(const void *handle);
+
 // Assign makes the key list behind `handle`, or none when it is null, the
 // current one. Cannot fail.
 void Assign(const void *handle);

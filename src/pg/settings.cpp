@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "pg/events.hpp"
 #include "pg/report.hpp"
 #include "pg/session_keys.hpp"
 #include "pg/statement_text.hpp"
@@ -32,7 +33,11 @@ bool MayRaise(GucSource source) {
 }
 
 int FailureLevel(GucSource source) {
-  return MayRaise(source) ? ERROR : WARNING;
+  if (!MayRaise(source)) {
+    return WARNING;
+  }
+  counters::Prepare();
+  return ERROR;
 }
 
 void Wipe(char *value) { OPENSSL_cleanse(value, strlen(value)); }
@@ -98,6 +103,7 @@ bool CheckKey(char **value, void **extra, GucSource source) {
     ReportKeyFailure(FailureLevel(source), added.outcome);
     return Dropped(*value);
   }
+  events::KeysSet(*session_keys::ListBehind(*extra));
   // A key has 43 characters at the least, so the mask fits in its place.
   strcpy(*value, kMask);
   return true;
@@ -110,11 +116,13 @@ void AssignKey(const char *, void *extra) { session_keys::Assign(extra); }
 void DefineSettings() {
   DefineCustomStringVariable(
       kKeySettingName,
-      "Sets the Fernet key of the session: one, or several separated by commas.",
+      "Sets the Fernet key of the session: one, or several separated by "
+      "commas.",
       "The first key encrypts, all decrypt. The server keeps the key in memory "
       "of the session only, and shows a mask in its place.",
-      &displayed_key, "", PGC_USERSET,
-      GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, CheckKey, AssignKey, nullptr);
+      &displayed_key, "", PGC_USERSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+      CheckKey, AssignKey, nullptr);
+  events::DefineLogSetting();
   MarkGUCPrefixReserved("fernet");
   defined = true;
 }

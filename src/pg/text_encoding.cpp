@@ -1,7 +1,5 @@
 #include "pg/text_encoding.hpp"
 
-#include <algorithm>
-
 #include "pg/report.hpp"
 
 namespace fernet::pg {
@@ -23,72 +21,110 @@ bool NeedsNoConversion() {
          GetDatabaseEncoding() == PG_SQL_ASCII;
 }
 
-// Convert is `value` converted, or null when it holds a character that the
-// other encoding lacks. The server's own conversions would quote that
-// character in their error.
+// A value is converted in pieces through a buffer of this size: the server asks
+// for room for four times what it converts.
+constexpr std::size_t kPieceSize = 16384;
+
+struct Conversion {
+  Oid function;
+  int from;
+  int to;
+};
+
+// ConvertPieces converts `value` and stores the size of the result in
+// `*out_size`; the result itself in `out` unless that is null. Returns false
+// when `value` holds a character that the other encoding lacks: the server's
+// own conversions would quote that character in their error.
+bool ConvertPieces(const Conversion &conversion, const varlena *value,
+                   char *out, std::size_t *out_size) {
+  auto *const piece = static_cast<unsigned char *>(palloc(kPieceSize));
+  auto *in =
+      reinterpret_cast<unsigned char *>(const_cast<char *>(VARDATA_ANY(value)));
+  std::size_t left = VARSIZE_ANY_EXHDR(value);
+  std::size_t size = 0;
+  int converted = 1;
+  while (left > 0 && converted > 0) {
+    CHECK_FOR_INTERRUPTS();
+    converted = pg_do_encoding_conversion_buf(
+        conversion.function, conversion.from, conversion.to, in,
+        static_cast<int>(left), piece, static_cast<int>(kPieceSize), true);
+    const std::size_t made =
+        converted > 0 ? strlen(reinterpret_cast<char *>(piece)) : 0;
+    if (out != nullptr) {
+      memcpy(out + size, piece, made);
+    }
+    size += made;
+    in += converted;
+    left -= static_cast<std::size_t>(converted);
+  }
+  OPENSSL_cleanse(piece, kPieceSize);
+  pfree(piece);
+  *out_size = size;
+  return left == 0;
+}
+
+// Convert is `value` converted, or null; see ConvertPieces.
 varlena *Convert(const varlena *value, int from, int to) {
-  const Oid function = FindDefaultConversionProc(from, to);
-  if (!OidIsValid(function)) {
+  const Conversion conversion = {FindDefaultConversionProc(from, to), from, to};
+  std::size_t size = 0;
+  if (!OidIsValid(conversion.function) ||
+      !ConvertPieces(conversion, value, nullptr, &size)) {
     return nullptr;
   }
-  const std::size_t size = VARSIZE_ANY_EXHDR(value);
-  // The server's bound for growth, and its terminating NUL. Beyond the limit
-  // of a value it converts less than all, which is told from the return value.
-  const std::size_t room = std::min<std::size_t>(
-      size * MAX_CONVERSION_GROWTH + MAX_CONVERSION_GROWTH + 1, kMaxValueSize);
-  varlena *const result = AllocateValue(room);
-  auto *const in = reinterpret_cast<unsigned char *>(
-      const_cast<char *>(VARDATA_ANY(value)));
-  auto *const out = reinterpret_cast<unsigned char *>(VARDATA(result));
-  const int converted = pg_do_encoding_conversion_buf(
-      function, from, to, in, static_cast<int>(size), out,
-      static_cast<int>(room), true);
-  if (static_cast<std::size_t>(converted) != size) {
-    WipeAndFree(result, nullptr);
-    return nullptr;
+  if (size > kMaxValueSize) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+            errmsg("value is too large in the other encoding"),
+            errdetail("It would have %zu bytes, and %zu is the limit.", size,
+                      kMaxValueSize),
+            HideStatement());
   }
-  SetValueSize(result, strlen(VARDATA(result)));
+  varlena *const result = AllocateValue(size);
+  static_cast<void>(ConvertPieces(conversion, value, VARDATA(result), &size));
   return result;
 }
 
 }  // namespace
 
-varlena *TextToUtf8(varlena *text) {
-  if (NeedsNoConversion()) {
-    if (GetDatabaseEncoding() == PG_SQL_ASCII && !IsValid(PG_UTF8, text)) {
-      DropContext();
-      ereport(ERROR, errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
-              errmsg("plaintext is not valid UTF-8"),
-              errhint("Pass it as bytea."), HideStatement());
-    }
-    return text;
+const varlena *TryTextToUtf8(const varlena *text) {
+  if (!NeedsNoConversion()) {
+    return Convert(text, GetDatabaseEncoding(), PG_UTF8);
   }
-  varlena *const utf8 = Convert(text, GetDatabaseEncoding(), PG_UTF8);
+  const bool is_utf8 =
+      GetDatabaseEncoding() == PG_UTF8 || IsValid(PG_UTF8, text);
+  return is_utf8 ? text : nullptr;
+}
+
+varlena *TextToUtf8(varlena *text) {
+  const varlena *const utf8 = TryTextToUtf8(text);
   if (utf8 == nullptr) {
     DropContext();
     ereport(ERROR, errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
             errmsg("plaintext cannot be converted to UTF-8"),
             errhint("Pass it as bytea."), HideStatement());
   }
-  return utf8;
+  return const_cast<varlena *>(utf8);
+}
+
+varlena *TryUtf8ToText(varlena *utf8) {
+  varlena *text = nullptr;
+  if (IsValid(PG_UTF8, utf8)) {
+    text = NeedsNoConversion() ? utf8
+                               : Convert(utf8, PG_UTF8, GetDatabaseEncoding());
+  }
+  WipeAndFree(utf8, text);
+  return text;
 }
 
 varlena *Utf8ToText(varlena *utf8) {
-  varlena *text = nullptr;
-  if (IsValid(PG_UTF8, utf8)) {
-    text = NeedsNoConversion()
-               ? utf8
-               : Convert(utf8, PG_UTF8, GetDatabaseEncoding());
-  }
+  varlena *const text = TryUtf8ToText(utf8);
   if (text == nullptr) {
-    WipeAndFree(utf8, nullptr);
     DropContext();
     ereport(ERROR, errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
             errmsg("decrypted value is not text in the encoding \"%s\"",
                    GetDatabaseEncodingName()),
             errhint("Use fernet_decrypt_bytea."), HideStatement());
   }
-  WipeAndFree(utf8, text);
   return text;
 }
 

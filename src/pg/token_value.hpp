@@ -13,6 +13,15 @@ namespace fernet::pg {
 Outcome FindKeyOfValue(const SessionKeys &keys, const varlena *value,
                        TokenReader *reader, std::uint32_t *out_index);
 
+// OpenLoaded decrypts the token in `*reader`, which the key at `index` opens,
+// into a new value in `*out_plaintext`, null unless the Status is kOk.
+Status OpenLoaded(const SessionKeys &keys, TokenReader *reader,
+                  std::uint32_t index, varlena **out_plaintext);
+
+// OpenValue is FindKeyOfValue and OpenLoaded in one.
+Outcome OpenValue(const SessionKeys &keys, const varlena *value,
+                  varlena **out_plaintext);
+
 struct RotationResult {
   enum Kind {
     kRotated,    // re-encrypted under the first key

@@ -127,8 +127,8 @@ void ProcessUtilityWithoutKey(PlannedStmt *planned, const char *text,
   }
   const ProcessUtility_hook_type next =
       next_hook != nullptr ? next_hook : standard_ProcessUtility;
-  next(planned, text, read_only_tree, context, params, environment,
-       destination, completion);
+  next(planned, text, read_only_tree, context, params, environment, destination,
+       completion);
 }
 
 }  // namespace

@@ -1,0 +1,78 @@
+#include "pg/events.hpp"
+
+#include "pg/report.hpp"
+
+namespace fernet::pg::events {
+namespace {
+
+constinit int log_level = kNone;
+
+constexpr config_enum_entry kLogLevels[] = {
+    {"none", kNone, false}, {"failures", kFailures, false},
+    {"keys", kKeys, false}, {"all", kAll, false},
+    {nullptr, 0, false},
+};
+
+// A line of the audit log goes to the server log only, never to the client.
+void Log(const char *text) {
+  ereport(LOG_SERVER_ONLY, errmsg_internal("fernet: %s", text),
+          HideStatement());
+}
+
+const char *FingerprintOf(const Key &key) {
+  FingerprintText fingerprint;
+  return Fingerprint(key, &fingerprint) == Status::kOk
+             ? pstrdup(fingerprint.data())
+             : "";
+}
+
+const char *FingerprintsOf(const KeyList &list) {
+  StringInfoData text;
+  initStringInfo(&text);
+  for (const Key &key : list.keys()) {
+    appendStringInfo(&text, " %s", FingerprintOf(key));
+  }
+  return text.data;
+}
+
+}  // namespace
+
+void Used(counters::Kind kind, const char *operation, const SessionKeys &keys,
+          std::uint32_t key_index) {
+  counters::Add(kind);
+  if (log_level >= kAll) {
+    Log(psprintf("%s: ok, key %s", operation,
+                 FingerprintOf(keys.list->keys()[key_index])));
+  }
+}
+
+void Failed(const char *operation, Status status) {
+  counters::AddFailure(status);
+  if (log_level >= kFailures) {
+    Log(psprintf("%s: failed, %s", operation,
+                 unpack_sql_state(FailureCode(status))));
+  }
+}
+
+void KeyRefused(int sqlstate) {
+  counters::Add(counters::kKeyErrors);
+  if (log_level >= kFailures) {
+    Log(psprintf("key: refused, %s", unpack_sql_state(sqlstate)));
+  }
+}
+
+void KeysSet(const KeyList &list) {
+  if (log_level >= kKeys) {
+    Log(psprintf("key: set,%s", FingerprintsOf(list)));
+  }
+}
+
+void DefineLogSetting() {
+  DefineCustomEnumVariable(
+      "fernet.log", "Sets which uses of Fernet keys are written to the log.",
+      "\"failures\" logs tokens and keys that were refused, \"keys\" also the "
+      "fingerprints of keys that are set, \"all\" also every use of a key.",
+      &log_level, kNone, kLogLevels, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+}
+
+}  // namespace fernet::pg::events

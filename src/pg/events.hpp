@@ -1,0 +1,31 @@
+// What is worth counting and, by the setting fernet.log, worth a line in the
+// server log. No line holds a key, a token or a plaintext.
+#pragma once
+
+#include "pg/boundary.hpp"
+#include "pg/counters.hpp"
+#include "pg/session_keys.hpp"
+
+namespace fernet::pg::events {
+
+// LogLevel is the setting fernet.log; each value includes those before it.
+enum LogLevel : int { kNone, kFailures, kKeys, kAll };
+
+// Used: `operation` has succeeded with the key at `key_index`, from 0.
+void Used(counters::Kind kind, const char *operation, const SessionKeys &keys,
+          std::uint32_t key_index);
+
+// Failed: `operation` was refused a token for the reason `status`.
+void Failed(const char *operation, Status status);
+
+// KeyRefused: a value of fernet.key was refused, or there was none, with the
+// SQLSTATE `sqlstate`.
+void KeyRefused(int sqlstate);
+
+// KeysSet: a session has set these keys.
+void KeysSet(const KeyList &list);
+
+// DefineLogSetting tells guc.c of fernet.log. Called once.
+void DefineLogSetting();
+
+}  // namespace fernet::pg::events

@@ -1,0 +1,29 @@
+#include "pg/job_arguments.hpp"
+
+#include <cstring>
+
+#include "pg/report.hpp"
+
+namespace fernet::pg {
+
+void RefuseParameter(const char *name, const char *rule) {
+  DropContext();
+  ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+          errmsg("\"%s\" must be %s", name, rule), HideStatement());
+}
+
+OnPlaintext ReadOnPlaintext(FunctionCallInfo fcinfo, int index) {
+  const char *const word = text_to_cstring(PG_GETARG_TEXT_PP(index));
+  if (strcmp(word, "fail") == 0) {
+    return OnPlaintext::kFail;
+  }
+  if (strcmp(word, "leave") == 0) {
+    return OnPlaintext::kLeave;
+  }
+  if (strcmp(word, "encrypt") == 0) {
+    return OnPlaintext::kEncrypt;
+  }
+  RefuseParameter("on_plaintext", "\"fail\", \"leave\" or \"encrypt\"");
+}
+
+}  // namespace fernet::pg

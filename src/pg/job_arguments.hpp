@@ -1,0 +1,16 @@
+// Arguments that the functions on whole columns have in common.
+#pragma once
+
+#include "pg/boundary.hpp"
+#include "pg/value_change.hpp"
+
+namespace fernet::pg {
+
+// RefuseParameter raises 22023: "`name`" must be `rule`.
+[[noreturn]] void RefuseParameter(const char *name, const char *rule);
+
+// ReadOnPlaintext reads the argument "on_plaintext" at `index`: fail, leave or
+// encrypt.
+OnPlaintext ReadOnPlaintext(FunctionCallInfo fcinfo, int index);
+
+}  // namespace fernet::pg

@@ -1,0 +1,37 @@
+// The table fernet_rotation: a row for each job on a column, its progress
+// updated in the transaction of each batch.
+#pragma once
+
+#include "pg/boundary.hpp"
+#include "pg/column_job.hpp"
+
+namespace fernet::pg {
+
+// Ledger is this job's row. The table belongs to the owner of the extension,
+// under whose identity it is written: callers can read their rows only.
+struct Ledger {
+  Oid table = InvalidOid;  // invalid: the job is not recorded
+  std::int64_t id = 0;
+};
+
+// LedgerEntry is what a row says of a job under way.
+struct LedgerEntry {
+  const char *state;  // running, done or failed
+  int pass;
+  std::int64_t pages_done;  // of this pass
+  std::int64_t pages_total;
+  std::int64_t changed;
+  std::int64_t unchanged;
+  std::int64_t failed;
+};
+
+// OpenLedger adds a row for `job`, of the extension that the function `caller`
+// belongs to, and marks rows whose job is gone as interrupted. The caller is
+// connected to SPI. `lock_part` tells the lock by which the job is known to
+// live.
+Ledger OpenLedger(Oid caller, const ColumnJob &job, std::uint32_t lock_part);
+
+// WriteLedger brings the row up to date.
+void WriteLedger(const Ledger &ledger, const LedgerEntry &entry);
+
+}  // namespace fernet::pg

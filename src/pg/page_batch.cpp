@@ -1,0 +1,264 @@
+#include "pg/page_batch.hpp"
+
+#include <algorithm>
+
+#include "pg/counters.hpp"
+#include "pg/report.hpp"
+#include "pg/row_writer.hpp"
+#include "pg/subtransaction.hpp"
+#include "pg/text_encoding.hpp"
+
+namespace fernet::pg {
+namespace {
+
+constexpr int kMaxWarnings = 20;
+
+const char *Explain(int sqlstate) {
+  switch (sqlstate) {
+    case kMalformedToken:
+      return "It is not a Fernet token.";
+    case kNoKeyOpensToken:
+      return "No key in \"fernet.key\" opens it.";
+    case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
+      return "Its plaintext is not text in both encodings.";
+    case ERRCODE_STRING_DATA_RIGHT_TRUNCATION:
+      return "The new value is too long for the column.";
+    case kPlaintextIsToken:
+      return "Its plaintext looks like a token, so it stays encrypted.";
+    case ERRCODE_TRIGGERED_ACTION_EXCEPTION:
+      return "A trigger wants no update of the row.";
+    case ERRCODE_CHECK_VIOLATION:
+      return "A CHECK constraint refuses the new row.";
+    case ERRCODE_UNIQUE_VIOLATION:
+      return "A unique index holds the new value already.";
+    default:
+      return "The table, an index or a trigger refuses the new row.";
+  }
+}
+
+void Warn(FailureWarnings *warnings, const ColumnTarget &target,
+          const ItemPointerData &place, int sqlstate) {
+  if (warnings->muted || warnings->told > kMaxWarnings) {
+    return;
+  }
+  ++warnings->told;
+  if (warnings->told > kMaxWarnings) {
+    ereport(WARNING, errcode(sqlstate),
+            errmsg("more values were not changed; they are only counted"),
+            HideStatement());
+    return;
+  }
+  const auto *const column =
+      TupleDescAttr(RelationGetDescr(target.relation), target.attribute - 1);
+  ereport(
+      WARNING, errcode(sqlstate),
+      errmsg(
+          "value at ctid (%u,%u) of %s was not changed",
+          ItemPointerGetBlockNumberNoCheck(&place),
+          static_cast<unsigned>(ItemPointerGetOffsetNumberNoCheck(&place)),
+          NameOf(RelationGetRelid(target.relation), NameStr(column->attname))),
+      errdetail_internal("%s", Explain(sqlstate)), HideStatement());
+}
+
+// A batch under way; plain data.
+struct Batch {
+  const ColumnTarget *target;
+  const ValueRule *rule;
+  PageRange range;
+  bool dry_run;
+  bool row_by_row;  // each row in a subtransaction of its own
+  FailureWarnings *warnings;
+  RowWriter writer;
+  Tally tally;
+  std::int64_t malformed;
+  std::int64_t no_key_opens;
+  // Up to there, failing values have been told of by an attempt that was
+  // undone.
+  ItemPointerData told_to;
+};
+
+void CountFailure(Batch *batch, const ItemPointerData &place, int sqlstate) {
+  ++batch->tally.failed;
+  batch->malformed += sqlstate == kMalformedToken ? 1 : 0;
+  batch->no_key_opens += sqlstate == kNoKeyOpensToken ? 1 : 0;
+  if (sqlstate == ERRCODE_STRING_DATA_RIGHT_TRUNCATION) {
+    ++batch->warnings->too_long;
+  }
+  Warn(batch->warnings, *batch->target, place, sqlstate);
+}
+
+// CountBadValue is CountFailure for a value that never came to be written.
+void CountBadValue(Batch *batch, TupleTableSlot *row, int sqlstate) {
+  const bool told = ItemPointerCompare(&row->tts_tid, &batch->told_to) <= 0;
+  const bool muted = batch->warnings->muted;
+  batch->warnings->muted = muted || told;
+  CountFailure(batch, row->tts_tid, sqlstate);
+  batch->warnings->muted = muted;
+  if (!told && !batch->row_by_row) {
+    batch->told_to = row->tts_tid;
+  }
+}
+
+void CountResult(Batch *batch, TupleTableSlot *row, RowResult result) {
+  switch (result) {
+    case RowResult::kWritten:
+      ++batch->tally.changed;
+      break;
+    case RowResult::kBusy:
+      ++batch->tally.busy;
+      break;
+    case RowResult::kUnwanted:
+      CountFailure(batch, row->tts_tid, ERRCODE_TRIGGERED_ACTION_EXCEPTION);
+      break;
+  }
+}
+
+// OneRow is a row to be written in a subtransaction of its own.
+struct OneRow {
+  const ColumnTarget *target;
+  TupleTableSlot *row;
+  Datum value;
+  RowResult result;
+};
+
+void WriteOneRow(void *state) {
+  auto *const one = static_cast<OneRow *>(state);
+  RowWriter writer;
+  BeginWriting(one->target, &writer);
+  one->result = WriteValue(&writer, one->row, one->value);
+  FinishWriting(&writer);
+}
+
+void Write(Batch *batch, TupleTableSlot *row, varlena *value) {
+  const Datum datum = PointerGetDatum(value);
+  if (batch->dry_run) {
+    ++batch->tally.changed;
+    return;
+  }
+  if (!batch->row_by_row) {
+    CountResult(batch, row, WriteValue(&batch->writer, row, datum));
+    return;
+  }
+  OneRow one = {batch->target, row, datum, RowResult::kBusy};
+  const int sqlstate = RunInSubtransaction(WriteOneRow, &one);
+  if (sqlstate == 0) {
+    CountResult(batch, row, one.result);
+  } else {
+    CountFailure(batch, row->tts_tid, sqlstate);
+  }
+}
+
+void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
+  const ValueChange change =
+      ChangeValue(*batch->rule, value, batch->target->value_type == TEXTOID,
+                  batch->target->max_characters);
+  switch (change.kind) {
+    case ValueChange::kChanged:
+      Write(batch, row, change.value);
+      if (batch->rule->direction == ValueRule::kDecrypt) {
+        WipeAndFree(change.value, nullptr);
+      }
+      break;
+    case ValueChange::kUnchanged:
+      ++batch->tally.unchanged;
+      break;
+    case ValueChange::kPlaintext:
+      ++batch->tally.plaintext;
+      break;
+    case ValueChange::kFailed:
+      CountBadValue(batch, row, change.sqlstate);
+      break;
+  }
+}
+
+void Scan(Batch *batch) {
+  ScanValues(
+      *batch->target, batch->range,
+      [](TupleTableSlot *row, varlena *value, void *state) {
+        TreatValue(static_cast<Batch *>(state), row, value);
+      },
+      batch);
+}
+
+void ScanAndWrite(void *state) {
+  auto *const batch = static_cast<Batch *>(state);
+  BeginWriting(batch->target, &batch->writer);
+  Scan(batch);
+  FinishWriting(&batch->writer);
+}
+
+// Restart forgets what an attempt has counted that was undone.
+void Restart(Batch *batch, std::int64_t too_long_before) {
+  batch->tally = {};
+  batch->malformed = 0;
+  batch->no_key_opens = 0;
+  batch->warnings->too_long = too_long_before;
+  batch->row_by_row = true;
+}
+
+void CountForStatistics(const Batch &batch) {
+  counters::Add(counters::kMalformed,
+                static_cast<std::uint64_t>(batch.malformed));
+  counters::Add(counters::kNoKeyOpens,
+                static_cast<std::uint64_t>(batch.no_key_opens));
+  if (!batch.dry_run) {
+    counters::Add(batch.rule->direction == ValueRule::kRotate
+                      ? counters::kRotated
+                      : counters::kDecrypted,
+                  static_cast<std::uint64_t>(batch.tally.changed));
+  }
+}
+
+}  // namespace
+
+void Tally::Add(const Tally &other) {
+  changed += other.changed;
+  unchanged += other.unchanged;
+  plaintext += other.plaintext;
+  failed += other.failed;
+  busy += other.busy;
+}
+
+Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
+               PageRange range, bool dry_run, FailureWarnings *warnings) {
+  Batch batch = {.target = &target,
+                 .rule = &rule,
+                 .range = range,
+                 .dry_run = dry_run,
+                 .row_by_row = false,
+                 .warnings = warnings,
+                 .writer = {},
+                 .tally = {},
+                 .malformed = 0,
+                 .no_key_opens = 0,
+                 .told_to = {}};
+  PushActiveSnapshot(GetTransactionSnapshot());
+  UpdateActiveSnapshotCommandId();
+  if (dry_run) {
+    Scan(&batch);
+  } else {
+    // All rows as one command first. If the table refuses one of them, that
+    // attempt is undone, and each row gets a subtransaction: slower, but the
+    // others are written and the refused ones counted.
+    const std::int64_t too_long = warnings->too_long;
+    if (RunInSubtransaction(ScanAndWrite, &batch) != 0) {
+      Restart(&batch, too_long);
+      Scan(&batch);
+    }
+  }
+  PopActiveSnapshot();
+  CountForStatistics(batch);
+  return batch.tally;
+}
+
+double PageDensity(const ColumnTarget &target) {
+  constexpr double kUnknown = 40;  // rows of a token and little else
+  const auto *const statistics = target.relation->rd_rel;
+  if (statistics->relpages <= 0 || statistics->reltuples < 0) {
+    return kUnknown;
+  }
+  return std::max(
+      1.0, static_cast<double>(statistics->reltuples) / statistics->relpages);
+}
+
+}  // namespace fernet::pg

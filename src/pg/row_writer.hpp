@@ -1,0 +1,40 @@
+#pragma once
+
+#include "pg/boundary.hpp"
+#include "pg/column_target.hpp"
+
+namespace fernet::pg {
+
+// RowWriter updates one column of rows that a scan of the table has found, as
+// UPDATE would: with triggers, indexes, constraints and generated columns, but
+// without ever waiting for another transaction's lock on a row.
+struct RowWriter {
+  const ColumnTarget *target;
+  EState *state;
+  ResultRelInfo *result;
+  EPQState recheck;
+  TupleTableSlot *new_row;
+  TupleTableSlot *locked_row;  // null unless rows are locked first
+  TransitionCaptureState *transitions;
+  void *domain_cache;
+  bool has_written;  // statement triggers have fired
+};
+
+enum class RowResult {
+  kWritten,
+  kBusy,      // changed or locked by another transaction
+  kUnwanted,  // a BEFORE trigger wants no update
+};
+
+// BeginWriting starts a command on `*target`, which must stay. The snapshot is
+// the active one.
+void BeginWriting(const ColumnTarget *target, RowWriter *out);
+
+// WriteValue puts `value`, of the column's base type, into the row in `row`, as
+// the snapshot saw it. What UPDATE would raise, it raises.
+RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value);
+
+// FinishWriting fires the AFTER triggers and ends the command.
+void FinishWriting(RowWriter *writer);
+
+}  // namespace fernet::pg
