@@ -366,7 +366,6 @@ CREATE FUNCTION fernet_assert_rotated(
 	AS 'MODULE_PATHNAME', 'fernet_assert_rotated'
 	LANGUAGE C
 	STABLE
-	STRICT
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_assert_rotated(regclass, name, text)
@@ -468,6 +467,11 @@ REVOKE ALL ON fernet_rotation FROM PUBLIC;
 GRANT SELECT ON fernet_rotation TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('fernet_rotation', '');
+SELECT pg_catalog.pg_extension_config_dump('fernet_rotation_id_seq', '');
+
+-- A trusted extension is installed by the superuser; the ledger is its owner's,
+-- who can then dump the database.
+ALTER TABLE fernet_rotation OWNER TO @extowner@;
 
 -- A job holds a lock of its own for as long as it runs; see column_job.cpp.
 CREATE FUNCTION fernet_rotation_is_alive(reloid oid, lock_part oid, pid integer)

@@ -86,6 +86,7 @@ Status Keyring::Prepare(std::span<const Key> keys) noexcept {
   }
   size_ = static_cast<std::uint32_t>(keys.size());
   some_share_signing_half_ = ShareSigningHalf(keys);
+  last_found_ = 0;
   return Status::kOk;
 }
 
@@ -117,22 +118,34 @@ Status Keyring::SealWithIv(std::span<const std::uint8_t> plaintext,
 }
 
 Status Keyring::FindKey(TokenReader *token, std::uint32_t *out_index) noexcept {
-  for (std::uint32_t i = 0; i < size_; ++i) {
-    Hmac hmac;
-    if (!ComputeHmac(keys_[i], algorithms_.mac_scratch.get(), token, &hmac)) {
-      return Status::kCryptoFailed;
-    }
-    if (CRYPTO_memcmp(hmac.data(), token->hmac().data(), kHmacSize) != 0) {
-      continue;
-    }
-    const Status status =
-        some_share_signing_half_ ? CheckPadding(*token, i) : Status::kOk;
-    if (status != Status::kNoKeyOpens) {
+  // Where the padding decides between keys, the first in the list must win.
+  const std::uint32_t first = some_share_signing_half_ ? 0 : last_found_;
+  if (size_ == 0) {
+    return Status::kNoKeyOpens;
+  }
+  Status status = TryKey(token, first);
+  *out_index = first;
+  for (std::uint32_t i = 0; i < size_ && status == Status::kNoKeyOpens; ++i) {
+    if (i != first) {
+      status = TryKey(token, i);
       *out_index = i;
-      return status;
     }
   }
-  return Status::kNoKeyOpens;
+  if (status == Status::kOk) {
+    last_found_ = *out_index;
+  }
+  return status;
+}
+
+Status Keyring::TryKey(TokenReader *token, std::uint32_t index) noexcept {
+  Hmac hmac;
+  if (!ComputeHmac(keys_[index], algorithms_.mac_scratch.get(), token, &hmac)) {
+    return Status::kCryptoFailed;
+  }
+  if (CRYPTO_memcmp(hmac.data(), token->hmac().data(), kHmacSize) != 0) {
+    return Status::kNoKeyOpens;
+  }
+  return some_share_signing_half_ ? CheckPadding(*token, index) : Status::kOk;
 }
 
 Status Keyring::CheckPadding(const TokenReader &token,
@@ -172,10 +185,13 @@ Status Keyring::Rotate(TokenReader *token, std::uint32_t index,
                        RandomBuffer *ivs, std::span<char> out,
                        std::size_t *out_size) noexcept {
   *out_size = 0;
-  // Judged first, so that no half of a bad token is ever written.
-  const Status padding = CheckPadding(*token, index);
-  if (padding != Status::kOk) {
-    return padding;
+  // The padding is judged before anything is written: of a small token when it
+  // is decrypted, which is at once, of a large one by its end alone.
+  if (token->chunk_count() > 1) {
+    const Status padding = CheckPadding(*token, index);
+    if (padding != Status::kOk) {
+      return padding;
+    }
   }
   std::array<std::uint8_t, kIvSize> iv;
   if (!ivs->Take(iv)) {
@@ -201,6 +217,9 @@ Status Keyring::Rotate(TokenReader *token, std::uint32_t index,
     }
     if (seen == token->ciphertext_size()) {
       const std::size_t rest = UnpaddedSize(plaintext.last<kBlockSize>());
+      if (rest == kBlockSize) {
+        return Status::kNoKeyOpens;
+      }
       plaintext = plaintext.first(plaintext.size() - kBlockSize + rest);
     }
     plaintext_size += plaintext.size();

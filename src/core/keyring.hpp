@@ -73,8 +73,14 @@ class Keyring {
   }
 
  private:
+  // TryKey is FindKey for one key.
+  Status TryKey(TokenReader *token, std::uint32_t index) noexcept;
+
   std::uint32_t size_ = 0;
   bool some_share_signing_half_ = false;
+  // The key that opened the last token is tried first: tokens of one key tend
+  // to lie together. Which key opens a token does not depend on it.
+  std::uint32_t last_found_ = 0;
   Algorithms algorithms_;
   std::array<PreparedKey, kMaxKeys> keys_;
 };

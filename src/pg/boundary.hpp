@@ -98,12 +98,12 @@ inline constexpr std::size_t kMaxValueSize = MaxAllocSize - VARHDRSZ;
 // at most kMaxValueSize. SetValueSize says how many it has in the end.
 inline varlena *AllocateValue(std::size_t size) {
   auto *const value = static_cast<varlena *>(palloc(VARHDRSZ + size));
-  SET_VARSIZE(value, static_cast<int32>(VARHDRSZ + size));
+  SET_VARSIZE(value, VARHDRSZ + size);
   return value;
 }
 
 inline void SetValueSize(varlena *value, std::size_t size) {
-  SET_VARSIZE(value, static_cast<int32>(VARHDRSZ + size));
+  SET_VARSIZE(value, VARHDRSZ + size);
 }
 
 }  // namespace fernet::pg

@@ -153,6 +153,8 @@ FERNET_SQL_FUNCTION(fernet_census) {
 //     on_plaintext text DEFAULT 'fail') returns void
 FERNET_SQL_FUNCTION(fernet_assert_rotated) {
   namespace pg = fernet::pg;
+  constexpr const char *kNames[] = {"relation", "column_name", "on_plaintext"};
+  pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
   const pg::OnPlaintext on_plaintext = pg::ReadOnPlaintext(fcinfo, 2);
   pg::Census census = {.keys = pg::session_keys::Current(),
                        .under_key = {},

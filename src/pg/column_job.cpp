@@ -1,7 +1,9 @@
 #include "pg/column_job.hpp"
 
 #include <algorithm>
+#include <utility>
 
+#include "pg/events.hpp"
 #include "pg/ledger.hpp"
 #include "pg/report.hpp"
 
@@ -13,9 +15,9 @@ namespace {
 constexpr BlockNumber kStripePages = 256;
 
 // A pass after which something is left is followed by another. The application
-// may move a row behind the scan, or write under an old key, for ever.
-constexpr int kMaxPasses = 12;
-constexpr std::int64_t kFirstWait = 100000;  // microseconds, for locked rows
+// may hold a lock, or write under an old key, for ever.
+constexpr int kMaxPasses = 8;
+constexpr std::int64_t kFirstWait = 200000;  // microseconds, for locked rows
 constexpr std::int64_t kLongestWait = 2000000;
 
 constexpr std::int64_t kNoticeInterval = 5000000;  // microseconds
@@ -27,23 +29,42 @@ constexpr std::int64_t kMaxBatchPages = 8192;
 // Running is a job under way; plain data.
 struct Running {
   const ColumnJob *job;
-  MemoryContext batch_memory;
+  const char *name;            // of the column, while it is known to be there
+  const char *operation;       // for the ledger and the log
+  MemoryContext job_memory;    // for the whole job
+  MemoryContext batch_memory;  // reset after each batch
   FailureWarnings warnings;
+  OwnTransactions own;
   std::int64_t pages_per_batch = 0;
   int pass = 0;
   std::int64_t changed = 0;
   TimestampTz started;
+  TimestampTz pass_started;
   TimestampTz last_notice;
   std::int64_t pages_done = 0;  // of this pass
   std::int64_t pages_of_pass = 0;
   Ledger ledger;
-  Tally tally;  // of this pass so far
+  Tally tally;             // of this pass so far
+  bool verifying = false;  // this pass reads, with one snapshot
+  std::int64_t adopted = 0;
 };
 
-void Record(const Running &running, const char *state) {
+// StatisticsOf is what the job counts for: what it wrote in all passes, and
+// what its last look still found failing, once.
+Tally StatisticsOf(const Running &running) {
+  Tally tally;
+  tally.changed = running.changed;
+  tally.adopted = running.adopted;
+  tally.malformed = running.tally.malformed;
+  tally.no_key_opens = running.tally.no_key_opens;
+  return tally;
+}
+
+// Record writes the progress of a pass that writes into the ledger.
+void Record(const Running &running) {
   // From the second pass on, the job meets its own work.
   const std::int64_t own_work = running.pass > 1 ? running.changed : 0;
-  WriteLedger(running.ledger, {.state = state,
+  WriteLedger(running.ledger, {.state = "running",
                                .pass = running.pass,
                                .pages_done = running.pages_done,
                                .pages_total = running.pages_of_pass,
@@ -51,6 +72,20 @@ void Record(const Running &running, const char *state) {
                                .unchanged = std::max<std::int64_t>(
                                    running.tally.unchanged - own_work, 0),
                                .failed = running.tally.left()});
+}
+
+void RecordEnd(const Running &running, const JobResult &result) {
+  WriteLedger(running.ledger, {.state = result.left() == 0 ? "done" : "failed",
+                               .pass = running.pass,
+                               .pages_done = running.pages_done,
+                               .pages_total = running.pages_of_pass,
+                               .changed = result.changed,
+                               .unchanged = result.unchanged,
+                               .failed = result.left()});
+}
+
+ColumnAccess AccessOf(const ColumnJob &job) {
+  return job.dry_run ? ColumnAccess::kRead : ColumnAccess::kWrite;
 }
 
 void Sleep(std::int64_t microseconds) {
@@ -70,17 +105,17 @@ void Sleep(std::int64_t microseconds) {
   }
 }
 
-// Commit ends a transaction of the job and starts the next, which sees each row
-// as it is when its batch begins, whatever the session's default is.
+// Commit ends a transaction of the job and starts the next. That sees each row
+// as it is when its batch begins, or, to verify, all as they are at its start,
+// whatever the session's default is.
 void Commit(Running *running) {
   SPI_commit();
   MemoryContextSwitchTo(running->batch_memory);
   MemoryContextReset(running->batch_memory);
-  if (XactIsoLevel != XACT_READ_COMMITTED) {
-    static_cast<void>(set_config_option(
-        "transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION,
-        GUC_ACTION_LOCAL, true, 0, false));
-  }
+  static_cast<void>(set_config_option(
+      "transaction_isolation",
+      running->verifying ? "repeatable read" : "read committed", PGC_USERSET,
+      PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false));
   // A deferred constraint would speak up at the commit, when it is too late to
   // tell which row it means.
   ConstraintsSetStmt immediate = {};
@@ -106,13 +141,15 @@ void NoticeProgress(Running *running) {
                      static_cast<double>(
                          std::max<std::int64_t>(running->pages_of_pass, 1)),
                  0.0001, 1.0);
-  ereport(NOTICE,
-          errmsg(INT64_FORMAT " values changed, %.0f %% of pass %d, %.0f "
-                              "values/s, about %.0f s left",
-                 running->changed, share * 100, running->pass,
-                 static_cast<double>(running->changed) / seconds,
-                 running->pass == 1 ? seconds * (1 - share) / share : 0.0),
-          HideStatement());
+  ereport(
+      NOTICE,
+      errmsg(INT64_FORMAT " values changed, %.0f values/s; %s pass %d, "
+                          "%.0f %%, about %.0f s left",
+             running->changed, static_cast<double>(running->changed) / seconds,
+             running->verifying ? "verifying" : "writing", running->pass,
+             share * 100,
+             SecondsSince(running->pass_started) * (1 - share) / share),
+      HideStatement());
 }
 
 // NextRange is the next pages of this slice from `page` on, or an empty range
@@ -126,9 +163,11 @@ PageRange NextRange(const Running &running, BlockNumber page,
     BlockNumber stripe = page / kStripePages;
     if (stripe % slices != own) {
       stripe += (own + slices - stripe % slices) % slices;
-      page = stripe * kStripePages;
+      page = static_cast<BlockNumber>(
+          std::min<std::int64_t>(pages, std::int64_t{stripe} * kStripePages));
     }
-    limit = std::min(pages, (stripe + 1) * kStripePages);
+    limit = static_cast<BlockNumber>(std::min<std::int64_t>(
+        pages, (std::int64_t{stripe} + 1) * kStripePages));
   }
   if (page >= pages) {
     return {pages, pages};
@@ -154,7 +193,7 @@ void PassOverTable(Running *running, Oid table) {
   while (page < pages) {
     ColumnTarget target;
     // Opened anew in each transaction: the lock went with the last commit.
-    if (!OpenTarget(table, job.column, ColumnAccess::kWrite, &target)) {
+    if (!OpenTarget(table, job.column, AccessOf(job), &target)) {
       return;
     }
     if (pages == InvalidBlockNumber) {
@@ -168,41 +207,58 @@ void PassOverTable(Running *running, Oid table) {
     const PageRange range = NextRange(*running, page, pages);
     Tally batch;
     if (range.from < range.end) {
-      batch =
-          RunBatch(target, job.rule, range, job.dry_run, &running->warnings);
+      batch = RunBatch(target, job.rule, range, running->verifying,
+                       &running->warnings, &running->own, running->job_memory);
     }
     CloseTarget(target);
     running->tally.Add(batch);
-    running->changed += batch.changed;
     running->pages_done += range.end - page;
-    Record(*running, "running");
-    Commit(running);
+    if (running->verifying) {
+      MemoryContextReset(running->batch_memory);
+    } else {
+      running->changed += batch.changed;
+      running->adopted += batch.adopted;
+      Record(*running);
+      Commit(running);
+    }
     if (range.from < range.end) {
       AdaptBatch(running, range, batch.total());
     }
     NoticeProgress(running);
-    if (job.pause_microseconds > 0) {
+    if (job.pause_microseconds > 0 && !running->verifying) {
       Sleep(job.pause_microseconds);
     }
     page = range.end;
   }
 }
 
-Tally Pass(Running *running, MemoryContext job_memory) {
-  ++running->pass;
+// Pass goes once over all tables. A pass that writes has a transaction and a
+// snapshot for each batch, so a row that the application moves may pass it by.
+// One that verifies reads with a single snapshot, which sees every row once.
+Tally Pass(Running *running, MemoryContext job_memory, bool verifying) {
+  running->verifying = verifying;
+  running->pass += verifying ? 0 : 1;
   running->pages_done = 0;
   running->pages_of_pass = 0;
   running->tally = {};
-  MemoryContextSwitchTo(job_memory);
-  // Looked up in each pass: partitions come and go.
-  List *const tables =
-      TablesBelow(running->job->relation, ColumnAccess::kWrite);
+  running->pass_started = GetCurrentTimestamp();
   Commit(running);
+  // Looked up in each pass: partitions come and go.
+  MemoryContextSwitchTo(job_memory);
+  List *const tables =
+      TablesBelow(running->job->relation, AccessOf(*running->job));
+  MemoryContextSwitchTo(running->batch_memory);
+  if (get_rel_name(running->job->relation) == nullptr) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+            errmsg("%s is gone", running->name), HideStatement());
+  }
   for (int i = 0; i < list_length(tables); ++i) {
     PassOverTable(running, list_nth_oid(tables, i));
   }
   list_free(tables);
-  running->warnings.muted = true;
+  running->verifying = false;
+  Commit(running);
   return running->tally;
 }
 
@@ -303,6 +359,15 @@ void TakeTurn(MemoryContext job_memory, const ColumnJob &job,
   }
 }
 
+bool HasWidth(const ColumnJob &job) {
+  ColumnTarget target;
+  if (!OpenTarget(job.relation, job.column, AccessOf(job), &target)) {
+    return false;
+  }
+  CloseTarget(target);
+  return target.max_characters > 0;
+}
+
 // RequireWidth refuses an adoption whose tokens would not fit, before the first
 // write. Everything else has about the size of what it replaces.
 void RequireWidth(Running *running, MemoryContext job_memory) {
@@ -311,21 +376,19 @@ void RequireWidth(Running *running, MemoryContext job_memory) {
       running->job->dry_run) {
     return;
   }
-  ColumnJob rehearsal = *running->job;
-  rehearsal.dry_run = true;
-  rehearsal.pause_microseconds = 0;
-  Running reading = *running;
-  reading.job = &rehearsal;
-  reading.warnings.muted = true;
-  reading.warnings.too_long = 0;
-  reading.ledger = {};
-  static_cast<void>(Pass(&reading, job_memory));
-  if (reading.warnings.too_long > 0) {
+  if (!HasWidth(*running->job)) {
+    return;
+  }
+  running->warnings.muted = true;
+  static_cast<void>(Pass(running, job_memory, true));
+  running->warnings.muted = false;
+  const std::int64_t too_long = std::exchange(running->warnings.too_long, 0);
+  if (too_long > 0) {
     DropContext();
     ereport(ERROR, errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
             errmsg("column \"%s\" is too narrow for the tokens of " INT64_FORMAT
                    " values",
-                   running->job->column, reading.warnings.too_long),
+                   running->job->column, too_long),
             errdetail("A token has 4 characters for each 3 bytes of its "
                       "plaintext, and about 80 more."),
             errhint("Make it wider, or of type text. Nothing was changed."),
@@ -338,17 +401,16 @@ void NoticeEnd(const Running &running, const JobResult &result) {
   const double seconds = SecondsSince(running.started);
   const bool rotated_all = job.rule.direction == ValueRule::kRotate &&
                            !job.dry_run && job.slices == 1 &&
-                           result.last.changed == 0 && result.last.left() == 0;
+                           result.left() == 0;
   ereport(
       NOTICE,
       errmsg("%s: " INT64_FORMAT " values %s, " INT64_FORMAT
              " unchanged, " INT64_FORMAT " plaintext, " INT64_FORMAT " failed",
-             NameOf(job.relation, job.column), result.changed,
-             job.dry_run ? "to change" : "changed",
-             UnchangedBefore(job, result), result.last.plaintext,
-             result.last.left()),
-      errdetail("%d %s in %.1f s, %.0f values/s.%s", running.pass,
-                running.pass == 1 ? "pass" : "passes", seconds,
+             running.name, result.changed,
+             job.dry_run ? "to change" : "changed", result.unchanged,
+             result.plaintext, result.left()),
+      errdetail("%d %s and a look at the result in %.1f s, %.0f values/s.%s",
+                running.pass, running.pass == 1 ? "pass" : "passes", seconds,
                 static_cast<double>(result.changed) / seconds,
                 rotated_all ? " Every token of this column is under the "
                               "first key: the old key can be dropped for "
@@ -357,57 +419,95 @@ void NoticeEnd(const Running &running, const JobResult &result) {
       HideStatement());
 }
 
-}  // namespace
-
-std::int64_t UnchangedBefore(const ColumnJob &job, const JobResult &result) {
-  // A dry run's one pass has seen none of its own work.
-  const std::int64_t own_work = job.dry_run ? 0 : result.changed;
-  return std::max<std::int64_t>(result.last.unchanged - own_work, 0);
+// Judge makes the result out of what was written and what was seen at the end.
+// What the table refused looks as if it were still to be changed.
+JobResult Judge(const Running &running, const Tally &written,
+                const Tally &seen) {
+  JobResult result = {.unchanged = seen.unchanged,
+                      .plaintext = seen.plaintext,
+                      .failed = seen.failed,
+                      .total = seen.total()};
+  if (running.job->dry_run) {
+    result.changed = seen.changed;
+    return result;
+  }
+  const std::int64_t refused =
+      std::clamp<std::int64_t>(written.failed - seen.failed, 0, seen.changed);
+  result.changed = running.changed;
+  result.unchanged = std::max<std::int64_t>(seen.unchanged - result.changed, 0);
+  result.failed += refused;
+  result.pending = seen.changed - refused;
+  return result;
 }
+
+// WriteUntilDone repeats passes until a look at all rows finds nothing left
+// that another pass could change.
+JobResult WriteUntilDone(Running *running, MemoryContext job_memory) {
+  JobResult result;
+  std::int64_t wait = kFirstWait;
+  while (running->pass < kMaxPasses) {
+    const Tally written = Pass(running, job_memory, false);
+    running->warnings.muted = true;
+    result = Judge(*running, written, Pass(running, job_memory, true));
+    if (result.pending == 0) {
+      break;
+    }
+    if (written.changed == 0) {
+      Sleep(wait);
+      wait = std::min(2 * wait, kLongestWait);
+    }
+  }
+  return result;
+}
+
+}  // namespace
 
 JobResult RunColumnJob(const ColumnJob &job) {
   const MemoryContext job_memory = CurrentMemoryContext;
   const AttrNumber attribute =
-      CheckColumn(job.relation, job.column, ColumnAccess::kWrite);
+      CheckColumn(job.relation, job.column, AccessOf(job));
   TakeTurn(job_memory, job, attribute);
   if (!job.dry_run) {
     NameTriggers(job.relation, attribute);
   }
+  const char *const relation_name = quote_qualified_identifier(
+      get_namespace_name(get_rel_namespace(job.relation)),
+      get_rel_name(job.relation));
   Running running = {
       .job = &job,
+      .name = NameOf(job.relation, job.column),
+      .operation =
+          job.rule.direction == ValueRule::kRotate ? "rotate" : "decrypt",
+      .job_memory = job_memory,
       .batch_memory = AllocSetContextCreate(job_memory, "pg_fernet batch",
                                             ALLOCSET_DEFAULT_SIZES),
       .warnings = {},
+      .own = {},
       .started = GetCurrentTimestamp(),
+      .pass_started = GetCurrentTimestamp(),
       .last_notice = GetCurrentTimestamp(),
       .ledger = {},
       .tally = {},
   };
   Commit(&running);
-  RequireWidth(&running, job_memory);
-  if (!job.dry_run) {
-    running.ledger = OpenLedger(
-        job.caller, job, LockPart(attribute, job.slices == 1 ? 0 : job.slice));
-    Commit(&running);
-  }
-
   JobResult result;
-  std::int64_t wait = kFirstWait;
-  while (running.pass < kMaxPasses) {
-    result.last = Pass(&running, job_memory);
-    result.changed = running.changed;
-    if (job.dry_run || (result.last.changed == 0 && result.last.busy == 0)) {
-      break;
-    }
-    if (result.last.changed == 0) {
-      Sleep(wait);
-      wait = std::min(2 * wait, kLongestWait);
-    }
+  if (job.dry_run) {
+    result = Judge(running, {}, Pass(&running, job_memory, true));
+  } else {
+    RequireWidth(&running, job_memory);
+    running.ledger =
+        OpenLedger(job.caller, job, relation_name, running.operation,
+                   LockPart(attribute, job.slices == 1 ? 0 : job.slice));
+    Commit(&running);
+    result = WriteUntilDone(&running, job_memory);
+    RecordEnd(running, result);
+    CountForStatistics(StatisticsOf(running), job.rule.direction);
+    events::JobEnded(running.operation, running.name, result.changed,
+                     result.left(), *job.rule.keys.list);
   }
-  // A last pass that changed something leaves no proof that nothing is left.
-  const bool done = result.last.left() == 0 && result.last.changed == 0;
-  Record(running, done ? "done" : "failed");
-  Commit(&running);
+  // Not Commit: what comes after the job shall find its own defaults.
+  SPI_commit();
+  MemoryContextSwitchTo(running.batch_memory);
   NoticeEnd(running, result);
   MemoryContextSwitchTo(job_memory);
   return result;

@@ -20,15 +20,18 @@ struct ColumnJob {
   Oid caller;  // the function that was called, which tells the extension
 };
 
-// JobResult is what has become of the column's values.
+// JobResult is what has become of the column's values: `changed` by this job,
+// the others as one snapshot saw them at the end.
 struct JobResult {
-  std::int64_t changed = 0;  // by this job, in all passes
-  Tally last;                // what the last pass saw
-};
+  std::int64_t changed = 0;    // by this job; of a dry run, to be changed
+  std::int64_t unchanged = 0;  // as they should be before the job
+  std::int64_t plaintext = 0;
+  std::int64_t failed = 0;
+  std::int64_t pending = 0;  // locked, or written by the application meanwhile
+  std::int64_t total = 0;
 
-// UnchangedBefore is how many values were as they should be before the job: the
-// last pass saw every value, those that the job itself has changed included.
-std::int64_t UnchangedBefore(const ColumnJob &job, const JobResult &result);
+  std::int64_t left() const { return failed + pending; }
+};
 
 // RunColumnJob runs `job` in transactions of its own. The caller is connected
 // to SPI so that it may commit, and CurrentMemoryContext outlives the commits.

@@ -152,6 +152,9 @@ void Describe(Relation relation, const char *column, ColumnAccess access,
 
 AttrNumber CheckColumn(Oid relation_oid, const char *column,
                        ColumnAccess access) {
+  if (access == ColumnAccess::kWrite) {
+    RequireWritable();
+  }
   ColumnTarget target;
   const Relation relation = try_relation_open(relation_oid, LockFor(access));
   if (relation == nullptr) {
@@ -165,7 +168,6 @@ AttrNumber CheckColumn(Oid relation_oid, const char *column,
   RequireEveryRowVisible(relation_oid);
   if (access == ColumnAccess::kWrite) {
     RequirePrivilege(relation_oid, target.attribute, ACL_UPDATE);
-    RequireWritable();
   }
   const AttrNumber attribute = target.attribute;
   relation_close(relation, NoLock);

@@ -56,7 +56,7 @@ void Flush() {
     return;
   }
   Slot *const slot = SlotOfThisDatabase();
-  for (int kind = 0; kind < kKinds; ++kind) {
+  for (std::size_t kind = 0; kind < kKinds; ++kind) {
     if (pending[kind] != 0) {
       pg_atomic_fetch_add_u64(&slot->counts[kind],
                               static_cast<int64>(pending[kind]));
@@ -79,7 +79,7 @@ DatabaseCounts Read(Slot *slot) {
       .counts = {},
       .reset = static_cast<TimestampTz>(pg_atomic_read_u64(&slot->reset)),
   };
-  for (int kind = 0; kind < kKinds; ++kind) {
+  for (std::size_t kind = 0; kind < kKinds; ++kind) {
     result.counts[kind] = pg_atomic_read_u64(&slot->counts[kind]);
   }
   return result;

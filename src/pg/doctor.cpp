@@ -301,19 +301,23 @@ const char *AskOne(const char *query) {
 void CheckConnection(const Findings &out) {
   const char *const kind = AskOne(
       "SELECT CASE WHEN pg_catalog.inet_client_addr() IS NULL THEN 'local'"
-      " WHEN (SELECT s.ssl FROM pg_catalog.pg_stat_get_activity("
-      "pg_catalog.pg_backend_pid()) AS s) THEN 'encrypted' ELSE 'clear' END");
-  if (kind != nullptr && strcmp(kind, "clear") == 0) {
+      " WHEN s.ssl OR s.gss_enc THEN 'encrypted'"
+      " WHEN s.ssl IS NULL THEN 'unknown' ELSE 'clear' END"
+      " FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
+      " AS s");
+  if (kind == nullptr || strcmp(kind, "unknown") == 0) {
+    out.Add("connection", kNote,
+            "This role may not see whether it is encrypted.");
+  } else if (strcmp(kind, "clear") == 0) {
     out.Add("connection", kFail,
             "It is not encrypted: keys, tokens and plaintexts cross the "
             "network in clear.",
             "Connect with sslmode=verify-full, or by a local socket.");
-    return;
+  } else {
+    out.Add("connection", kOk,
+            strcmp(kind, "local") == 0 ? "It is a local socket."
+                                       : "It is encrypted.");
   }
-  out.Add("connection", kOk,
-          kind != nullptr && strcmp(kind, "local") == 0
-              ? "It is a local socket."
-              : "It is encrypted.");
 }
 
 void CheckStoredKey(const Findings &out) {
@@ -335,8 +339,21 @@ void CheckStoredKey(const Findings &out) {
       " WHERE EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) AS c"
       " WHERE pg_catalog.lower(c) LIKE 'fernet.key=_%')"
       ") AS stored(place)");
-  if (places == nullptr) {
+  const char *const files =
+      superuser() ? AskOne(
+                        "SELECT pg_catalog.string_agg(DISTINCT f.sourcefile,"
+                        " ', ') FROM pg_catalog.pg_file_settings AS f"
+                        " WHERE pg_catalog.lower(f.name) = 'fernet.key'"
+                        " AND f.setting <> ''")
+                  : nullptr;
+  if (files != nullptr) {
+    out.Add("stored key", kFail, psprintf("A key is stored in %s.", files),
+            "Remove it there, and rotate to a new key.");
+  }
+  if (places == nullptr && files == nullptr) {
     out.Add("stored key", kOk, "No catalog holds a fernet.key.");
+  }
+  if (places == nullptr) {
     return;
   }
   out.Add("stored key", kFail, psprintf("A key is stored in %s.", places),
@@ -398,6 +415,11 @@ FERNET_SQL_FUNCTION(fernet_doctor) {
   InitMaterializedSRF(fcinfo, 0);
   const pg::Findings out = {
       reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo)};
+  // The queries below name operators as anybody would.
+  const int nest_level = NewGUCNestLevel();
+  static_cast<void>(set_config_option("search_path", "pg_catalog, pg_temp",
+                                      PGC_USERSET, PGC_S_SESSION,
+                                      GUC_ACTION_SAVE, true, 0, false));
   SPI_connect();
   pg::CheckKey(out);
   pg::CheckPreload(out);
@@ -418,5 +440,6 @@ FERNET_SQL_FUNCTION(fernet_doctor) {
   pg::CheckLibraries(out);
   pg::CheckVersion(out);
   SPI_finish();
+  AtEOXact_GUC(true, nest_level);
   return Datum{0};
 }

@@ -1,6 +1,7 @@
 #include "pg/events.hpp"
 
 #include "pg/report.hpp"
+#include "pg/settings.hpp"
 
 namespace fernet::pg::events {
 namespace {
@@ -67,9 +68,18 @@ void KeysSet(const KeyList &list) {
   }
 }
 
+void JobEnded(const char *operation, const char *column, std::int64_t changed,
+              std::int64_t left, const KeyList &list) {
+  if (log_level >= kKeys) {
+    Log(psprintf(
+        "%s column %s: " INT64_FORMAT " changed, " INT64_FORMAT " left, key %s",
+        operation, column, changed, left, FingerprintOf(list.keys()[0])));
+  }
+}
+
 void DefineLogSetting() {
   DefineCustomEnumVariable(
-      "fernet.log", "Sets which uses of Fernet keys are written to the log.",
+      kLogSettingName, "Sets which uses of Fernet keys are written to the log.",
       "\"failures\" logs tokens and keys that were refused, \"keys\" also the "
       "fingerprints of keys that are set, \"all\" also every use of a key.",
       &log_level, kNone, kLogLevels, PGC_SUSET, 0, nullptr, nullptr, nullptr);

@@ -25,6 +25,10 @@ void KeyRefused(int sqlstate);
 // KeysSet: a session has set these keys.
 void KeysSet(const KeyList &list);
 
+// JobEnded: a job on a whole column has come to its end.
+void JobEnded(const char *operation, const char *column, std::int64_t changed,
+              std::int64_t left, const KeyList &list);
+
 // DefineLogSetting tells guc.c of fernet.log. Called once.
 void DefineLogSetting();
 

@@ -3,6 +3,7 @@
 
 #include "core/diagnosis.hpp"
 #include "pg/boundary.hpp"
+#include "pg/composite_result.hpp"
 #include "pg/report.hpp"
 #include "pg/session_keys.hpp"
 #include "pg/token_value.hpp"
@@ -109,11 +110,7 @@ Inspection InspectOpened(const SessionKeys &keys, TokenReader *reader,
       .key = &keys.list->keys()[index],
   };
   if (!SizeOfPlaintext(keys, reader, index, &inspection.payload_bytes)) {
-    Inspection unknown = InspectUnknownKey(keys, *reader);
-    unknown.detail =
-        "The padding under a genuine HMAC is wrong: whoever made "
-        "it holds a key, and made it badly.";
-    return unknown;
+    return InspectUnknownKey(keys, *reader);
   }
   inspection.has_size = true;
   inspection.has_created =
@@ -147,11 +144,6 @@ Inspection Inspect(const varlena *value) {
 }
 
 Datum Row(FunctionCallInfo fcinfo, const Inspection &inspection) {
-  TupleDesc descriptor = nullptr;
-  if (get_call_result_type(fcinfo, nullptr, &descriptor) !=
-      TYPEFUNC_COMPOSITE) {
-    elog(ERROR, "return type must be a row type");
-  }
   FingerprintText fingerprint = {};
   const bool has_key =
       inspection.key != nullptr &&
@@ -170,8 +162,7 @@ Datum Row(FunctionCallInfo fcinfo, const Inspection &inspection) {
                   !has_key,
                   !inspection.has_created,
                   !inspection.has_size};
-  return HeapTupleGetDatum(
-      heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
+  return CompositeResult(fcinfo, values, nulls);
 }
 
 }  // namespace

@@ -6,6 +6,17 @@
 
 namespace fernet::pg {
 
+void RequireArguments(FunctionCallInfo fcinfo, const char *const *names,
+                      int count) {
+  for (int i = 0; i < count; ++i) {
+    if (PG_ARGISNULL(i)) {
+      DropContext();
+      ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+              errmsg("\"%s\" must not be null", names[i]), HideStatement());
+    }
+  }
+}
+
 void RefuseParameter(const char *name, const char *rule) {
   DropContext();
   ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),

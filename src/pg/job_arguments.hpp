@@ -6,6 +6,11 @@
 
 namespace fernet::pg {
 
+// RequireArguments raises 22004 for the first of the `count` arguments in front
+// that is NULL; `names` are theirs.
+void RequireArguments(FunctionCallInfo fcinfo, const char *const *names,
+                      int count);
+
 // RefuseParameter raises 22023: "`name`" must be `rule`.
 [[noreturn]] void RefuseParameter(const char *name, const char *rule);
 

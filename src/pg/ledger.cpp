@@ -21,14 +21,17 @@ void AsOwner(Oid table, const char *statement, int count, Oid *types,
   const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
   ReleaseSysCache(tuple);
   // An error puts the identity back with the transaction.
-  SetUserIdAndSecContext(
-      owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+  SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE |
+                                    SECURITY_RESTRICTED_OPERATION |
+                                    SECURITY_NOFORCE_RLS);
   const int result =
       SPI_execute_with_args(statement, count, types, values, nullptr, false, 0);
   SetUserIdAndSecContext(caller, context);
   if (result != expected) {
-    elog(ERROR, "unexpected result of a statement on %s: %s", kTableName,
-         SPI_result_code_string(result));
+    ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR),
+            errmsg("could not write to \"%s\": %s", kTableName,
+                   SPI_result_code_string(result)),
+            HideStatement());
   }
 }
 
@@ -60,7 +63,8 @@ void MarkInterrupted(Oid table) {
 
 }  // namespace
 
-Ledger OpenLedger(Oid caller, const ColumnJob &job, std::uint32_t lock_part) {
+Ledger OpenLedger(Oid caller, const ColumnJob &job, const char *relation,
+                  const char *operation, std::uint32_t lock_part) {
   const Oid table = get_relname_relid(kTableName, get_func_namespace(caller));
   if (!OidIsValid(table)) {
     return {};
@@ -70,12 +74,9 @@ Ledger OpenLedger(Oid caller, const ColumnJob &job, std::uint32_t lock_part) {
                  INT4OID, INT4OID, INT4OID, TEXTOID, OIDOID};
   Datum values[] = {
       ObjectIdGetDatum(job.relation),
-      CStringGetTextDatum(quote_qualified_identifier(
-          get_namespace_name(get_rel_namespace(job.relation)),
-          get_rel_name(job.relation))),
+      CStringGetTextDatum(relation),
       CStringGetTextDatum(job.column),
-      CStringGetTextDatum(job.rule.direction == ValueRule::kRotate ? "rotate"
-                                                                   : "decrypt"),
+      CStringGetTextDatum(operation),
       ObjectIdGetDatum(GetUserId()),
       Int32GetDatum(MyProcPid),
       Int32GetDatum(job.slice),

@@ -25,11 +25,12 @@ struct LedgerEntry {
   std::int64_t failed;
 };
 
-// OpenLedger adds a row for `job`, of the extension that the function `caller`
-// belongs to, and marks rows whose job is gone as interrupted. The caller is
-// connected to SPI. `lock_part` tells the lock by which the job is known to
-// live.
-Ledger OpenLedger(Oid caller, const ColumnJob &job, std::uint32_t lock_part);
+// OpenLedger adds a row for `job` on the table `relation`, by its name, of the
+// extension that the function `caller` belongs to, and marks rows whose job is
+// gone as interrupted. The caller is connected to SPI. `lock_part` tells the
+// lock by which the job is known to live.
+Ledger OpenLedger(Oid caller, const ColumnJob &job, const char *relation,
+                  const char *operation, std::uint32_t lock_part);
 
 // WriteLedger brings the row up to date.
 void WriteLedger(const Ledger &ledger, const LedgerEntry &entry);

@@ -70,17 +70,37 @@ struct Batch {
   FailureWarnings *warnings;
   RowWriter writer;
   Tally tally;
-  std::int64_t malformed;
-  std::int64_t no_key_opens;
   // Up to there, failing values have been told of by an attempt that was
   // undone.
   ItemPointerData told_to;
+  OwnTransactions *own;  // null where they prove nothing
+  MemoryContext own_memory;
 };
+
+// MayHaveOwn: a trigger could put something else into a row, or into others,
+// in the transaction of the batch.
+bool MayHaveOwn(const ColumnTarget &target) {
+  const TriggerDesc *const triggers = target.relation->trigdesc;
+  return triggers == nullptr || !(triggers->trig_update_before_row ||
+                                  triggers->trig_update_after_row ||
+                                  triggers->trig_update_before_statement ||
+                                  triggers->trig_update_after_statement);
+}
+
+bool IsOwnWork(const Batch &batch, TupleTableSlot *row) {
+  if (batch.own == nullptr || batch.own->count == 0 ||
+      !TTS_IS_BUFFERTUPLE(row)) {
+    return false;
+  }
+  const HeapTuple tuple =
+      reinterpret_cast<BufferHeapTupleTableSlot *>(row)->base.tuple;
+  return batch.own->Include(HeapTupleHeaderGetXmin(tuple->t_data));
+}
 
 void CountFailure(Batch *batch, const ItemPointerData &place, int sqlstate) {
   ++batch->tally.failed;
-  batch->malformed += sqlstate == kMalformedToken ? 1 : 0;
-  batch->no_key_opens += sqlstate == kNoKeyOpensToken ? 1 : 0;
+  batch->tally.malformed += sqlstate == kMalformedToken ? 1 : 0;
+  batch->tally.no_key_opens += sqlstate == kNoKeyOpensToken ? 1 : 0;
   if (sqlstate == ERRCODE_STRING_DATA_RIGHT_TRUNCATION) {
     ++batch->warnings->too_long;
   }
@@ -99,10 +119,12 @@ void CountBadValue(Batch *batch, TupleTableSlot *row, int sqlstate) {
   }
 }
 
-void CountResult(Batch *batch, TupleTableSlot *row, RowResult result) {
+void CountResult(Batch *batch, TupleTableSlot *row, RowResult result,
+                 bool was_plaintext) {
   switch (result) {
     case RowResult::kWritten:
       ++batch->tally.changed;
+      batch->tally.adopted += was_plaintext ? 1 : 0;
       break;
     case RowResult::kBusy:
       ++batch->tally.busy;
@@ -124,37 +146,43 @@ struct OneRow {
 void WriteOneRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
   RowWriter writer;
-  BeginWriting(one->target, &writer);
+  // Triggers of earlier rows may have changed this one.
+  BeginWriting(one->target, true, &writer);
   one->result = WriteValue(&writer, one->row, one->value);
   FinishWriting(&writer);
 }
 
-void Write(Batch *batch, TupleTableSlot *row, varlena *value) {
-  const Datum datum = PointerGetDatum(value);
+void Write(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
+  const Datum datum = PointerGetDatum(change.value);
   if (batch->dry_run) {
     ++batch->tally.changed;
     return;
   }
   if (!batch->row_by_row) {
-    CountResult(batch, row, WriteValue(&batch->writer, row, datum));
+    CountResult(batch, row, WriteValue(&batch->writer, row, datum),
+                change.was_plaintext);
     return;
   }
   OneRow one = {batch->target, row, datum, RowResult::kBusy};
   const int sqlstate = RunInSubtransaction(WriteOneRow, &one);
   if (sqlstate == 0) {
-    CountResult(batch, row, one.result);
+    CountResult(batch, row, one.result, change.was_plaintext);
   } else {
     CountFailure(batch, row->tts_tid, sqlstate);
   }
 }
 
 void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
+  if (IsOwnWork(*batch, row)) {
+    ++batch->tally.unchanged;
+    return;
+  }
   const ValueChange change =
       ChangeValue(*batch->rule, value, batch->target->value_type == TEXTOID,
                   batch->target->max_characters);
   switch (change.kind) {
     case ValueChange::kChanged:
-      Write(batch, row, change.value);
+      Write(batch, row, change);
       if (batch->rule->direction == ValueRule::kDecrypt) {
         WipeAndFree(change.value, nullptr);
       }
@@ -182,31 +210,20 @@ void Scan(Batch *batch) {
 
 void ScanAndWrite(void *state) {
   auto *const batch = static_cast<Batch *>(state);
-  BeginWriting(batch->target, &batch->writer);
+  BeginWriting(batch->target, false, &batch->writer);
   Scan(batch);
   FinishWriting(&batch->writer);
+  const TransactionId id = GetCurrentTransactionIdIfAny();
+  if (batch->own != nullptr && TransactionIdIsValid(id)) {
+    batch->own->Note(id, batch->own_memory);
+  }
 }
 
 // Restart forgets what an attempt has counted that was undone.
 void Restart(Batch *batch, std::int64_t too_long_before) {
   batch->tally = {};
-  batch->malformed = 0;
-  batch->no_key_opens = 0;
   batch->warnings->too_long = too_long_before;
   batch->row_by_row = true;
-}
-
-void CountForStatistics(const Batch &batch) {
-  counters::Add(counters::kMalformed,
-                static_cast<std::uint64_t>(batch.malformed));
-  counters::Add(counters::kNoKeyOpens,
-                static_cast<std::uint64_t>(batch.no_key_opens));
-  if (!batch.dry_run) {
-    counters::Add(batch.rule->direction == ValueRule::kRotate
-                      ? counters::kRotated
-                      : counters::kDecrypted,
-                  static_cast<std::uint64_t>(batch.tally.changed));
-  }
 }
 
 }  // namespace
@@ -217,10 +234,47 @@ void Tally::Add(const Tally &other) {
   plaintext += other.plaintext;
   failed += other.failed;
   busy += other.busy;
+  adopted += other.adopted;
+  malformed += other.malformed;
+  no_key_opens += other.no_key_opens;
+}
+
+void CountForStatistics(const Tally &tally, ValueRule::Direction direction) {
+  const auto add = [](counters::Kind kind, std::int64_t times) {
+    if (times > 0) {
+      counters::Add(kind, static_cast<std::uint64_t>(times));
+    }
+  };
+  add(direction == ValueRule::kRotate ? counters::kRotated
+                                      : counters::kDecrypted,
+      tally.changed - tally.adopted);
+  add(counters::kEncrypted, tally.adopted);
+  add(counters::kMalformed, tally.malformed);
+  add(counters::kNoKeyOpens, tally.no_key_opens);
+}
+
+void OwnTransactions::Note(TransactionId id, MemoryContext memory) {
+  if (count > 0 && id <= ids[count - 1]) {
+    usable = false;
+    return;
+  }
+  if (count == room) {
+    room = room == 0 ? 256 : 2 * room;
+    const std::size_t size = static_cast<std::size_t>(room) * sizeof *ids;
+    ids = static_cast<TransactionId *>(ids == nullptr
+                                           ? MemoryContextAlloc(memory, size)
+                                           : repalloc(ids, size));
+  }
+  ids[count++] = id;
+}
+
+bool OwnTransactions::Include(TransactionId id) const {
+  return usable && std::binary_search(ids, ids + count, id);
 }
 
 Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
-               PageRange range, bool dry_run, FailureWarnings *warnings) {
+               PageRange range, bool dry_run, FailureWarnings *warnings,
+               OwnTransactions *own, MemoryContext own_memory) {
   Batch batch = {.target = &target,
                  .rule = &rule,
                  .range = range,
@@ -229,9 +283,9 @@ Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
                  .warnings = warnings,
                  .writer = {},
                  .tally = {},
-                 .malformed = 0,
-                 .no_key_opens = 0,
-                 .told_to = {}};
+                 .told_to = {},
+                 .own = MayHaveOwn(target) ? own : nullptr,
+                 .own_memory = own_memory};
   PushActiveSnapshot(GetTransactionSnapshot());
   UpdateActiveSnapshotCommandId();
   if (dry_run) {
@@ -247,7 +301,6 @@ Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
     }
   }
   PopActiveSnapshot();
-  CountForStatistics(batch);
   return batch.tally;
 }
 

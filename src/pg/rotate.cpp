@@ -6,6 +6,7 @@
 
 #include "pg/boundary.hpp"
 #include "pg/column_job.hpp"
+#include "pg/composite_result.hpp"
 #include "pg/job_arguments.hpp"
 #include "pg/report.hpp"
 #include "pg/session_keys.hpp"
@@ -24,17 +25,6 @@ void RequireNoTransactionBlock(FunctionCallInfo fcinfo) {
                    "block or a function"),
             errdetail("It commits after every batch."),
             errhint("Rotate with fernet_rotate_batch there."), HideStatement());
-  }
-}
-
-void RequireArguments(FunctionCallInfo fcinfo, const char *const *names,
-                      int count) {
-  for (int i = 0; i < count; ++i) {
-    if (PG_ARGISNULL(i)) {
-      DropContext();
-      ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-              errmsg("\"%s\" must not be null", names[i]), HideStatement());
-    }
   }
 }
 
@@ -67,64 +57,24 @@ void ReadSlice(FunctionCallInfo fcinfo, int index, ColumnJob *job) {
   }
 }
 
-Datum ResultRow(FunctionCallInfo fcinfo, Datum *values, bool *nulls) {
-  TupleDesc descriptor = nullptr;
-  if (get_call_result_type(fcinfo, nullptr, &descriptor) !=
-      TYPEFUNC_COMPOSITE) {
-    elog(ERROR, "return type must be a row type");
+void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
+  if (job.dry_run || result.left() == 0) {
+    return;
   }
-  return HeapTupleGetDatum(
-      heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
-}
-
-// PinForCall pins the current keys until the memory of the CALL goes, however
-// it ends: a key that was set for one transaction only is gone with the first
-// commit.
-SessionKeys PinForCall(MemoryContext call_memory) {
-  auto *const unpin = static_cast<MemoryContextCallback *>(
-      MemoryContextAlloc(call_memory, sizeof(MemoryContextCallback)));
-  unpin->func = [](void *) { session_keys::Unpin(); };
-  unpin->arg = nullptr;
-  const SessionKeys keys = session_keys::Pin();
-  MemoryContextRegisterResetCallback(call_memory, unpin);
-  return keys;
-}
-
-[[noreturn]] void ReportValuesLeft(const ColumnJob &job, const Tally &last) {
   DropContext();
   ereport(
       ERROR, errcode(kValuesLeft),
       errmsg(
           INT64_FORMAT " of " INT64_FORMAT " values in %s could not be %s",
-          last.left(), last.total(), NameOf(job.relation, job.column),
+          result.left(), result.total, NameOf(job.relation, job.column),
           job.rule.direction == ValueRule::kRotate ? "rotated" : "decrypted"),
       errdetail("Failed: " INT64_FORMAT
-                ". Locked or changed by other transactions in every "
-                "pass: " INT64_FORMAT ".",
-                last.failed, last.busy),
+                ". Locked by other transactions, or written by them "
+                "meanwhile: " INT64_FORMAT ".",
+                result.failed, result.pending),
       errhint("What could be done is done and committed. A new CALL tries "
               "what is left."),
       HideStatement());
-}
-
-// Still being written: the last pass found as many as those before it.
-void RequireEnd(const ColumnJob &job, const Tally &last) {
-  if (!job.dry_run && last.left() > 0) {
-    ReportValuesLeft(job, last);
-  }
-  if (!job.dry_run && last.changed > 0) {
-    DropContext();
-    ereport(
-        ERROR, errcode(kValuesLeft),
-        errmsg("the last pass over %s still found " INT64_FORMAT
-               " of " INT64_FORMAT " values to change",
-               NameOf(job.relation, job.column), last.changed, last.total()),
-        errdetail("The application goes on writing values under another "
-                  "key."),
-        errhint("Give every application server the new key first, in front "
-                "of the old one."),
-        HideStatement());
-  }
 }
 
 // RunForCall runs `job` with its keys pinned and memory that outlives the
@@ -134,18 +84,19 @@ Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job) {
   const MemoryContext call_memory = AllocSetContextCreate(
       PortalContext, "pg_fernet job", ALLOCSET_DEFAULT_SIZES);
   job.column = MemoryContextStrdup(call_memory, job.column);
-  job.rule.keys = PinForCall(call_memory);
+  // A key that was set for one transaction only is gone with the first commit.
+  job.rule.keys = session_keys::PinUntil(call_memory);
   SPI_connect_ext(SPI_OPT_NONATOMIC);
   MemoryContextSwitchTo(call_memory);
   const JobResult result = RunColumnJob(job);
-  RequireEnd(job, result.last);
+  RequireNothingLeft(job, result);
   SPI_finish();
   MemoryContextSwitchTo(caller_memory);
   Datum values[] = {Int64GetDatum(result.changed),
-                    Int64GetDatum(UnchangedBefore(job, result)),
-                    Int64GetDatum(result.last.left())};
+                    Int64GetDatum(result.unchanged),
+                    Int64GetDatum(result.left())};
   bool nulls[] = {false, false, false};
-  const Datum row = ResultRow(fcinfo, values, nulls);
+  const Datum row = CompositeResult(fcinfo, values, nulls);
   MemoryContextDelete(call_memory);
   return row;
 }
@@ -163,7 +114,8 @@ BlockNumber RowsFrom(const ColumnTarget &target, const ValueRule &rule,
     const PageRange range = {
         page,
         static_cast<BlockNumber>(std::min<std::int64_t>(end, target.pages))};
-    tally->Add(RunBatch(target, rule, range, false, &warnings));
+    tally->Add(
+        RunBatch(target, rule, range, false, &warnings, nullptr, nullptr));
     page = range.end;
   }
   return page;
@@ -254,9 +206,12 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
   if (from_page < 0 || from_page > MaxBlockNumber) {
     pg::RefuseParameter("from_page", "the number of a page");
   }
+  // Triggers may set another key in the middle of the batch.
+  const MemoryContext memory = AllocSetContextCreate(
+      CurrentMemoryContext, "pg_fernet batch", ALLOCSET_DEFAULT_SIZES);
   const pg::ValueRule rule = {.direction = pg::ValueRule::kRotate,
                               .on_plaintext = pg::OnPlaintext::kFail,
-                              .keys = pg::session_keys::Current()};
+                              .keys = pg::session_keys::PinUntil(memory)};
   pg::CheckColumn(relation, column, pg::ColumnAccess::kWrite);
   if (get_rel_relkind(relation) != RELKIND_RELATION) {
     pg::DropContext();
@@ -268,7 +223,10 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
   }
   pg::ColumnTarget target;
   if (!pg::OpenTarget(relation, column, pg::ColumnAccess::kWrite, &target)) {
-    elog(ERROR, "relation %u is gone", relation);
+    pg::DropContext();
+    ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+            errmsg("relation with OID %u does not exist", relation),
+            pg::HideStatement());
   }
   pg::Tally tally;
   const BlockNumber next = pg::RowsFrom(
@@ -278,5 +236,7 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
                     Int64GetDatum(tally.left())};
   bool nulls[] = {next >= target.pages, false, false, false};
   pg::CloseTarget(target);
-  return pg::ResultRow(fcinfo, values, nulls);
+  pg::CountForStatistics(tally, rule.direction);
+  MemoryContextDelete(memory);
+  return pg::CompositeResult(fcinfo, values, nulls);
 }

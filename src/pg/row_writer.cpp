@@ -37,13 +37,6 @@ void FillNewRow(RowWriter *writer, TupleTableSlot *row, Datum value) {
   out->tts_tableOid = RelationGetRelid(writer->target->relation);
 }
 
-// LocksFirst: BEFORE ROW triggers would lock the row themselves, waiting for
-// it.
-bool LocksFirst(const Relation relation) {
-  return relation->trigdesc != nullptr &&
-         relation->trigdesc->trig_update_before_row;
-}
-
 bool LockWithoutWaiting(RowWriter *writer, TupleTableSlot *row) {
   TM_FailureData failure;
   const TM_Result result = table_tuple_lock(
@@ -78,7 +71,7 @@ void FireStatementTriggers(RowWriter *writer) {
 
 }  // namespace
 
-void BeginWriting(const ColumnTarget *target, RowWriter *out) {
+void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
   const Relation relation = target->relation;
   CheckCmdReplicaIdentity(relation, CMD_UPDATE);
   out->target = target;
@@ -88,10 +81,9 @@ void BeginWriting(const ColumnTarget *target, RowWriter *out) {
   ExecOpenIndices(out->result, false);
   InitEvalPlanQual(&out->recheck, out->state);
   out->new_row = table_slot_create(relation, &out->state->es_tupleTable);
-  out->locked_row =
-      LocksFirst(relation)
-          ? table_slot_create(relation, &out->state->es_tupleTable)
-          : nullptr;
+  out->locked_row = table_slot_create(relation, &out->state->es_tupleTable);
+  out->lock_first = lock_first || (relation->trigdesc != nullptr &&
+                                   relation->trigdesc->trig_update_before_row);
   out->domain_cache = nullptr;
   out->has_written = false;
   AfterTriggerBeginQuery();
@@ -103,12 +95,12 @@ RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
   const Relation relation = writer->target->relation;
   EState *const state = writer->state;
   TupleTableSlot *const new_row = writer->new_row;
-  const bool locked_first = writer->locked_row != nullptr;
   FillNewRow(writer, row, value);
-  if (locked_first) {
-    if (!LockWithoutWaiting(writer, row)) {
-      return RowResult::kBusy;
-    }
+  if (writer->lock_first && !LockWithoutWaiting(writer, row)) {
+    return RowResult::kBusy;
+  }
+  if (relation->trigdesc != nullptr &&
+      relation->trigdesc->trig_update_before_row) {
     FireStatementTriggers(writer);
     if (!BeforeRowUpdateTriggers(state, &writer->recheck, writer->result,
                                  &row->tts_tid, new_row)) {
@@ -122,14 +114,22 @@ RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
   CheckConstraints(writer, value);
   FireStatementTriggers(writer);
 
-  // A lock of our own counts as being modified: then, and only then, "waiting"
-  // waits for nobody.
+  // A lock of our own counts as being modified, and so do locks of others that
+  // would let an update pass: once the row is locked, "waiting" waits for
+  // nobody.
   UpdatedIndexes updated = kNoIndexes;
   TM_FailureData failure;
-  const TM_Result result =
-      UpdateTuple(relation, &row->tts_tid, new_row, state->es_output_cid,
-                  state->es_snapshot, locked_first, &failure, &updated);
+  const auto update = [&](bool wait) {
+    return UpdateTuple(relation, &row->tts_tid, new_row, state->es_output_cid,
+                       state->es_snapshot, wait, &failure, &updated);
+  };
+  TM_Result result = update(writer->lock_first);
+  if (result == TM_BeingModified && !writer->lock_first &&
+      LockWithoutWaiting(writer, row)) {
+    result = update(true);
+  }
   if (result == TM_SelfModified) {
+    DropContext();
     ereport(ERROR, errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
             errmsg("row was already modified by a trigger of its own update"),
             HideStatement());

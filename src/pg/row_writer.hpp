@@ -14,7 +14,8 @@ struct RowWriter {
   ResultRelInfo *result;
   EPQState recheck;
   TupleTableSlot *new_row;
-  TupleTableSlot *locked_row;  // null unless rows are locked first
+  TupleTableSlot *locked_row;
+  bool lock_first;  // or BEFORE triggers would lock the row, waiting for it
   TransitionCaptureState *transitions;
   void *domain_cache;
   bool has_written;  // statement triggers have fired
@@ -27,8 +28,9 @@ enum class RowResult {
 };
 
 // BeginWriting starts a command on `*target`, which must stay. The snapshot is
-// the active one.
-void BeginWriting(const ColumnTarget *target, RowWriter *out);
+// the active one. With `lock_first`, a row is locked before it is written, and
+// one that this transaction has changed since the snapshot is kBusy.
+void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out);
 
 // WriteValue puts `value`, of the column's base type, into the row in `row`, as
 // the snapshot saw it. What UPDATE would raise, it raises.

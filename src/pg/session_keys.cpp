@@ -43,7 +43,8 @@ constinit SecretMemory *memory = nullptr;
 constinit std::array<bool, kSlots> used{};
 constinit std::uint32_t current = kNoSlot;
 constinit Immortal<PreparedList> prepared;
-constinit Immortal<PreparedList> pinned;
+constexpr std::size_t kPins = 4;
+constinit std::array<Immortal<PreparedList>, kPins> pins;
 constinit bool sweep_is_due = false;
 constinit MemoryContextCallback at_transaction_end{};
 
@@ -55,7 +56,9 @@ void Release(PreparedList *list) {
 void WipeAtExit(int, Datum) {
   current = kNoSlot;
   Release(&prepared.object);
-  Release(&pinned.object);
+  for (auto &pin : pins) {
+    Release(&pin.object);
+  }
   OPENSSL_cleanse(memory, sizeof *memory);
   used.fill(false);
 }
@@ -84,8 +87,10 @@ void Sweep() {
         (*static_cast<std::array<bool, kSlots> *>(marks))[slot] = true;
       },
       &reachable);
-  if (pinned.object.slot != kNoSlot) {
-    reachable[pinned.object.slot] = true;
+  for (const auto &pin : pins) {
+    if (pin.object.slot != kNoSlot) {
+      reachable[pin.object.slot] = true;
+    }
   }
   for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
     if (used[slot] && !reachable[slot]) {
@@ -188,19 +193,30 @@ const KeyList *CurrentList() {
   return HasKey() ? &memory->lists[current] : nullptr;
 }
 
-SessionKeys Pin() {
+SessionKeys PinUntil(MemoryContext memory_context) {
+  counters::Prepare();
   if (!HasKey()) {
     ReportNoKey();
   }
-  Unpin();
-  return MakeReady(&pinned.object, current);
-}
-
-void Unpin() {
-  if (pinned.object.slot != kNoSlot) {
-    Release(&pinned.object);
-    Sweep();
+  auto *const unpin = static_cast<MemoryContextCallback *>(
+      MemoryContextAlloc(memory_context, sizeof(MemoryContextCallback)));
+  for (auto &pin : pins) {
+    if (pin.object.slot != kNoSlot) {
+      continue;
+    }
+    const SessionKeys keys = MakeReady(&pin.object, current);
+    unpin->func = [](void *list) {
+      Release(static_cast<PreparedList *>(list));
+      Sweep();
+    };
+    unpin->arg = &pin.object;
+    MemoryContextRegisterResetCallback(memory_context, unpin);
+    return keys;
   }
+  DropContext();
+  ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+          errmsg("too many jobs on columns inside of one another"),
+          HideStatement());
 }
 
 SecretPages MemoryState() { return pages; }

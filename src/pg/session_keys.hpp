@@ -53,10 +53,10 @@ bool HasKey();
 // CurrentList is the current key list, or null.
 const KeyList *CurrentList();
 
-// Pin returns the current keys in such a form that they stay good whatever
-// becomes of the setting, until Unpin or the next Pin. Raises PF001.
-SessionKeys Pin();
-void Unpin();
+// PinUntil returns the current keys in such a form that they stay good whatever
+// becomes of the setting, until `memory` is reset or deleted. Raises PF001, and
+// 54000 when jobs are nested too deeply, by triggers of triggers.
+SessionKeys PinUntil(MemoryContext memory);
 
 // MemoryState says how well the pages are protected.
 SecretPages MemoryState();

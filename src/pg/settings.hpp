@@ -7,6 +7,7 @@ namespace fernet::pg {
 
 inline constexpr const char *kSettingPrefix = "fernet.";
 inline constexpr const char *kKeySettingName = "fernet.key";
+inline constexpr const char *kLogSettingName = "fernet.log";
 
 // DefineSettings tells guc.c of the settings. Called once, by _PG_init.
 // Placeholder values from before the library was loaded go through the hooks

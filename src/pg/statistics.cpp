@@ -15,7 +15,7 @@ FERNET_SQL_FUNCTION(fernet_stat) {
         Datum values[counters::kKinds + 2];
         bool nulls[counters::kKinds + 2] = {};
         values[0] = ObjectIdGetDatum(database.database);
-        for (int kind = 0; kind < counters::kKinds; ++kind) {
+        for (std::size_t kind = 0; kind < counters::kKinds; ++kind) {
           values[1 + kind] =
               Int64GetDatum(static_cast<int64>(database.counts[kind]));
         }

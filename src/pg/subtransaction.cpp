@@ -13,6 +13,7 @@ bool IsRefusal(int sqlstate) {
       ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
       ERRCODE_PROGRAM_LIMIT_EXCEEDED,
       ERRCODE_PLPGSQL_ERROR,
+      MAKE_SQLSTATE('P', 'F', '0', '0', '0'),  // ours, out of a trigger
   };
   for (const int refusal : kRefusals) {
     if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(refusal)) {

@@ -44,7 +44,6 @@ bool ConvertPieces(const Conversion &conversion, const varlena *value,
   std::size_t size = 0;
   int converted = 1;
   while (left > 0 && converted > 0) {
-    CHECK_FOR_INTERRUPTS();
     converted = pg_do_encoding_conversion_buf(
         conversion.function, conversion.from, conversion.to, in,
         static_cast<int>(left), piece, static_cast<int>(kPieceSize), true);

@@ -27,6 +27,7 @@ bool IsOurs(const VariableSetStmt *statement) {
   return statement->kind == VAR_SET_VALUE && statement->name != nullptr &&
          pg_strncasecmp(statement->name, kSettingPrefix,
                         strlen(kSettingPrefix)) == 0 &&
+         pg_strcasecmp(statement->name, kLogSettingName) != 0 &&
          !IsEmptyString(static_cast<const Node *>(linitial(statement->args)));
 }
 

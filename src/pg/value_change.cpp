@@ -53,7 +53,7 @@ ValueChange EncryptPlaintext(const ValueRule &rule, const varlena *value,
   if (status != Status::kOk) {
     ReportCryptoFailure(status);
   }
-  return {.kind = ValueChange::kChanged, .value = token};
+  return {.kind = ValueChange::kChanged, .value = token, .was_plaintext = true};
 }
 
 ValueChange RotateOne(const ValueRule &rule, const varlena *value) {

@@ -32,6 +32,7 @@ struct ValueChange {
   Kind kind;
   int sqlstate = 0;
   varlena *value = nullptr;  // for kChanged, in the current memory context
+  bool was_plaintext = false;
 };
 
 // ChangeValue applies `rule` to `value`, of a column of text if `is_text` and
