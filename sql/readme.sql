@@ -7,6 +7,7 @@ SET client_min_messages = warning;
 DROP DATABASE IF EXISTS fernet_regression_readme;
 CREATE DATABASE fernet_regression_readme;
 \c fernet_regression_readme
+SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO';
 
@@ -113,6 +114,36 @@ CALL fernet_rotate_column('import', 'token');
 SELECT id, fernet_is_token(token) FROM import
 WHERE token IS NOT NULL AND fernet_key_index(token) IS NULL;
 
+-- README: Runbook: rotate a production system
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+
+CALL fernet_rotate_column('webhook', 'secret', dry_run => true);
+
+-- README: Runbook: rotate a production system
+SELECT 'connection.password' AS "column", fernet_key_index(password) AS key_index, count(*)
+FROM connection WHERE password IS NOT NULL GROUP BY 2
+UNION ALL
+SELECT 'webhook.secret', fernet_key_index(secret), count(*)
+FROM webhook WHERE secret IS NOT NULL GROUP BY 2
+ORDER BY 1, 2;
+
+-- README: Transaction poolers and job runners
+BEGIN;
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', true);
+SELECT * FROM fernet_rotate_batch('webhook', 'secret', from_page => 0);
+COMMIT;
+
+-- README: Encrypt a column that holds plaintext
+CREATE TABLE legacy (id int, secret text);
+INSERT INTO legacy VALUES (1, 'plain'), (2, fernet_encrypt('encrypted before'));
+
+CALL fernet_rotate_column('legacy', 'secret', on_plaintext => 'encrypt');
+
+SELECT id, fernet_decrypt(secret) FROM legacy ORDER BY id;
+
+-- README: Go back to plaintext
+CALL fernet_decrypt_column('legacy', 'secret', confirm => true);
+
 -- README: Rotate a single token
 SELECT set_config('fernet.key', :'key', false);
 CREATE TEMPORARY TABLE old AS SELECT fernet_encrypt('one value') AS token;
@@ -121,6 +152,29 @@ SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
 SELECT fernet_key_index(token) AS before, fernet_key_index(fernet_rotate(token)) AS after,
        fernet_decrypt(fernet_rotate(token))
 FROM old;
+
+-- README: What is wrong with this value?
+SELECT status, detail FROM fernet_inspect('xoxb-1234');
+
+-- README: Which rows are not tokens, or under a key I do not have?
+SELECT i.status, i.detail, count(*)
+FROM connection, LATERAL fernet_inspect(password) AS i
+GROUP BY i.status, i.detail;
+
+-- README: Is it the wrong key, or is the data damaged?
+SELECT * FROM fernet_keys();
+
+-- README: May I drop the old key?
+SELECT status, key_index, tokens FROM fernet_census('connection', 'password');
+
+-- README: May I drop the old key?
+SELECT fernet_assert_rotated('connection', 'password');
+
+-- README: What about the server around it?
+SELECT item, status, detail FROM fernet_doctor() WHERE item = 'stored key';
+
+-- README: Prometheus
+SELECT relation, column_name, state, share, rate, time_left FROM fernet_rotation_progress;
 
 -- README: Use with Python, Go, Ruby and JavaScript
 SELECT fernet_decrypt('gAAAAABpVbkAI1rITYSx-B70oFY2g8jhzpOmH1CtgtWkaRcHKUMz-Z-zIzDdp2-usfaqylm8H9kUf5dslnji75_gjxbzr0nV9A==');
@@ -131,17 +185,9 @@ DO $$
 BEGIN
   PERFORM fernet_decrypt('not a token');
 EXCEPTION WHEN SQLSTATE 'PF003' THEN
-  RAISE NOTICE 'this is not a token';
+  RAISE INFO 'this is not a token';
 END
 $$;
-
--- README: How do I encrypt a column that holds plaintext?
-CREATE TABLE legacy (id int, secret text);
-INSERT INTO legacy VALUES (1, 'plain'), (2, fernet_encrypt('encrypted before'));
-
-UPDATE legacy SET secret = fernet_encrypt(secret) WHERE NOT fernet_is_token(secret);
-
-SELECT id, fernet_decrypt(secret) FROM legacy ORDER BY id;
 
 -- End of the examples
 \c :home
