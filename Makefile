@@ -10,9 +10,12 @@ DATA = $(wildcard sql/*--*.sql)
 
 REGRESS = roundtrip tokens keys errors limits nulls settings transactions \
 	privileges rotate rotate_refused rotate_options rotate_tables \
-	rotate_indexes rotate_triggers adopt interop encodings upgrade readme
+	rotate_indexes rotate_triggers adopt \
+	inspect census ledger interop encodings upgrade readme
 # Some topics hold non-ASCII text; encodings makes databases of its own.
 ENCODING = UTF8
+ISOLATION = rotate_batch rotate_isolation rotate_locked rotate_moved \
+	rotate_trigger rotate_twice rotate_writer
 ISOLATION_OPTS = --inputdir=test/isolation
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

@@ -23,8 +23,8 @@ struct Prefix {
 constexpr Prefix kPrefixes[] = {
     {"\"gAAAAA", LikelyCause::kQuoted},
     {"'gAAAAA", LikelyCause::kQuoted},
-    {"b'gAAAAA", LikelyCause::kQuoted},  // Python's repr of bytes
-    {"b\"gAAAAA", LikelyCause::kQuoted},
+    {"b'gAAAAA", LikelyCause::kBytesLiteral},  // Python's repr of bytes
+    {"b\"gAAAAA", LikelyCause::kBytesLiteral},
     {"Z0FBQUFB", LikelyCause::kBase64Twice},
     {"\\x674141414141", LikelyCause::kHex},
     {"674141414141", LikelyCause::kHex},

@@ -18,6 +18,7 @@ enum class LikelyCause : std::uint8_t {
   kHex,               // "\x" and the hexadecimal digits of the token: bytea
                       // written as text
   kQuoted,            // between quotes, as a JSON string
+  kBytesLiteral,      // b'...', as Python prints bytes
   kFernetPrefix,      // "fernet:" before it
   kEncFernetPrefix,   // "enc:fernet:" and a key id before its base64
   kEncryptedPrefix,   // "$encrypted$": Fernet256, a format of its own
@@ -28,5 +29,13 @@ enum class LikelyCause : std::uint8_t {
 // refused. It needs no key and looks at the form only; kPlaintext is what it
 // says when it knows nothing better.
 LikelyCause DiagnoseNonToken(std::span<const char> value) noexcept;
+
+// IsNoTraceOfToken says whether a value that `cause` was found for may be taken
+// for a plaintext. All others hold a token in some form, or what is left of
+// one, and must not be encrypted as if it were none.
+constexpr bool IsNoTraceOfToken(LikelyCause cause) noexcept {
+  return cause == LikelyCause::kPlaintext || cause == LikelyCause::kEmpty ||
+         cause == LikelyCause::kKey || cause == LikelyCause::kEncryptedPrefix;
+}
 
 }  // namespace fernet

@@ -45,7 +45,7 @@ void Count(Census *census, const varlena *value) {
   if (!reader.Load(ViewText(value)).ok()) {
     census->malformed.Add(0);
     census->plaintext +=
-        DiagnoseNonToken(ViewText(value)) == LikelyCause::kPlaintext ? 1 : 0;
+        IsNoTraceOfToken(DiagnoseNonToken(ViewText(value))) ? 1 : 0;
     return;
   }
   if (census->keys.ring == nullptr) {
@@ -156,6 +156,9 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
   constexpr const char *kNames[] = {"relation", "column_name", "on_plaintext"};
   pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
   const pg::OnPlaintext on_plaintext = pg::ReadOnPlaintext(fcinfo, 2);
+  if (on_plaintext == pg::OnPlaintext::kEncrypt) {
+    pg::RefuseParameter("on_plaintext", "\"fail\" or \"leave\"");
+  }
   pg::Census census = {.keys = pg::session_keys::Current(),
                        .under_key = {},
                        .unknown_key = {},

@@ -452,7 +452,7 @@ JobResult WriteUntilDone(Running *running, MemoryContext job_memory) {
     if (result.pending == 0) {
       break;
     }
-    if (written.changed == 0) {
+    if (written.changed == 0 && running->pass < kMaxPasses) {
       Sleep(wait);
       wait = std::min(2 * wait, kLongestWait);
     }

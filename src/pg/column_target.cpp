@@ -101,7 +101,10 @@ LOCKMODE LockFor(ColumnAccess access) {
 void DescribeColumn(ColumnAccess access, ColumnTarget *out) {
   const auto *const column =
       TupleDescAttr(RelationGetDescr(out->relation), out->attribute - 1);
-  if (access == ColumnAccess::kWrite && column->attgenerated != '\0') {
+  // A virtual one, of PostgreSQL 18, has no values to be read.
+  const bool is_stored = column->attgenerated == ATTRIBUTE_GENERATED_STORED;
+  if (column->attgenerated != '\0' &&
+      (access == ColumnAccess::kWrite || !is_stored)) {
     DropContext();
     ereport(
         ERROR, errcode(ERRCODE_GENERATED_ALWAYS),

@@ -140,7 +140,7 @@ void CheckLoadOrder(const Findings &out) {
 }
 
 bool LogsStatements() {
-  return IsSet("log_statement", "all") ||
+  return IsSet("log_statement", "all") || IsSet("log_statement", "mod") ||
          IsThreshold("log_min_duration_statement") ||
          IsThreshold("log_min_duration_sample") ||
          (Setting("log_transaction_sample_rate") != nullptr &&
@@ -177,7 +177,8 @@ void CheckParameterLog(const Findings &out) {
 }
 
 void CheckDebugLog(const Findings &out) {
-  if (IsSet("debug_print_parse", "on") || IsSet("debug_print_plan", "on") ||
+  if (IsSet("debug_print_raw_parse", "on") ||
+      IsSet("debug_print_parse", "on") || IsSet("debug_print_plan", "on") ||
       IsSet("debug_print_rewritten", "on")) {
     out.Add("debug log", kWarn,
             "Parse trees or plans are logged, with literals and parameters.",
@@ -324,11 +325,13 @@ void CheckStoredKey(const Findings &out) {
   const char *const places = AskOne(
       "SELECT pg_catalog.string_agg(place, ', ' ORDER BY place COLLATE \"C\")"
       " FROM ("
-      "SELECT 'the settings of ' || pg_catalog.concat_ws(' in ',"
+      "SELECT CASE WHEN s.setrole = 0 AND s.setdatabase = 0"
+      " THEN 'the settings of all roles' ELSE"
+      " 'the settings of ' || pg_catalog.concat_ws(' in ',"
       " CASE WHEN s.setrole <> 0 THEN 'role '"
       " || pg_catalog.quote_ident(r.rolname) END,"
       " CASE WHEN s.setdatabase <> 0 THEN 'database '"
-      " || pg_catalog.quote_ident(d.datname) END)"
+      " || pg_catalog.quote_ident(d.datname) END) END"
       " FROM pg_catalog.pg_db_role_setting AS s"
       " LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole"
       " LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase"
@@ -367,7 +370,9 @@ void CheckStoredPlaintext(const Findings &out) {
       " FROM ("
       "SELECT 'function ' || p.oid::pg_catalog.regprocedure::text"
       " FROM pg_catalog.pg_proc AS p"
-      " WHERE p.provolatile = 'i' AND p.prosrc ~* 'fernet_(try_)?decrypt'"
+      " WHERE p.provolatile = 'i' AND pg_catalog.concat(p.prosrc,"
+      " pg_catalog.pg_get_function_sqlbody(p.oid))"
+      " ~* 'fernet_(try_)?decrypt'"
       " UNION ALL SELECT 'materialized view ' || "
       "c.oid::pg_catalog.regclass::text"
       " FROM pg_catalog.pg_class AS c"

@@ -54,6 +54,9 @@ const char *Advise(LikelyCause cause) {
     case LikelyCause::kQuoted:
       return "It is probably a token between quotes, as in a JSON string; "
              "take it out, as by ->> or #>> '{}'.";
+    case LikelyCause::kBytesLiteral:
+      return "It is probably a token as Python prints bytes, b'...'; the "
+             "application has to decode it to text before it stores it.";
     case LikelyCause::kFernetPrefix:
       return "An application has put \"fernet:\" before the token; pass what "
              "follows.";
@@ -64,7 +67,7 @@ const char *Advise(LikelyCause cause) {
       return "It is Fernet256, a format of another product with a key for each "
              "value; no Fernet key opens it.";
     case LikelyCause::kKey:
-      return "It is a Fernet key, not a token: a key does not belong into a "
+      return "It is a Fernet key, not a token: a key does not belong in a "
              "table.";
   }
   return "";

@@ -48,13 +48,15 @@ const char *FirstFingerprint(const ColumnJob &job) {
 }
 
 // MarkInterrupted: a job holds its lock for as long as it runs, so a row that
-// says "running" and whose lock nobody holds has lost its job.
+// says "running" and whose lock nobody holds has lost its job. This session is
+// about to run its next, so all of its rows have.
 void MarkInterrupted(Oid table) {
   AsOwner(table,
           psprintf("UPDATE %s AS r SET state = 'interrupted'"
                    " WHERE r.state OPERATOR(pg_catalog.=) 'running'"
-                   " AND NOT %s(r.reloid, r.lock_part, r.pid)",
-                   TableName(table),
+                   " AND (r.pid OPERATOR(pg_catalog.=) %d"
+                   " OR NOT %s(r.reloid, r.lock_part, r.pid))",
+                   TableName(table), MyProcPid,
                    quote_qualified_identifier(
                        get_namespace_name(get_rel_namespace(table)),
                        "fernet_rotation_is_alive")),

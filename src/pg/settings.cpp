@@ -114,6 +114,8 @@ void AssignKey(const char *, void *extra) { session_keys::Assign(extra); }
 }  // namespace
 
 void DefineSettings() {
+  // First, so that a key from before the library was loaded is audited too.
+  events::DefineLogSetting();
   DefineCustomStringVariable(
       kKeySettingName,
       "Sets the Fernet key of the session: one, or several separated by "
@@ -122,7 +124,6 @@ void DefineSettings() {
       "of the session only, and shows a mask in its place.",
       &displayed_key, "", PGC_USERSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
       CheckKey, AssignKey, nullptr);
-  events::DefineLogSetting();
   MarkGUCPrefixReserved("fernet");
   defined = true;
 }

@@ -1,9 +1,6 @@
 #include "pg/value_change.hpp"
 
-#include <algorithm>
-#include <string_view>
-
-#include "core/ascii.hpp"
+#include "core/diagnosis.hpp"
 #include "pg/report.hpp"
 #include "pg/text_encoding.hpp"
 #include "pg/token_value.hpp"
@@ -12,14 +9,8 @@
 namespace fernet::pg {
 namespace {
 
-// How every token begins whose timestamp is before the year 2106: the version
-// byte, and the upper four bytes of the seconds since 1970.
-constexpr std::string_view kTokenStart = "gAAAAA";
-
-bool BeginsLikeToken(const varlena *value) {
-  const auto text = TrimSpace(ViewText(value));
-  return text.size() >= kTokenStart.size() &&
-         std::equal(kTokenStart.begin(), kTokenStart.end(), text.begin());
+bool MayBePlaintext(const varlena *value) {
+  return IsNoTraceOfToken(DiagnoseNonToken(ViewText(value)));
 }
 
 ValueChange Failed(int sqlstate) {
@@ -78,7 +69,7 @@ ValueChange DecryptOne(const ValueRule &rule, const varlena *value,
     return FailedOpening(outcome.status);
   }
   TokenReader again;
-  if (BeginsLikeToken(plaintext) || again.Load(ViewText(plaintext)).ok()) {
+  if (again.Load(ViewText(plaintext)).ok() || !MayBePlaintext(plaintext)) {
     WipeAndFree(plaintext, nullptr);
     return Failed(kPlaintextIsToken);
   }
@@ -122,7 +113,7 @@ ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
                            ? RotateOne(rule, value)
                            : DecryptOne(rule, value, is_text);
   if (change.kind == ValueChange::kFailed &&
-      change.sqlstate == kMalformedToken && !BeginsLikeToken(value)) {
+      change.sqlstate == kMalformedToken && MayBePlaintext(value)) {
     change = TreatPlaintext(rule, value, is_text);
   }
   if (change.kind == ValueChange::kChanged &&

@@ -38,8 +38,9 @@ struct ValueChange {
 // ChangeValue applies `rule` to `value`, of a column of text if `is_text` and
 // else of bytea, that holds `max_characters` at the most, or any number if 0.
 //
-// What begins like a token and is none, or is a token that no key opens, is
-// kFailed whatever the rule: never encrypt what failed to decrypt.
+// What holds a token in some form and is none (see core/diagnosis.hpp), or is a
+// token that no key opens, is kFailed whatever the rule: never encrypt what
+// failed to decrypt.
 //
 // Raises what became of libcrypto, which has nothing to do with the value.
 ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
