@@ -36,6 +36,7 @@ struct Running {
   FailureWarnings warnings;
   OwnTransactions own;
   std::int64_t pages_per_batch = 0;
+  double densest = 0;  // rows of a page, of this table
   int pass = 0;
   std::int64_t changed = 0;
   TimestampTz started;
@@ -176,13 +177,17 @@ PageRange NextRange(const Running &running, BlockNumber page,
   return {page, static_cast<BlockNumber>(std::min<std::int64_t>(end, limit))};
 }
 
-// AdaptBatch aims the next batch at batch_rows rows by what this one held.
+// AdaptBatch aims at batch_rows rows by the fullest pages there have been:
+// after a stretch of empty ones the next may be full.
 void AdaptBatch(Running *running, PageRange range, std::int64_t rows) {
-  const std::int64_t pages = range.end - range.from;
-  const std::int64_t aimed =
-      pages * running->job->batch_rows / std::max<std::int64_t>(rows, 1);
-  running->pages_per_batch = std::clamp<std::int64_t>(
-      aimed, 1, std::min(running->pages_per_batch * 4, kMaxBatchPages));
+  running->densest = std::max(
+      running->densest, static_cast<double>(rows) / (range.end - range.from));
+  if (running->densest > 0) {
+    running->pages_per_batch = std::clamp<std::int64_t>(
+        static_cast<std::int64_t>(
+            static_cast<double>(running->job->batch_rows) / running->densest),
+        1, kMaxBatchPages);
+  }
 }
 
 // PassOverTable goes once over the pages that `table` has when it starts.
@@ -199,6 +204,7 @@ void PassOverTable(Running *running, Oid table) {
     if (pages == InvalidBlockNumber) {
       pages = target.pages;
       running->pages_of_pass += pages;
+      running->densest = 0;
       running->pages_per_batch = std::clamp<std::int64_t>(
           static_cast<std::int64_t>(static_cast<double>(job.batch_rows) /
                                     PageDensity(target)),
@@ -225,7 +231,8 @@ void PassOverTable(Running *running, Oid table) {
       AdaptBatch(running, range, batch.total());
     }
     NoticeProgress(running);
-    if (job.pause_microseconds > 0 && !running->verifying) {
+    if (job.pause_microseconds > 0 && !running->verifying &&
+        batch.total() > 0) {
       Sleep(job.pause_microseconds);
     }
     page = range.end;

@@ -13,7 +13,8 @@ use Test::More ();
 
 our @EXPORT = qw(new_key forms_of forms_found_in files_below
   run_bound slurp psql_env);
-our @EXPORT_OK = qw(same session server_logs secrets_below new_plaintext);
+our @EXPORT_OK = qw(same session server_logs secrets_below new_plaintext
+  start_session session_ended finish_session tell);
 
 # new_key returns a Fernet key that no one has used before, as text. Tests
 # look for keys in logs and memory, so each must be unlike any other.
@@ -177,6 +178,59 @@ sub session
 	$err =~ s/^LOCATION: .*(?:\n|\z)//mg;
 	chomp $err;
 	return ($out, $err, $status);
+}
+
+# tell prints what a server or a client has said, as a diagnostic; whatever
+# looks like a key, a token or a plaintext is cut out.
+sub tell
+{
+	my ($text) = @_;
+	$text =~ s{[A-Za-z0-9_/+=-]{20,}}{<withheld>}g;
+	Test::More::diag(substr($text, 0, 2000));
+	return;
+}
+
+# start_session begins to run $sql as session does, stopping at the first error,
+# and does not wait. %how may name options for the startup packet, a database
+# and a name for pg_stat_activity. For session_ended and finish_session.
+sub start_session
+{
+	my ($node, $sql, %how) = @_;
+	my $session = { sql => "$sql;\n", out => '', err => '' };
+	local %ENV = (
+		%ENV,
+		psql_env($node, $how{options}, $how{database}),
+		PGAPPNAME => $how{name} // 'session');
+	$session->{run} = IPC::Run::start(
+		[
+			'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-v', 'ON_ERROR_STOP=1',
+			'-f', '-'
+		],
+		'<', \$session->{sql}, '>', \$session->{out}, '2>', \$session->{err});
+	$session->{run}->pump while length $session->{sql};
+	return $session;
+}
+
+# session_ended says whether it has, without waiting.
+sub session_ended
+{
+	my ($session) = @_;
+	$session->{run}->pump_nb if $session->{run}->pumpable;
+	return !$session->{run}->pumpable;
+}
+
+# finish_session waits for the end and returns what was printed, and the errors
+# as session does.
+sub finish_session
+{
+	my ($session) = @_;
+	$session->{run}->finish;
+	my $err = $session->{err};
+	$err =~ s/^psql:<stdin>:\d+: //mg;
+	$err =~ s/^LOCATION: .*(?:\n|\z)//mg;
+	chomp(my $out = $session->{out});
+	chomp $err;
+	return ($out, $err);
 }
 
 # server_logs returns a reference to all that $node has logged: what pg_ctl
