@@ -1,0 +1,95 @@
+# A copy of the working tree, and a server of its own for what is built there.
+# Sourced by scripts/demo and scripts/test, after common.sh.
+#
+# PostgreSQL finds its share and lib folders relative to its programs. So a copy
+# of the programs, with links to everything else beside them, is a PostgreSQL
+# into which an extension is installed without a trace in the real one.
+# shellcheck shell=bash
+# Names that common.sh defines:
+# shellcheck disable=SC2154
+
+# list_tree prints the files of the working tree, each ended by a zero byte:
+# what git has or would take.
+list_tree() {
+  # The owner of the tree may be someone else than who runs this.
+  local git=(git -c safe.directory='*' -C "$root") file
+  # An unpacked archive has no history, or lies within someone else's.
+  if [[ $("${git[@]}" rev-parse --show-toplevel 2>/dev/null) != "$root" ]]; then
+    git -c init.defaultBranch=main init -q --bare "$work/none.git"
+    git=(git --git-dir="$work/none.git" --work-tree="$root" -C "$root")
+  fi
+  "${git[@]}" ls-files -z --cached --others --exclude-standard |
+    while IFS= read -r -d '' file; do
+      # A file may be deleted and git not told so yet.
+      [[ ! -f $root/$file && ! -L $root/$file ]] || printf '%s\0' "$file"
+    done
+}
+
+# copy_tree copies them to a folder of the owner: what is built leaves nothing
+# in the working tree.
+copy_tree() {
+  tree=$work/tree
+  make_owned_folder "$tree"
+  list_tree >"$work/files"
+  [[ -s $work/files ]] || die "git lists no file in $root"
+  tar -C "$root" --null -T "$work/files" -cf - | as_owner tar -C "$tree" -xf -
+}
+
+# copy_postgres makes the private PostgreSQL of PG_CONFIG, and sets bin to the
+# folder of its programs.
+copy_postgres() {
+  local folder kind
+  prefix=$work/postgres
+  make_owned_folder "$prefix"
+  folder=$("$PG_CONFIG" --bindir)
+  bin=$prefix$folder
+  as_owner mkdir -p "$bin"
+  # Real copies: a link would be resolved to where the program came from.
+  as_owner cp -rL "$folder/." "$bin/"
+  for kind in pkglibdir sharedir includedir includedir-server; do
+    folder=$("$PG_CONFIG" "--$kind")
+    [[ -e $folder && ! -e $prefix$folder ]] || continue
+    as_owner mkdir -p "$(dirname -- "$prefix$folder")"
+    as_owner cp -rs "$folder" "$prefix$folder"
+  done
+  # An installed version of ours must not be there instead of what is built.
+  as_owner find "$prefix" -name 'pg_fernet*' -prune -exec rm -rf {} +
+  [[ $("$bin/pg_config" --pkglibdir) == "$prefix"/* ]] ||
+    die "this PostgreSQL cannot be relocated: $PG_CONFIG"
+}
+
+# build_module builds the module in the copy, and installs it into the private
+# PostgreSQL. Arguments are for make.
+build_module() {
+  as_owner make -C "$tree" -j "$(nproc)" PG_CONFIG="$bin/pg_config" "$@" \
+    >"$log/build.log" 2>&1 &&
+    as_owner make -C "$tree" PG_CONFIG="$bin/pg_config" install \
+      >>"$log/build.log" 2>&1
+}
+
+# start_server SETTING... makes a cluster and starts it, and tells psql and all
+# others where it is. It listens on a socket in a folder of the owner, and on
+# nothing else.
+start_server() {
+  server=$work/server
+  make_owned_folder "$server"
+  as_owner mkdir "$server/socket"
+  as_owner "$bin/initdb" -D "$server/data" -U postgres --auth=trust --no-sync \
+    --encoding=UTF8 --locale=C.UTF-8 >"$log/initdb.log" 2>&1 ||
+    return
+  printf '%s\n' "listen_addresses = ''" "fsync = off" \
+    "unix_socket_directories = '$server/socket'" "$@" |
+    as_owner tee -a "$server/data/postgresql.conf" >/dev/null
+  as_owner "$bin/pg_ctl" -D "$server/data" -l "$server/log" -w start \
+    >"$log/pg_ctl.log" 2>&1 || return
+  export PGHOST=$server/socket PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+}
+
+# stop_server stops it, and those of tests that were interrupted. What they leave
+# on disk is removed anyway.
+stop_server() {
+  local data
+  while IFS= read -r data; do
+    as_owner "$bin/pg_ctl" -D "$data" -m immediate -w stop >/dev/null 2>&1
+  done < <(find "$work" -name postmaster.pid -printf '%h\n')
+}
