@@ -4,8 +4,10 @@
 #include <utility>
 
 #include "pg/events.hpp"
+#include "pg/job_lock.hpp"
 #include "pg/ledger.hpp"
 #include "pg/report.hpp"
+#include "pg/trigger_notice.hpp"
 
 namespace fernet::pg {
 namespace {
@@ -267,103 +269,6 @@ Tally Pass(Running *running, MemoryContext job_memory, bool verifying) {
   running->verifying = false;
   Commit(running);
   return running->tally;
-}
-
-bool FiresOn(const Trigger &trigger, AttrNumber attribute, bool rows_only) {
-  bool names_column = trigger.tgnattr == 0;
-  for (int i = 0; i < trigger.tgnattr; ++i) {
-    names_column = names_column || trigger.tgattr[i] == attribute;
-  }
-  const bool enabled =
-      trigger.tgenabled == TRIGGER_FIRES_ALWAYS ||
-      (trigger.tgenabled == TRIGGER_FIRES_ON_ORIGIN &&
-       SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA) ||
-      (trigger.tgenabled == TRIGGER_FIRES_ON_REPLICA &&
-       SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA);
-  return (trigger.tgtype & TRIGGER_TYPE_UPDATE) != 0 && !trigger.tgisinternal &&
-         enabled && names_column &&
-         (!rows_only || TRIGGER_FOR_ROW(trigger.tgtype));
-}
-
-// NameTriggers says once which triggers of the application will fire. Of a
-// partitioned table only those for rows: its partitions are written one by one.
-void NameTriggers(Oid relation_oid, AttrNumber attribute) {
-  const Relation relation = relation_open(relation_oid, NoLock);
-  StringInfoData names;
-  initStringInfo(&names);
-  const TriggerDesc *const triggers = relation->trigdesc;
-  for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
-    const Trigger &trigger = triggers->triggers[i];
-    if (FiresOn(trigger, attribute,
-                relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)) {
-      appendStringInfo(&names, "%s%s", names.len == 0 ? "" : ", ",
-                       quote_identifier(trigger.tgname));
-    }
-  }
-  if (names.len > 0) {
-    ereport(NOTICE,
-            errmsg("triggers of \"%s\" will fire: %s",
-                   RelationGetRelationName(relation), names.data),
-            HideStatement());
-  }
-  relation_close(relation, NoLock);
-}
-
-// Locks of our own kind, apart from those of pg_advisory_lock, which has 1 and
-// 2 in the last field. They belong to the session, for they outlive commits.
-constexpr uint16 kLockClass = 0xfe;
-
-// LockPart numbers the columns of a table and their slices; 0 is the column.
-std::uint32_t LockPart(AttrNumber attribute, int slice) {
-  return static_cast<std::uint32_t>(attribute) * 2048 +
-         static_cast<std::uint32_t>(slice);
-}
-
-LOCKTAG JobLock(Oid relation, std::uint32_t part) {
-  LOCKTAG tag;
-  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, relation, part, kLockClass);
-  return tag;
-}
-
-struct HeldLock {
-  LOCKTAG tag;
-  LOCKMODE mode;
-  MemoryContextCallback release;
-};
-
-void LockUntilEndOfJob(MemoryContext job_memory, Oid relation,
-                       std::uint32_t part, LOCKMODE mode) {
-  auto *const held =
-      static_cast<HeldLock *>(MemoryContextAlloc(job_memory, sizeof(HeldLock)));
-  held->tag = JobLock(relation, part);
-  held->mode = mode;
-  if (LockAcquire(&held->tag, mode, true, true) == LOCKACQUIRE_NOT_AVAIL) {
-    DropContext();
-    ereport(
-        ERROR, errcode(ERRCODE_OBJECT_IN_USE),
-        errmsg("another rotation of \"%s\" is running", get_rel_name(relation)),
-        errhint("Sessions that share the work each take one of the same "
-                "number of slices."),
-        HideStatement());
-  }
-  held->release.func = [](void *argument) {
-    const auto *const lock = static_cast<HeldLock *>(argument);
-    LockRelease(&lock->tag, lock->mode, true);
-  };
-  held->release.arg = held;
-  MemoryContextRegisterResetCallback(job_memory, &held->release);
-}
-
-// TakeTurn keeps two jobs off the same rows, which would only make each other
-// busy: one for the whole table excludes all others, a slice its like.
-void TakeTurn(MemoryContext job_memory, const ColumnJob &job,
-              AttrNumber attribute) {
-  LockUntilEndOfJob(job_memory, job.relation, LockPart(attribute, 0),
-                    job.slices == 1 ? ExclusiveLock : RowExclusiveLock);
-  if (job.slices > 1) {
-    LockUntilEndOfJob(job_memory, job.relation, LockPart(attribute, job.slice),
-                      ExclusiveLock);
-  }
 }
 
 bool HasWidth(const ColumnJob &job) {

@@ -1,0 +1,19 @@
+// The locks that keep two jobs off the same rows, and by which a job is known
+// to be alive.
+#pragma once
+
+#include "pg/boundary.hpp"
+#include "pg/column_job.hpp"
+
+namespace fernet::pg {
+
+// LockPart numbers the columns of a table and their slices, from 1; slice 0 is
+// the column as a whole.
+std::uint32_t LockPart(AttrNumber attribute, int slice);
+
+// TakeTurn locks the column `attribute`, or this job's slice of it, until
+// `job_memory` goes. Raises 55006 when another session has it.
+void TakeTurn(MemoryContext job_memory, const ColumnJob &job,
+              AttrNumber attribute);
+
+}  // namespace fernet::pg
