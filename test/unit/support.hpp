@@ -88,8 +88,11 @@ class Memory {
   // Fills the room with `filler` and constructs the object in it.
   template <typename... Arguments>
   explicit Memory(std::uint8_t filler, Arguments &&...arguments) {
+    // Volatile, for the object's life ends that of all stores before it: a
+    // compiler may drop them, and what it does not initialize would be garbage.
+    volatile std::uint8_t *const to = bytes_;
     for (std::size_t i = 0; i < sizeof(T); ++i) {
-      bytes_[i] = filler;
+      to[i] = filler;
     }
     object_ = new (bytes_) T(std::forward<Arguments>(arguments)...);
   }
