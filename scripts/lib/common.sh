@@ -95,6 +95,8 @@ make_work_folder() {
   # be able to reach it.
   work=$(mktemp -d /tmp/pg_fernet.XXXXXXXX)
   chmod 711 "$work"
+  # Root's home, say, is no place for the owner, whose programs would complain.
+  cd "$work"
   log=$work/log
   mkdir "$log"
   trap 'clean_up $?' EXIT
