@@ -252,6 +252,11 @@ Tally Pass(Running *running, MemoryContext job_memory, bool verifying) {
   running->tally = {};
   running->pass_started = GetCurrentTimestamp();
   Commit(running);
+  if (verifying) {
+    // Before any table's pages are counted: what the snapshot sees shall not
+    // lie on a page that was added meanwhile.
+    static_cast<void>(GetTransactionSnapshot());
+  }
   // Looked up in each pass: partitions come and go.
   MemoryContextSwitchTo(job_memory);
   List *const tables =

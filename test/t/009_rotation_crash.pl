@@ -224,6 +224,13 @@ $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 	options => $both);
 my @refusals = $err =~ /^ERROR:  25006: /mg;
 is(scalar @refusals, 2, 'standby: rotations are refused');
+($out, $err) = session(
+	$standby,
+	"SET client_min_messages = warning;\n"
+	  . "CALL fernet_rotate_column('secret', 'token', dry_run => true)",
+	options => $both);
+like($out, qr/^\d+\|\d+\|0$/m, 'standby: but a dry run counts');
+is($err, '', 'standby: and has nothing to complain of');
 is_half_done($standby, 'standby');
 
 $standby->promote;
