@@ -1,29 +1,9 @@
 #include "core/base64url.hpp"
 
-#include <array>
-#include <string_view>
+#include "core/base64url_kernels.hpp"
 
 namespace fernet::base64url {
 namespace {
-
-constexpr std::string_view kAlphabet =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-// Any value with the top bit set marks a character outside the alphabet, so
-// that four lookups can be judged by one test of their union.
-constexpr std::uint8_t kInvalid = 0x80;
-
-constexpr std::array<std::uint8_t, 256> MakeDecodeTable() noexcept {
-  std::array<std::uint8_t, 256> table{};
-  table.fill(kInvalid);
-  for (std::size_t i = 0; i < kAlphabet.size(); ++i) {
-    table[static_cast<std::uint8_t>(kAlphabet[i])] =
-        static_cast<std::uint8_t>(i);
-  }
-  return table;
-}
-
-constexpr std::array<std::uint8_t, 256> kDecodeTable = MakeDecodeTable();
 
 constexpr std::uint8_t Value(char c) noexcept {
   return kDecodeTable[static_cast<std::uint8_t>(c)];
@@ -44,9 +24,20 @@ std::size_t FirstInvalid(std::span<const char> digits,
 }  // namespace
 
 void Encode(std::span<const std::uint8_t> in, std::span<char> out) noexcept {
-  const std::uint8_t *from = in.data();
-  const std::uint8_t *const whole = from + in.size() / 3 * 3;
-  char *to = out.data();
+  EncodeWith(Kernels().front(), in, out);
+}
+
+std::size_t Decode(std::span<const char> digits,
+                   std::span<std::uint8_t> out) noexcept {
+  return DecodeWith(Kernels().front(), digits, out);
+}
+
+void EncodeWith(const Kernel &kernel, std::span<const std::uint8_t> in,
+                std::span<char> out) noexcept {
+  const std::size_t done = kernel.encode(in, out.data());
+  const std::uint8_t *from = in.data() + done;
+  const std::uint8_t *const whole = in.data() + in.size() / 3 * 3;
+  char *to = out.data() + done / 3 * 4;
   for (; from != whole; from += 3, to += 4) {
     const std::uint32_t group =
         std::uint32_t{from[0]} << 16 | std::uint32_t{from[1]} << 8 | from[2];
@@ -67,11 +58,12 @@ void Encode(std::span<const std::uint8_t> in, std::span<char> out) noexcept {
   to[3] = '=';
 }
 
-std::size_t Decode(std::span<const char> digits,
-                   std::span<std::uint8_t> out) noexcept {
+std::size_t DecodeWith(const Kernel &kernel, std::span<const char> digits,
+                       std::span<std::uint8_t> out) noexcept {
+  const std::size_t done = kernel.decode(digits, out.data());
   const std::size_t whole = digits.size() / 4 * 4;
-  std::uint8_t *to = out.data();
-  for (std::size_t i = 0; i < whole; i += 4, to += 3) {
+  std::uint8_t *to = out.data() + done / 4 * 3;
+  for (std::size_t i = done; i < whole; i += 4, to += 3) {
     const std::uint32_t a = Value(digits[i]);
     const std::uint32_t b = Value(digits[i + 1]);
     const std::uint32_t c = Value(digits[i + 2]);
