@@ -23,7 +23,7 @@ std::int64_t TtlSeconds(const Interval *ttl) {
 // transaction must not look as if it came from the future.
 std::int64_t ReadTime(FunctionCallInfo fcinfo, int index) {
   if (PG_ARGISNULL(index)) {
-    return TimestampToUnixSeconds(GetCurrentTimestamp());
+    return UnixSecondsNow();
   }
   const TimestampTz at = PG_GETARG_TIMESTAMPTZ(index);
   if (TIMESTAMP_NOT_FINITE(at)) {

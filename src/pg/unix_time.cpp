@@ -1,5 +1,7 @@
 #include "pg/unix_time.hpp"
 
+#include <ctime>
+
 namespace fernet::pg {
 namespace {
 
@@ -27,6 +29,12 @@ bool UnixSecondsToTimestamp(std::uint64_t seconds, TimestampTz *out) {
 
 std::int64_t TimestampToUnixSeconds(TimestampTz time) {
   return FloorDivide(time, kMicroseconds) + kEpochGap;
+}
+
+std::int64_t UnixSecondsNow() {
+  // An eighth of the cost of the server's clock in microseconds. The kernel may
+  // come to the next second some milliseconds late.
+  return time(nullptr);
 }
 
 }  // namespace fernet::pg

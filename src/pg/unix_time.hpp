@@ -14,4 +14,7 @@ bool UnixSecondsToTimestamp(std::uint64_t seconds, TimestampTz *out);
 // finite.
 std::int64_t TimestampToUnixSeconds(TimestampTz time);
 
+// UnixSecondsNow is the clock, in seconds since 1970.
+std::int64_t UnixSecondsNow();
+
 }  // namespace fernet::pg
