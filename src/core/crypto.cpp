@@ -81,13 +81,15 @@ Status PreparedKey::Prepare(const Algorithms &algorithms,
   const EVP_CIPHER *const aes = algorithms.aes_128_cbc.get();
   const unsigned char *const aes_key = key.encryption_half().data();
   const NoPadding no_padding;
+  // Some IV there has to be, though no token is chained to it.
+  constexpr std::array<std::uint8_t, kIvSize> kNoIv{};
   if (inner_ && outer_ && encryption_ && decryption_ &&
       AbsorbPad(inner_.get(), sha256, key.signing_half(), 0x36) &&
       AbsorbPad(outer_.get(), sha256, key.signing_half(), 0x5c) &&
-      Succeeded(EVP_EncryptInit_ex2(encryption_.get(), aes, aes_key, nullptr,
-                                    no_padding.params())) &&
-      Succeeded(EVP_DecryptInit_ex2(decryption_.get(), aes, aes_key, nullptr,
-                                    no_padding.params()))) {
+      Succeeded(EVP_EncryptInit_ex2(encryption_.get(), aes, aes_key,
+                                    kNoIv.data(), no_padding.params())) &&
+      Succeeded(EVP_DecryptInit_ex2(decryption_.get(), aes, aes_key,
+                                    kNoIv.data(), no_padding.params()))) {
     return Status::kOk;
   }
   ERR_clear_error();
@@ -110,7 +112,7 @@ bool PreparedKey::FinishMac(EVP_MD_CTX *scratch, Hmac *out) const noexcept {
          Succeeded(EVP_DigestFinal_ex(scratch, out->data(), nullptr));
 }
 
-bool PreparedKey::BeginEncryption(
+bool PreparedKey::BeginEncryptionWith(
     std::span<const std::uint8_t, kIvSize> iv) const noexcept {
   return Succeeded(EVP_EncryptInit_ex2(encryption_.get(), nullptr, nullptr,
                                        iv.data(), nullptr));
@@ -125,8 +127,8 @@ bool PreparedKey::EncryptBlocks(std::span<const std::uint8_t> in,
 
 bool PreparedKey::BeginDecryption(
     std::span<const std::uint8_t, kIvSize> iv) const noexcept {
-  return Succeeded(EVP_DecryptInit_ex2(decryption_.get(), nullptr, nullptr,
-                                       iv.data(), nullptr));
+  SecretBytes<kIvSize> forgotten;
+  return DecryptBlocks(iv, forgotten.mutable_bytes().data());
 }
 
 bool PreparedKey::DecryptBlocks(std::span<const std::uint8_t> in,

@@ -48,19 +48,30 @@ class PreparedKey {
       EVP_MD_CTX *scratch, std::span<const std::uint8_t> data) noexcept;
   [[nodiscard]] bool FinishMac(EVP_MD_CTX *scratch, Hmac *out) const noexcept;
 
-  // Encryption is BeginEncryption and any number of EncryptBlocks, decryption
-  // likewise. `in` is less than 2 GiB; `out` is either the same memory or apart
-  // from it. The contexts keep no plaintext: EncryptBlocks takes whole blocks
-  // only, and the PKCS #7 padding is the caller's. DecryptBlocks keeps a part
-  // of a block, still encrypted, for the next call; it writes whole blocks.
-  [[nodiscard]] bool BeginEncryption(
-      std::span<const std::uint8_t, kIvSize> iv) const noexcept;
+  // Encryption is any number of EncryptBlocks, decryption of DecryptBlocks, of
+  // whole blocks: the PKCS #7 padding is the caller's, and the contexts keep no
+  // plaintext. `in` is less than 2 GiB; `out` is either the same memory or
+  // apart from it.
+  //
+  // The contexts are never initialized again, which would cost more than the
+  // encryption of a small token. What CBC chains the first block to is the
+  // last block of whatever came before. So a token is encrypted with a random
+  // block in front, whose ciphertext is the IV: it is as random as that block,
+  // which nobody else sees. And decryption begins with the IV as if it were
+  // ciphertext, and forgets what comes of that.
+  //
+  // Source: NIST SP 800-38A, section 6.2, and appendix C, the first method.
   [[nodiscard]] bool EncryptBlocks(std::span<const std::uint8_t> in,
                                    std::uint8_t *out) const noexcept;
   [[nodiscard]] bool BeginDecryption(
       std::span<const std::uint8_t, kIvSize> iv) const noexcept;
   [[nodiscard]] bool DecryptBlocks(std::span<const std::uint8_t> in,
                                    std::uint8_t *out) const noexcept;
+
+  // BeginEncryptionWith is for an IV of the caller's choice, before the first
+  // EncryptBlocks.
+  [[nodiscard]] bool BeginEncryptionWith(
+      std::span<const std::uint8_t, kIvSize> iv) const noexcept;
 
  private:
   // SHA-256 after the key's inner and outer pad: the part of HMAC that every

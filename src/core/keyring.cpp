@@ -25,36 +25,23 @@ std::size_t UnpaddedSize(
   return whole ? kBlockSize - padding : kBlockSize;
 }
 
-bool ComputeHmac(const PreparedKey &key, EVP_MD_CTX *scratch,
-                 TokenReader *token, Hmac *out) noexcept {
-  if (!key.BeginMac(scratch)) {
-    return false;
-  }
-  for (std::size_t i = 0; i < token->chunk_count(); ++i) {
-    if (!PreparedKey::AddToMac(scratch, token->SignedChunk(i))) {
-      return false;
-    }
-  }
-  return key.FinishMac(scratch, out);
-}
-
-bool DecryptAll(const PreparedKey &key, TokenReader *token,
-                std::uint8_t *out) noexcept {
+Status DecryptAll(const PreparedKey &key, TokenReader *token,
+                  std::uint8_t *out) noexcept {
   if (!key.BeginDecryption(token->iv())) {
-    return false;
+    return Status::kCryptoFailed;
   }
-  // The header before the first chunk's ciphertext makes every chunk end
-  // inside a block. libcrypto keeps such a rest, still encrypted, for the next
-  // call, so each call writes the whole blocks it has seen the end of.
-  std::size_t seen = 0;
   for (std::size_t i = 0; i < token->chunk_count(); ++i) {
-    const auto chunk = token->CiphertextChunk(i);
-    if (!key.DecryptBlocks(chunk, out + seen / kBlockSize * kBlockSize)) {
-      return false;
+    std::span<const std::uint8_t> chunk;
+    const Outcome read = token->ReadCiphertext(i, &chunk);
+    if (!read.ok()) {
+      return read.status;
     }
-    seen += chunk.size();
+    if (!key.DecryptBlocks(chunk, out)) {
+      return Status::kCryptoFailed;
+    }
+    out += chunk.size();
   }
-  return true;
+  return Status::kOk;
 }
 
 // ShareSigningHalf says whether any two of `keys` do, which random ones never
@@ -99,12 +86,17 @@ void Keyring::Clear() noexcept {
 
 Status Keyring::Seal(std::span<const std::uint8_t> plaintext,
                      std::uint64_t timestamp, RandomBuffer *ivs,
-                     std::span<char> out) noexcept {
-  std::array<std::uint8_t, kIvSize> iv;
-  if (!ivs->Take(iv)) {
+                     std::span<char> out, GoOn go_on) noexcept {
+  std::array<std::uint8_t, kIvSize> random;
+  if (!ivs->Take(random)) {
     return Status::kRandomFailed;
   }
-  return SealWithIv(plaintext, timestamp, iv, out);
+  Sealer sealer(keys_[0], algorithms_.mac_scratch.get(), out, go_on);
+  Status status = sealer.Start(timestamp, random);
+  if (status == Status::kOk) {
+    status = sealer.Append(plaintext);
+  }
+  return status == Status::kOk ? sealer.Finish() : status;
 }
 
 Status Keyring::SealWithIv(std::span<const std::uint8_t> plaintext,
@@ -112,40 +104,61 @@ Status Keyring::SealWithIv(std::span<const std::uint8_t> plaintext,
                            std::span<const std::uint8_t, kIvSize> iv,
                            std::span<char> out) noexcept {
   Sealer sealer(keys_[0], algorithms_.mac_scratch.get(), out);
-  const bool sealed = sealer.Start(timestamp, iv) && sealer.Append(plaintext) &&
-                      sealer.Finish();
-  return sealed ? Status::kOk : Status::kCryptoFailed;
+  Status status = sealer.StartWithIv(timestamp, iv);
+  if (status == Status::kOk) {
+    status = sealer.Append(plaintext);
+  }
+  return status == Status::kOk ? sealer.Finish() : status;
 }
 
-Status Keyring::FindKey(TokenReader *token, std::uint32_t *out_index) noexcept {
+Outcome Keyring::FindKey(TokenReader *token,
+                         std::uint32_t *out_index) noexcept {
   // Where the padding decides between keys, the first in the list must win.
   const std::uint32_t first = some_share_signing_half_ ? 0 : last_found_;
   if (size_ == 0) {
-    return Status::kNoKeyOpens;
+    return {Status::kNoKeyOpens};
   }
-  Status status = TryKey(token, first);
+  Outcome outcome = TryKey(token, first);
   *out_index = first;
-  for (std::uint32_t i = 0; i < size_ && status == Status::kNoKeyOpens; ++i) {
+  for (std::uint32_t i = 0; i < size_ && outcome.status == Status::kNoKeyOpens;
+       ++i) {
     if (i != first) {
-      status = TryKey(token, i);
+      outcome = TryKey(token, i);
       *out_index = i;
     }
   }
-  if (status == Status::kOk) {
+  if (outcome.ok()) {
     last_found_ = *out_index;
   }
-  return status;
+  return outcome;
 }
 
-Status Keyring::TryKey(TokenReader *token, std::uint32_t index) noexcept {
+Outcome Keyring::TryKey(TokenReader *token, std::uint32_t index) noexcept {
   Hmac hmac;
-  if (!ComputeHmac(keys_[index], algorithms_.mac_scratch.get(), token, &hmac)) {
-    return Status::kCryptoFailed;
+  const Outcome outcome = ComputeHmac(token, index, &hmac);
+  if (!outcome.ok()) {
+    return outcome;
   }
   if (CRYPTO_memcmp(hmac.data(), token->hmac().data(), kHmacSize) != 0) {
-    return Status::kNoKeyOpens;
+    return {Status::kNoKeyOpens};
   }
-  return some_share_signing_half_ ? CheckPadding(*token, index) : Status::kOk;
+  return {some_share_signing_half_ ? CheckPadding(*token, index) : Status::kOk};
+}
+
+Outcome Keyring::ComputeHmac(TokenReader *token, std::uint32_t index,
+                             Hmac *out) noexcept {
+  EVP_MD_CTX *const scratch = algorithms_.mac_scratch.get();
+  bool done = keys_[index].BeginMac(scratch);
+  for (std::size_t i = 0; i < token->chunk_count() && done; ++i) {
+    std::span<const std::uint8_t> chunk;
+    const Outcome read = token->ReadSigned(i, &chunk);
+    if (!read.ok()) {
+      return read;
+    }
+    done = PreparedKey::AddToMac(scratch, chunk);
+  }
+  done = done && keys_[index].FinishMac(scratch, out);
+  return {done ? Status::kOk : Status::kCryptoFailed};
 }
 
 Status Keyring::CheckPadding(const TokenReader &token,
@@ -165,19 +178,17 @@ Status Keyring::CheckPadding(const TokenReader &token,
 Status Keyring::Open(TokenReader *token, std::uint32_t index,
                      std::span<std::uint8_t> out,
                      std::size_t *out_size) noexcept {
-  *out_size = 0;
   const auto padded = out.first(token->ciphertext_size());
-  if (!DecryptAll(keys_[index], token, padded.data())) {
+  Status status = DecryptAll(keys_[index], token, padded.data());
+  const std::size_t rest = status == Status::kOk
+                               ? UnpaddedSize(padded.last<kBlockSize>())
+                               : kBlockSize;
+  if (rest == kBlockSize) {
     OPENSSL_cleanse(out.data(), out.size());
-    return Status::kCryptoFailed;
+    *out_size = 0;
+    return status == Status::kOk ? Status::kNoKeyOpens : status;
   }
-  const auto last_block = padded.last<kBlockSize>();
-  const std::size_t unpadded = UnpaddedSize(last_block);
-  if (unpadded == kBlockSize) {
-    OPENSSL_cleanse(out.data(), out.size());
-    return Status::kNoKeyOpens;
-  }
-  *out_size = padded.size() - kBlockSize + unpadded;
+  *out_size = padded.size() - kBlockSize + rest;
   return Status::kOk;
 }
 
@@ -193,29 +204,31 @@ Status Keyring::Rotate(TokenReader *token, std::uint32_t index,
       return padding;
     }
   }
-  std::array<std::uint8_t, kIvSize> iv;
-  if (!ivs->Take(iv)) {
+  std::array<std::uint8_t, kIvSize> random;
+  if (!ivs->Take(random)) {
     return Status::kRandomFailed;
   }
   const PreparedKey &from = keys_[index];
   Sealer sealer(keys_[0], algorithms_.mac_scratch.get(), out);
-  if (!from.BeginDecryption(token->iv()) ||
-      !sealer.Start(token->timestamp(), iv)) {
+  Status status = sealer.Start(token->timestamp(), random);
+  if (status != Status::kOk || !from.BeginDecryption(token->iv())) {
     return Status::kCryptoFailed;
   }
   SecretScratch<kChunkSize> scratch;
+  std::size_t left = token->ciphertext_size();
   std::size_t plaintext_size = 0;
-  std::size_t seen = 0;
   for (std::size_t i = 0; i < token->chunk_count(); ++i) {
-    const auto chunk = token->CiphertextChunk(i);
-    const std::size_t whole_before = seen / kBlockSize * kBlockSize;
-    seen += chunk.size();
-    auto plaintext =
-        scratch.First(seen / kBlockSize * kBlockSize - whole_before);
+    std::span<const std::uint8_t> chunk;
+    const Outcome read = token->ReadCiphertext(i, &chunk);
+    if (!read.ok()) {
+      return read.status;
+    }
+    auto plaintext = scratch.First(chunk.size());
     if (!from.DecryptBlocks(chunk, plaintext.data())) {
       return Status::kCryptoFailed;
     }
-    if (seen == token->ciphertext_size()) {
+    left -= chunk.size();
+    if (left == 0) {
       const std::size_t rest = UnpaddedSize(plaintext.last<kBlockSize>());
       if (rest == kBlockSize) {
         return Status::kNoKeyOpens;
@@ -223,15 +236,16 @@ Status Keyring::Rotate(TokenReader *token, std::uint32_t index,
       plaintext = plaintext.first(plaintext.size() - kBlockSize + rest);
     }
     plaintext_size += plaintext.size();
-    if (!sealer.Append(plaintext)) {
-      return Status::kCryptoFailed;
+    status = sealer.Append(plaintext);
+    if (status != Status::kOk) {
+      return status;
     }
   }
-  if (!sealer.Finish()) {
-    return Status::kCryptoFailed;
+  status = sealer.Finish();
+  if (status == Status::kOk) {
+    *out_size = TokenSize(plaintext_size);
   }
-  *out_size = TokenSize(plaintext_size);
-  return Status::kOk;
+  return status;
 }
 
 }  // namespace fernet

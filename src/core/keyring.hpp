@@ -32,9 +32,11 @@ class Keyring {
 
   // Seal writes the token of `plaintext` under the first key to the first
   // TokenSize(plaintext.size()) characters of `out`. The two may not overlap.
-  // Returns kRandomFailed or kCryptoFailed; `out` then holds no token.
+  // Returns kRandomFailed, kCryptoFailed or kStopped; `out` then holds no
+  // token.
   Status Seal(std::span<const std::uint8_t> plaintext, std::uint64_t timestamp,
-              RandomBuffer *ivs, std::span<char> out) noexcept;
+              RandomBuffer *ivs, std::span<char> out,
+              GoOn go_on = Always) noexcept;
 
   // SealWithIv is Seal with an IV of the caller's choice. Only for the
   // specification's vectors: an IV that is used twice tells plaintexts apart.
@@ -44,10 +46,11 @@ class Keyring {
                     std::span<char> out) noexcept;
 
   // FindKey finds the key whose HMAC `token` carries, in constant time for
-  // each, and stores its index, from 0. Returns kNoKeyOpens or kCryptoFailed.
-  // It does not decrypt, but among keys that share a signing half it is the
-  // padding that tells, as it does in MultiFernet: see CheckPadding.
-  Status FindKey(TokenReader *token, std::uint32_t *out_index) noexcept;
+  // each, and stores its index, from 0. Returns kNoKeyOpens, kCryptoFailed, or
+  // what TokenReader::ReadSigned does. It does not decrypt, but among keys that
+  // share a signing half it is the padding that tells, as it does in
+  // MultiFernet: see CheckPadding.
+  Outcome FindKey(TokenReader *token, std::uint32_t *out_index) noexcept;
 
   // CheckPadding says whether Open would succeed under the key that FindKey
   // found, by decrypting the last block alone. Returns kNoKeyOpens if not:
@@ -55,9 +58,10 @@ class Keyring {
   Status CheckPadding(const TokenReader &token, std::uint32_t index) noexcept;
 
   // Open decrypts `token` under the key that FindKey found for it into `out`,
-  // which must hold token->ciphertext_size() bytes. On kOk, `*out_size` is the
-  // size of the plaintext. On kNoKeyOpens (wrong padding) or kCryptoFailed it
-  // is 0, and `out` is wiped.
+  // which must hold token->ciphertext_size() bytes; if the token keeps its
+  // ciphertext, this is where. On kOk, `*out_size` is the size of the
+  // plaintext. On kNoKeyOpens (wrong padding), kCryptoFailed or kStopped it is
+  // 0, and `out` is wiped.
   Status Open(TokenReader *token, std::uint32_t index,
               std::span<std::uint8_t> out, std::size_t *out_size) noexcept;
 
@@ -74,7 +78,9 @@ class Keyring {
 
  private:
   // TryKey is FindKey for one key.
-  Status TryKey(TokenReader *token, std::uint32_t index) noexcept;
+  Outcome TryKey(TokenReader *token, std::uint32_t index) noexcept;
+  Outcome ComputeHmac(TokenReader *token, std::uint32_t index,
+                      Hmac *out) noexcept;
 
   std::uint32_t size_ = 0;
   bool some_share_signing_half_ = false;

@@ -11,32 +11,50 @@ Sealer::~Sealer() {
   }
 }
 
-bool Sealer::Start(std::uint64_t timestamp,
-                   std::span<const std::uint8_t, kIvSize> iv) noexcept {
+Status Sealer::Start(std::uint64_t timestamp,
+                     std::span<const std::uint8_t, kIvSize> random) noexcept {
+  const bool started = StageHeader(timestamp, random);
+  encrypted_ = kHeaderSize - kIvSize;
+  return started ? Status::kOk : Status::kCryptoFailed;
+}
+
+Status Sealer::StartWithIv(std::uint64_t timestamp,
+                           std::span<const std::uint8_t, kIvSize> iv) noexcept {
+  const bool started =
+      StageHeader(timestamp, iv) && key_.BeginEncryptionWith(iv);
+  encrypted_ = kHeaderSize;
+  return started ? Status::kOk : Status::kCryptoFailed;
+}
+
+bool Sealer::StageHeader(std::uint64_t timestamp,
+                         std::span<const std::uint8_t, kIvSize> last) noexcept {
   stage_[0] = kVersion;
   for (std::size_t i = 0; i < kTimestampSize; ++i) {
     stage_[1 + i] =
         static_cast<std::uint8_t>(timestamp >> (8 * (kTimestampSize - 1 - i)));
   }
-  std::memcpy(stage_.data() + 1 + kTimestampSize, iv.data(), kIvSize);
-  encrypted_ = filled_ = kHeaderSize;
-  return key_.BeginMac(scratch_) && key_.BeginEncryption(iv);
+  std::memcpy(stage_.data() + 1 + kTimestampSize, last.data(), kIvSize);
+  filled_ = kHeaderSize;
+  return key_.BeginMac(scratch_);
 }
 
-bool Sealer::Append(std::span<const std::uint8_t> plaintext) noexcept {
+Status Sealer::Append(std::span<const std::uint8_t> plaintext) noexcept {
   while (!plaintext.empty()) {
-    const std::size_t part = std::min(kChunkSize - filled_, plaintext.size());
+    const std::size_t part = std::min(kStageSize - filled_, plaintext.size());
     std::memcpy(stage_.data() + filled_, plaintext.data(), part);
     filled_ += part;
     plaintext = plaintext.subspan(part);
-    if (filled_ == kChunkSize) {
+    if (filled_ == kStageSize) {
       if (!EncryptStaged()) {
-        return false;
+        return Status::kCryptoFailed;
       }
       EmitStaged();
+      if (!go_on_()) {
+        return Status::kStopped;
+      }
     }
   }
-  return true;
+  return Status::kOk;
 }
 
 // EncryptStaged encrypts the whole blocks there are, in place.
@@ -67,18 +85,18 @@ void Sealer::EmitStaged() noexcept {
   filled_ = rest;
 }
 
-bool Sealer::Finish() noexcept {
-  // Append leaves less than a chunk, so the padding has room.
+Status Sealer::Finish() noexcept {
+  // Append leaves less than a stage, so the padding has room.
   const std::size_t padding = kBlockSize - (filled_ - encrypted_) % kBlockSize;
   std::memset(stage_.data() + filled_, static_cast<int>(padding), padding);
   filled_ += padding;
   Hmac hmac;
   if (!EncryptStaged() || !key_.FinishMac(scratch_, &hmac)) {
-    return false;
+    return Status::kCryptoFailed;
   }
   std::memcpy(stage_.data() + filled_, hmac.data(), kHmacSize);
   base64url::Encode(std::span(stage_).first(filled_ + kHmacSize), out_);
-  return true;
+  return Status::kOk;
 }
 
 }  // namespace fernet

@@ -38,7 +38,16 @@ enum class Status : std::uint8_t {
   // libcrypto did not do its part.
   kRandomFailed,  // no random bytes
   kCryptoFailed,  // no AES-128-CBC or SHA-256, or out of memory
+
+  // The caller's GoOn said no.
+  kStopped,
 };
+
+// GoOn is asked between two chunks of a large token whether to go on: false
+// ends the work with kStopped, so that a gigabyte can be interrupted.
+using GoOn = bool (*)() noexcept;
+
+inline bool Always() noexcept { return true; }
 
 // Outcome is a Status and the place it speaks of. Nothing in it is secret.
 struct [[nodiscard]] Outcome {

@@ -11,89 +11,125 @@ namespace {
 constexpr std::size_t kSmallestToken =
     kHeaderSize + CiphertextSize(0) + kHmacSize;
 
-static_assert(kChunkSize % 3 == 0 && kChunkSize % kBlockSize == 0);
-static_assert(kChunkSize > kSmallestToken);
+// CheckCharacters goes by whole groups.
+static_assert(kChunkSize % 3 == 0);
+
+// DigitsOf is the number of characters, without '=', of `size` bytes.
+constexpr std::size_t DigitsOf(std::size_t size) noexcept {
+  return (size * 4 + 2) / 3;
+}
 
 }  // namespace
 
 Outcome TokenReader::Load(std::span<const char> text) noexcept {
+  const Outcome outcome = LoadToRead(text);
+  return outcome.ok() && is_large() ? CheckCharacters() : outcome;
+}
+
+Outcome TokenReader::LoadToRead(std::span<const char> text) noexcept {
   const auto trimmed = TrimSpace(text);
   digits_ = WithoutPadding(trimmed);
+  start_ = static_cast<std::size_t>(trimmed.data() - text.data());
   size_ = base64url::DecodedSize(digits_.size());
-  const auto start = static_cast<std::size_t>(trimmed.data() - text.data());
+  kept_ = {};
+  const bool padding_is_wrong =
+      trimmed.size() != digits_.size() && trimmed.size() % 4 != 0;
+  return is_large() ? LoadLarge(padding_is_wrong) : LoadSmall(padding_is_wrong);
+}
 
-  Outcome outcome = CheckCharacters();
-  if (!outcome.ok()) {
-    outcome.offset += start;
+Outcome TokenReader::LoadSmall(bool padding_is_wrong) noexcept {
+  const std::size_t bad = base64url::Decode(digits_, buffer_);
+  if (bad != base64url::kNoOffset) {
+    return {Status::kTokenBadCharacter, start_ + bad};
+  }
+  const Outcome outcome =
+      CheckStructure(padding_is_wrong, size_ == 0 ? 0 : buffer_[0]);
+  if (outcome.ok()) {
+    std::memcpy(header_.data(), buffer_.data(), kHeaderSize);
+    std::memcpy(hmac_.data(), buffer_.data() + signed_size_, kHmacSize);
+  }
+  return outcome;
+}
+
+Outcome TokenReader::LoadLarge(bool padding_is_wrong) noexcept {
+  // Both ends have to be characters of base64 for the rest to mean anything.
+  const bool readable =
+      DecodeAt(0, header_) == base64url::kNoOffset &&
+      DecodeAt(size_ - kHmacSize, hmac_) == base64url::kNoOffset;
+  const Outcome outcome = readable
+                              ? CheckStructure(padding_is_wrong, header_[0])
+                              : Outcome{Status::kTokenBadCharacter};
+  if (outcome.ok()) {
     return outcome;
   }
+  // A bad character is what is reported, wherever it is.
+  const Outcome characters = CheckCharacters();
+  return characters.ok() ? outcome : characters;
+}
+
+// CheckStructure judges what is left to judge once the characters are known.
+Outcome TokenReader::CheckStructure(bool padding_is_wrong,
+                                    std::uint8_t version) noexcept {
   if (digits_.size() % 4 == 1) {
     return {Status::kTokenBadLength};
   }
-  if (trimmed.size() != digits_.size() && trimmed.size() % 4 != 0) {
-    return {Status::kTokenBadPadding, start + digits_.size()};
+  if (padding_is_wrong) {
+    return {Status::kTokenBadPadding, start_ + digits_.size()};
   }
   if (base64url::HasTrailingBits(digits_)) {
-    return {Status::kTokenTrailingBits, start + digits_.size() - 1};
+    return {Status::kTokenTrailingBits, start_ + digits_.size() - 1};
   }
   if (size_ == 0) {
     return {Status::kTokenTooShort};
   }
-  std::array<std::uint8_t, 1> version;
-  CopyAt(0, version);
-  if (version[0] != kVersion) {
+  if (version != kVersion) {
     return {Status::kTokenBadVersion};
   }
   if (size_ < kSmallestToken) {
     return {Status::kTokenTooShort};
   }
   signed_size_ = size_ - kHmacSize;
-  if (ciphertext_size() % kBlockSize != 0) {
-    return {Status::kTokenPartialBlock};
-  }
-  CopyAt(0, header_);
-  CopyAt(signed_size_, hmac_);
-  return {};
+  return {ciphertext_size() % kBlockSize == 0 ? Status::kOk
+                                              : Status::kTokenPartialBlock};
 }
 
 Outcome TokenReader::CheckCharacters() noexcept {
-  for (std::size_t from = 0; from < size_ || from == 0; from += kChunkSize) {
-    const std::size_t size = std::min(kChunkSize, size_ - from);
-    const std::size_t bad = DecodeAt(from, std::span(chunk_).first(size));
-    if (bad != base64url::kNoOffset) {
-      return {Status::kTokenBadCharacter, bad};
+  constexpr std::size_t kDigits = base64url::EncodedSize(kChunkSize);
+  for (std::size_t from = 0; from < digits_.size(); from += kDigits) {
+    if (from != 0 && !go_on_()) {
+      return {Status::kStopped};
     }
-    loaded_ = from / kChunkSize;
+    const std::size_t count = std::min(kDigits, digits_.size() - from);
+    const std::size_t bad =
+        base64url::Decode(digits_.subspan(from, count), buffer_);
+    if (bad != base64url::kNoOffset) {
+      return {Status::kTokenBadCharacter, start_ + from + bad};
+    }
   }
   return {};
 }
 
 std::size_t TokenReader::DecodeAt(std::size_t from,
                                   std::span<std::uint8_t> out) const noexcept {
-  const std::size_t first = from / 3 * 4;
-  // The last chunk takes every digit there is, so that a stray one is seen.
-  const std::size_t count = from + out.size() == size_
-                                ? digits_.size() - first
-                                : base64url::EncodedSize(out.size());
-  const std::size_t bad = base64url::Decode(digits_.subspan(first, count), out);
-  return bad == base64url::kNoOffset ? bad : first + bad;
-}
-
-void TokenReader::CopyAt(std::size_t from,
-                         std::span<std::uint8_t> out) const noexcept {
-  const std::size_t chunk_start = loaded_ * kChunkSize;
-  const std::size_t end = from + out.size();
-  if (from >= chunk_start && end <= chunk_start + kChunkSize) {
-    std::memcpy(out.data(), chunk_.data() + (from - chunk_start), out.size());
-    return;
+  // The group that the first bytes share with those before them goes apart.
+  std::size_t digit = from / 3 * 4;
+  const std::size_t skipped = from % 3;
+  if (skipped != 0) {
+    std::array<std::uint8_t, 3> group;
+    const std::size_t size = std::min<std::size_t>(3, size_ - from + skipped);
+    const std::size_t bad = base64url::Decode(
+        digits_.subspan(digit, DigitsOf(size)), std::span(group).first(size));
+    if (bad != base64url::kNoOffset) {
+      return digit + bad;
+    }
+    const std::size_t head = std::min(size - skipped, out.size());
+    std::memcpy(out.data(), group.data() + skipped, head);
+    out = out.subspan(head);
+    digit += 4;
   }
-  std::array<std::uint8_t, 72> group;
-  const std::size_t group_start = from / 3 * 3;
-  const std::size_t group_end = std::min(size_, (end + 2) / 3 * 3);
-  // Load has seen every character; there is nothing left to refuse.
-  static_cast<void>(
-      DecodeAt(group_start, std::span(group).first(group_end - group_start)));
-  std::memcpy(out.data(), group.data() + (from - group_start), out.size());
+  const std::size_t bad =
+      base64url::Decode(digits_.subspan(digit, DigitsOf(out.size())), out);
+  return bad == base64url::kNoOffset ? bad : digit + bad;
 }
 
 std::uint64_t TokenReader::timestamp() const noexcept {
@@ -104,31 +140,63 @@ std::uint64_t TokenReader::timestamp() const noexcept {
   return seconds;
 }
 
-std::span<const std::uint8_t, kIvSize> TokenReader::iv() const noexcept {
-  return std::span<const std::uint8_t, kHeaderSize>(header_).last<kIvSize>();
-}
-
-std::span<const std::uint8_t> TokenReader::SignedChunk(
-    std::size_t index) noexcept {
-  const std::size_t from = index * kChunkSize;
-  if (loaded_ != index) {
-    static_cast<void>(DecodeAt(
-        from, std::span(chunk_).first(std::min(kChunkSize, size_ - from))));
-    loaded_ = index;
+void TokenReader::KeepCiphertextIn(std::span<std::uint8_t> memory) noexcept {
+  if (is_large()) {
+    kept_ = memory.first(ciphertext_size());
+    kept_size_ = 0;
   }
-  return std::span(chunk_).first(std::min(kChunkSize, signed_size_ - from));
 }
 
-std::span<const std::uint8_t> TokenReader::CiphertextChunk(
-    std::size_t index) noexcept {
-  const auto chunk = SignedChunk(index);
-  return index == 0 ? chunk.subspan(kHeaderSize) : chunk;
+Outcome TokenReader::ReadSigned(
+    std::size_t index, std::span<const std::uint8_t> *out_chunk) noexcept {
+  if (!is_large()) {
+    *out_chunk = std::span(buffer_).first(signed_size_);
+    return {};
+  }
+  if (index == 0) {
+    *out_chunk = header_;
+    return {};
+  }
+  if (!go_on_()) {
+    return {Status::kStopped};
+  }
+  const std::size_t from = (index - 1) * kChunkSize;
+  const std::size_t size = std::min(kChunkSize, ciphertext_size() - from);
+  const auto chunk = kept_.empty() ? std::span(buffer_).first(size)
+                                   : kept_.subspan(from, size);
+  *out_chunk = chunk;
+  if (!kept_.empty() && from < kept_size_) {
+    return {};
+  }
+  const std::size_t bad = DecodeAt(kHeaderSize + from, chunk);
+  if (bad != base64url::kNoOffset) {
+    return {Status::kTokenBadCharacter, start_ + bad};
+  }
+  kept_size_ = from + size;
+  return {};
+}
+
+Outcome TokenReader::ReadCiphertext(
+    std::size_t index, std::span<const std::uint8_t> *out_chunk) noexcept {
+  const Outcome outcome = ReadSigned(index, out_chunk);
+  if (outcome.ok() && index == 0) {
+    *out_chunk = out_chunk->subspan(kHeaderSize);
+  }
+  return outcome;
 }
 
 void TokenReader::LastBlock(Block *previous, Block *last) const noexcept {
   // With a single block, the one before it is the IV: they lie side by side.
-  CopyAt(signed_size_ - 2 * kBlockSize, *previous);
-  CopyAt(signed_size_ - kBlockSize, *last);
+  std::array<std::uint8_t, 2 * kBlockSize> blocks;
+  const std::size_t from = signed_size_ - blocks.size();
+  if (is_large()) {
+    // Whoever asks has read it all; there is nothing left to refuse.
+    static_cast<void>(DecodeAt(from, blocks));
+  } else {
+    std::memcpy(blocks.data(), buffer_.data() + from, blocks.size());
+  }
+  std::memcpy(previous->data(), blocks.data(), kBlockSize);
+  std::memcpy(last->data(), blocks.data() + kBlockSize, kBlockSize);
 }
 
 Status JudgeAge(std::uint64_t timestamp, std::uint64_t ttl_seconds,

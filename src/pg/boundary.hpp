@@ -103,6 +103,12 @@ inline varlena *AllocateValue(std::size_t size) {
   return value;
 }
 
+// MutableBytes is the payload of a value from AllocateValue.
+inline std::span<std::uint8_t> MutableBytes(varlena *value) {
+  return {reinterpret_cast<std::uint8_t *>(VARDATA(value)),
+          static_cast<std::size_t>(VARSIZE(value) - VARHDRSZ)};
+}
+
 inline void SetValueSize(varlena *value, std::size_t size) {
   SET_VARSIZE(value, VARHDRSZ + size);
 }

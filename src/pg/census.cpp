@@ -41,8 +41,8 @@ struct Census {
 };
 
 void Count(Census *census, const varlena *value) {
-  TokenReader reader;
-  if (!reader.Load(ViewText(value)).ok()) {
+  TokenReader reader(MayGoOn);
+  if (!LoadValue(value, &reader).ok()) {
     census->malformed.Add(0);
     census->plaintext +=
         IsNoTraceOfToken(DiagnoseNonToken(ViewText(value))) ? 1 : 0;
@@ -53,7 +53,7 @@ void Count(Census *census, const varlena *value) {
     return;
   }
   std::uint32_t index = 0;
-  Status status = census->keys.ring->FindKey(&reader, &index);
+  Status status = FindKey(census->keys, &reader, &index).status;
   if (status == Status::kOk) {
     status = census->keys.ring->CheckPadding(reader, index);
   }

@@ -12,18 +12,6 @@
 namespace fernet::pg {
 namespace {
 
-// Authenticate finds the key of the token `value` and judges its age; in that
-// order, so that "expired" is only ever said of a genuine token.
-Outcome Authenticate(const SessionKeys &keys, const varlena *value,
-                     const AgeLimit &limit, TokenReader *reader,
-                     std::uint32_t *out_index) {
-  const Outcome outcome = FindKeyOfValue(keys, value, reader, out_index);
-  if (!outcome.ok() || !limit.judged) {
-    return outcome;
-  }
-  return {JudgeAge(reader->timestamp(), limit.ttl_seconds, limit.now)};
-}
-
 bool IsFailureOfToken(Status status) {
   return status != Status::kRandomFailed && status != Status::kCryptoFailed;
 }
@@ -36,13 +24,11 @@ varlena *Decrypt(FunctionCallInfo fcinfo, OnFailure on_failure) {
   const SessionKeys keys = session_keys::Current();
   const AgeLimit limit = ReadAgeLimit(fcinfo, 1);
   const varlena *const token = PG_GETARG_VARLENA_PP(0);
-  TokenReader reader;
+  TokenReader reader(MayGoOn);
   std::uint32_t index = 0;
-  Outcome outcome = Authenticate(keys, token, limit, &reader, &index);
   varlena *plaintext = nullptr;
-  if (outcome.ok()) {
-    outcome = {OpenLoaded(keys, &reader, index, &plaintext)};
-  }
+  const Outcome outcome =
+      OpenValue(keys, token, limit, &reader, &index, &plaintext);
   if (outcome.ok()) {
     events::Used(counters::kDecrypted, "decrypt", keys, index);
     return plaintext;
@@ -111,10 +97,14 @@ FERNET_SQL_FUNCTION(fernet_verify) {
   }
   const pg::SessionKeys keys = pg::session_keys::Current();
   const pg::AgeLimit limit = pg::ReadAgeLimit(fcinfo, 1);
-  fernet::TokenReader reader;
+  fernet::TokenReader reader(pg::MayGoOn);
   std::uint32_t index = 0;
   fernet::Outcome outcome =
-      pg::Authenticate(keys, PG_GETARG_VARLENA_PP(0), limit, &reader, &index);
+      pg::FindKeyOfValue(keys, PG_GETARG_VARLENA_PP(0), &reader, &index);
+  if (outcome.ok() && limit.judged) {
+    outcome = {
+        fernet::JudgeAge(reader.timestamp(), limit.ttl_seconds, limit.now)};
+  }
   if (outcome.ok()) {
     outcome = {keys.ring->CheckPadding(reader, index)};
   }

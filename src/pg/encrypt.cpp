@@ -29,8 +29,9 @@ varlena *Encrypt(const varlena *plaintext, std::uint64_t timestamp) {
   }
   const std::size_t size = TokenSize(bytes.size());
   varlena *const token = AllocateValue(size);
-  const Status status = keys.ring->Seal(bytes, timestamp, keys.ivs,
-                                        std::span(VARDATA(token), size));
+  const Status status = keys.ring->Seal(
+      bytes, timestamp, keys.ivs, std::span(VARDATA(token), size), MayGoOn);
+  RaiseIfStopped(status);
   if (status != Status::kOk) {
     ReportCryptoFailure(status);
   }

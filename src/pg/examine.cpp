@@ -27,7 +27,7 @@ Outcome FindOpeningKey(const SessionKeys &keys, const varlena *value,
 FERNET_SQL_FUNCTION(fernet_timestamp) {
   namespace pg = fernet::pg;
   const pg::SessionKeys keys = pg::session_keys::Current();
-  fernet::TokenReader reader;
+  fernet::TokenReader reader(pg::MayGoOn);
   std::uint32_t index = 0;
   const fernet::Outcome outcome =
       pg::FindOpeningKey(keys, PG_GETARG_VARLENA_PP(0), &reader, &index);
@@ -49,7 +49,7 @@ FERNET_SQL_FUNCTION(fernet_timestamp) {
 FERNET_SQL_FUNCTION(fernet_key_index) {
   namespace pg = fernet::pg;
   const pg::SessionKeys keys = pg::session_keys::Current();
-  fernet::TokenReader reader;
+  fernet::TokenReader reader(pg::MayGoOn);
   std::uint32_t index = 0;
   const fernet::Outcome outcome =
       pg::FindOpeningKey(keys, PG_GETARG_VARLENA_PP(0), &reader, &index);
@@ -64,7 +64,7 @@ FERNET_SQL_FUNCTION(fernet_key_index) {
 
 // fernet_is_token(value text or bytea) returns boolean
 FERNET_SQL_FUNCTION(fernet_is_token) {
-  fernet::TokenReader reader;
-  PG_RETURN_BOOL(
-      reader.Load(fernet::pg::ViewText(PG_GETARG_VARLENA_PP(0))).ok());
+  namespace pg = fernet::pg;
+  fernet::TokenReader reader(pg::MayGoOn);
+  PG_RETURN_BOOL(pg::LoadValue(PG_GETARG_VARLENA_PP(0), &reader).ok());
 }

@@ -129,8 +129,8 @@ Inspection InspectOpened(const SessionKeys &keys, TokenReader *reader,
 }
 
 Inspection Inspect(const varlena *value) {
-  TokenReader reader;
-  const Outcome outcome = reader.Load(ViewText(value));
+  TokenReader reader(MayGoOn);
+  const Outcome outcome = LoadValue(value, &reader);
   if (!outcome.ok()) {
     return InspectMalformed(outcome, value);
   }
@@ -141,7 +141,7 @@ Inspection Inspect(const varlena *value) {
   }
   const SessionKeys keys = session_keys::Current();
   std::uint32_t index = 0;
-  return keys.ring->FindKey(&reader, &index) == Status::kOk
+  return FindKey(keys, &reader, &index).ok()
              ? InspectOpened(keys, &reader, index)
              : InspectUnknownKey(keys, reader);
 }

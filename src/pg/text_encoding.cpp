@@ -1,5 +1,6 @@
 #include "pg/text_encoding.hpp"
 
+#include "pg/interrupts.hpp"
 #include "pg/report.hpp"
 
 namespace fernet::pg {
@@ -43,7 +44,8 @@ bool ConvertPieces(const Conversion &conversion, const varlena *value,
   std::size_t left = VARSIZE_ANY_EXHDR(value);
   std::size_t size = 0;
   int converted = 1;
-  while (left > 0 && converted > 0) {
+  bool go_on = true;
+  while (left > 0 && converted > 0 && go_on) {
     converted = pg_do_encoding_conversion_buf(
         conversion.function, conversion.from, conversion.to, in,
         static_cast<int>(left), piece, static_cast<int>(kPieceSize), true);
@@ -55,8 +57,13 @@ bool ConvertPieces(const Conversion &conversion, const varlena *value,
     size += made;
     in += converted;
     left -= static_cast<std::size_t>(converted);
+    go_on = MayGoOn();
   }
   OPENSSL_cleanse(piece, kPieceSize);
+  if (!go_on) {
+    OPENSSL_cleanse(out, out == nullptr ? 0 : size);
+    RaiseIfStopped(Status::kStopped);
+  }
   pfree(piece);
   *out_size = size;
   return left == 0;

@@ -1,48 +1,81 @@
 #include "pg/token_value.hpp"
 
 namespace fernet::pg {
+namespace {
+
+// OpenInto decrypts the token in `*reader` into `plaintext`, which has room for
+// its ciphertext; frees it unless the Status is kOk.
+Status OpenInto(varlena *plaintext, const SessionKeys &keys,
+                TokenReader *reader, std::uint32_t index) {
+  std::size_t size = 0;
+  const Status status =
+      keys.ring->Open(reader, index, MutableBytes(plaintext), &size);
+  RaiseIfStopped(status);
+  if (status == Status::kOk) {
+    SetValueSize(plaintext, size);
+  } else {
+    pfree(plaintext);
+  }
+  return status;
+}
+
+}  // namespace
+
+Outcome LoadValue(const varlena *value, TokenReader *reader) {
+  const Outcome outcome = reader->Load(ViewText(value));
+  RaiseIfStopped(outcome.status);
+  return outcome;
+}
+
+Outcome FindKey(const SessionKeys &keys, TokenReader *reader,
+                std::uint32_t *out_index) {
+  const Outcome outcome = keys.ring->FindKey(reader, out_index);
+  RaiseIfStopped(outcome.status);
+  return outcome;
+}
 
 Outcome FindKeyOfValue(const SessionKeys &keys, const varlena *value,
                        TokenReader *reader, std::uint32_t *out_index) {
-  const Outcome outcome = reader->Load(ViewText(value));
-  if (!outcome.ok()) {
-    return outcome;
-  }
-  return {keys.ring->FindKey(reader, out_index)};
+  const Outcome outcome = reader->LoadToRead(ViewText(value));
+  RaiseIfStopped(outcome.status);
+  return outcome.ok() ? FindKey(keys, reader, out_index) : outcome;
 }
 
 Status OpenLoaded(const SessionKeys &keys, TokenReader *reader,
                   std::uint32_t index, varlena **out_plaintext) {
-  const std::size_t room = reader->ciphertext_size();
-  varlena *const plaintext = AllocateValue(room);
-  const std::span out(reinterpret_cast<std::uint8_t *>(VARDATA(plaintext)),
-                      room);
-  std::size_t size = 0;
-  const Status status = keys.ring->Open(reader, index, out, &size);
-  if (status != Status::kOk) {
-    pfree(plaintext);
-    *out_plaintext = nullptr;
-    return status;
-  }
-  SetValueSize(plaintext, size);
-  *out_plaintext = plaintext;
-  return Status::kOk;
+  varlena *const plaintext = AllocateValue(reader->ciphertext_size());
+  const Status status = OpenInto(plaintext, keys, reader, index);
+  *out_plaintext = status == Status::kOk ? plaintext : nullptr;
+  return status;
 }
 
 Outcome OpenValue(const SessionKeys &keys, const varlena *value,
-                  varlena **out_plaintext) {
-  TokenReader reader;
-  std::uint32_t index = 0;
-  const Outcome found = FindKeyOfValue(keys, value, &reader, &index);
-  if (!found.ok()) {
-    return found;
+                  const AgeLimit &limit, TokenReader *reader,
+                  std::uint32_t *out_index, varlena **out_plaintext) {
+  *out_plaintext = nullptr;
+  Outcome outcome = reader->LoadToRead(ViewText(value));
+  RaiseIfStopped(outcome.status);
+  if (!outcome.ok()) {
+    return outcome;
   }
-  return {OpenLoaded(keys, &reader, index, out_plaintext)};
+  varlena *const plaintext = AllocateValue(reader->ciphertext_size());
+  reader->KeepCiphertextIn(MutableBytes(plaintext));
+  outcome = FindKey(keys, reader, out_index);
+  if (outcome.ok() && limit.judged) {
+    outcome = {JudgeAge(reader->timestamp(), limit.ttl_seconds, limit.now)};
+  }
+  if (!outcome.ok()) {
+    pfree(plaintext);
+    return outcome;
+  }
+  outcome = {OpenInto(plaintext, keys, reader, *out_index)};
+  *out_plaintext = outcome.ok() ? plaintext : nullptr;
+  return outcome;
 }
 
 RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
                            varlena **out_rotated) {
-  TokenReader reader;
+  TokenReader reader(MayGoOn);
   std::uint32_t index = 0;
   const Outcome found = FindKeyOfValue(keys, value, &reader, &index);
   if (!found.ok()) {
@@ -59,6 +92,7 @@ RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
   std::size_t size = 0;
   const Status status = keys.ring->Rotate(
       &reader, index, keys.ivs, std::span(VARDATA(rotated), room), &size);
+  RaiseIfStopped(status);
   if (status != Status::kOk) {
     pfree(rotated);
     return {RotationResult::kFailed, {status}};

@@ -4,12 +4,22 @@
 
 #include "core/token.hpp"
 #include "pg/boundary.hpp"
+#include "pg/interrupts.hpp"
 #include "pg/session_keys.hpp"
+#include "pg/token_arguments.hpp"
 
 namespace fernet::pg {
 
-// FindKeyOfValue loads `value` into `*reader` and finds the key that opens it,
-// as Keyring::FindKey does.
+// Their readers are made with MayGoOn; then none of these returns kStopped.
+
+// LoadValue is TokenReader::Load.
+Outcome LoadValue(const varlena *value, TokenReader *reader);
+
+// FindKey is Keyring::FindKey.
+Outcome FindKey(const SessionKeys &keys, TokenReader *reader,
+                std::uint32_t *out_index);
+
+// FindKeyOfValue loads `value` into `*reader` and finds the key that opens it.
 Outcome FindKeyOfValue(const SessionKeys &keys, const varlena *value,
                        TokenReader *reader, std::uint32_t *out_index);
 
@@ -18,9 +28,12 @@ Outcome FindKeyOfValue(const SessionKeys &keys, const varlena *value,
 Status OpenLoaded(const SessionKeys &keys, TokenReader *reader,
                   std::uint32_t index, varlena **out_plaintext);
 
-// OpenValue is FindKeyOfValue and OpenLoaded in one.
+// OpenValue is FindKeyOfValue, OpenLoaded and in between JudgeAge, where
+// `limit` asks for it: so "expired" is only ever said of a genuine token. In
+// one, a large token is decoded once.
 Outcome OpenValue(const SessionKeys &keys, const varlena *value,
-                  varlena **out_plaintext);
+                  const AgeLimit &limit, TokenReader *reader,
+                  std::uint32_t *out_index, varlena **out_plaintext);
 
 struct RotationResult {
   enum Kind {

@@ -36,10 +36,10 @@ ValueChange EncryptPlaintext(const ValueRule &rule, const varlena *value,
   }
   const std::size_t size = TokenSize(plaintext.size());
   varlena *const token = AllocateValue(size);
-  const auto now =
-      static_cast<std::uint64_t>(TimestampToUnixSeconds(GetCurrentTimestamp()));
-  const Status status = rule.keys.ring->Seal(plaintext, now, rule.keys.ivs,
-                                             std::span(VARDATA(token), size));
+  const auto now = static_cast<std::uint64_t>(UnixSecondsNow());
+  const Status status = rule.keys.ring->Seal(
+      plaintext, now, rule.keys.ivs, std::span(VARDATA(token), size), MayGoOn);
+  RaiseIfStopped(status);
   WipeAndFree(const_cast<varlena *>(bytes), value);
   if (status != Status::kOk) {
     ReportCryptoFailure(status);
@@ -63,13 +63,15 @@ ValueChange RotateOne(const ValueRule &rule, const varlena *value) {
 
 ValueChange DecryptOne(const ValueRule &rule, const varlena *value,
                        bool is_text) {
+  TokenReader reader(MayGoOn);
+  std::uint32_t index = 0;
   varlena *plaintext = nullptr;
-  const Outcome outcome = OpenValue(rule.keys, value, &plaintext);
+  const Outcome outcome =
+      OpenValue(rule.keys, value, {}, &reader, &index, &plaintext);
   if (!outcome.ok()) {
     return FailedOpening(outcome.status);
   }
-  TokenReader again;
-  if (again.Load(ViewText(plaintext)).ok() || !MayBePlaintext(plaintext)) {
+  if (LoadValue(plaintext, &reader).ok() || !MayBePlaintext(plaintext)) {
     WipeAndFree(plaintext, nullptr);
     return Failed(kPlaintextIsToken);
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 #include <vector>
 
 #include "unit/reference.hpp"
@@ -123,40 +124,62 @@ TEST(PreparedKey, EncryptsBlocksLikeTheReferenceInPlaceAndApart) {
     const Bytes expected = test::reference::EncryptBlocks(
         prepared.encryption_half(), test::kTestIv, plain);
     Bytes apart(plain.size());
-    ASSERT_TRUE(prepared.key().BeginEncryption(test::kTestIv));
+    ASSERT_TRUE(prepared.key().BeginEncryptionWith(test::kTestIv));
     ASSERT_TRUE(prepared.key().EncryptBlocks(plain, apart.data()));
     EXPECT_EQ(apart, expected) << blocks;
     // In two calls, in place.
     Bytes in_place = plain;
     const auto half = std::span(in_place).first(blocks / 2 * 16);
     const auto rest = std::span(in_place).subspan(half.size());
-    ASSERT_TRUE(prepared.key().BeginEncryption(test::kTestIv));
+    ASSERT_TRUE(prepared.key().BeginEncryptionWith(test::kTestIv));
     ASSERT_TRUE(prepared.key().EncryptBlocks(half, half.data()));
     ASSERT_TRUE(prepared.key().EncryptBlocks(rest, rest.data()));
     EXPECT_EQ(in_place, expected) << blocks;
   }
 }
 
-TEST(PreparedKey, DecryptsWholeBlocksAndKeepsTheRestForTheNextCall) {
+TEST(PreparedKey, MakesAnIvOfARandomBlockInFront) {
+  // Whatever came before, which here is the previous turn.
+  const Prepared prepared(4);
+  for (std::size_t blocks = 0; blocks <= 40; ++blocks) {
+    const Bytes plain = SomeBytes(16 * blocks, 2);
+    Bytes message = SomeBytes(16, static_cast<std::uint32_t>(blocks));
+    message.insert(message.end(), plain.begin(), plain.end());
+    ASSERT_TRUE(prepared.key().EncryptBlocks(message, message.data()));
+    const auto iv = std::span(message).first<16>();
+    EXPECT_TRUE(std::ranges::equal(
+        std::span(message).subspan(16),
+        test::reference::EncryptBlocks(prepared.encryption_half(), iv, plain)))
+        << blocks;
+  }
+}
+
+TEST(PreparedKey, MakesAnotherIvOfTheSameBlock) {
+  const Prepared prepared(4);
+  const Bytes block = SomeBytes(16);
+  std::set<Bytes> ivs;
+  for (int i = 0; i < 100; ++i) {
+    Bytes iv(16);
+    ASSERT_TRUE(prepared.key().EncryptBlocks(block, iv.data()));
+    EXPECT_TRUE(ivs.insert(iv).second);
+  }
+}
+
+TEST(PreparedKey, DecryptsBlocksInAnyParts) {
   const Prepared prepared(4);
   const Bytes plain = SomeBytes(16 * 8);
   const Bytes encrypted = test::reference::EncryptBlocks(
       prepared.encryption_half(), test::kTestIv, plain);
-  for (std::size_t cut = 0; cut <= encrypted.size(); ++cut) {
-    Bytes out(plain.size() + 16, 0xee);
-    const std::size_t whole = cut / 16 * 16;
+  for (std::size_t cut = 0; cut <= encrypted.size(); cut += 16) {
+    Bytes out = encrypted;
+    const auto first = std::span(out).first(cut);
+    const auto rest = std::span(out).subspan(cut);
     ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
-    ASSERT_TRUE(prepared.key().DecryptBlocks(std::span(encrypted).first(cut),
-                                             out.data()));
-    // Nothing of the block that is not whole.
-    ASSERT_EQ(std::ranges::count(std::span(out).subspan(whole), 0xee),
-              static_cast<std::ptrdiff_t>(out.size() - whole))
-        << cut;
+    ASSERT_TRUE(prepared.key().DecryptBlocks(first, first.data()));
+    // In place, and apart.
     ASSERT_TRUE(prepared.key().DecryptBlocks(std::span(encrypted).subspan(cut),
-                                             out.data() + whole));
-    ASSERT_TRUE(std::ranges::equal(std::span(out).first(plain.size()), plain))
-        << cut;
-    ASSERT_EQ(std::ranges::count(std::span(out).last(16), 0xee), 16);
+                                             rest.data()));
+    EXPECT_EQ(out, plain) << cut;
   }
 }
 
@@ -168,7 +191,7 @@ TEST(PreparedKey, ForgetsADecryptionThatWasNotFinished) {
   Bytes out(64);
   ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
   ASSERT_TRUE(
-      prepared.key().DecryptBlocks(std::span(encrypted).first(23), out.data()));
+      prepared.key().DecryptBlocks(std::span(encrypted).first(32), out.data()));
   ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
   ASSERT_TRUE(prepared.key().DecryptBlocks(encrypted, out.data()));
   EXPECT_EQ(out, plain);

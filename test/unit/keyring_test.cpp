@@ -53,7 +53,7 @@ std::string RotateText(Keyring *ring, std::string_view text) {
   TokenReader reader;
   EXPECT_TRUE(reader.Load(text).ok());
   std::uint32_t index = 0;
-  EXPECT_EQ(ring->FindKey(&reader, &index), Status::kOk);
+  EXPECT_TRUE(ring->FindKey(&reader, &index).ok());
   RandomBuffer ivs;
   const std::size_t room = Keyring::RotatedSize(reader);
   std::string rotated = std::string(room, '?') + std::string(kCanary);
@@ -324,7 +324,7 @@ TEST(Keyring, JudgesThePaddingUnderAGenuineHmac) {
       TokenReader reader;
       ASSERT_TRUE(reader.Load(text).ok());
       std::uint32_t index = 99;
-      ASSERT_EQ(ring->FindKey(&reader, &index), Status::kOk);
+      ASSERT_TRUE(ring->FindKey(&reader, &index).ok());
       ASSERT_EQ(index, 1u);
       ASSERT_EQ(ring->CheckPadding(reader, index), expected);
 
@@ -397,6 +397,52 @@ TEST(Keyring, RotatesFromEveryKeyIncludingTheFirst) {
     EXPECT_EQ(OpenText(only_first.get(), rotated).plaintext, plaintext)
         << number;
   }
+}
+
+// OneTurn is a GoOn that says yes once.
+int turns_left = 0;
+bool OneTurn() noexcept { return turns_left-- > 0; }
+
+TEST(Keyring, StopsInTheMiddleOfALargeTokenAndWorksAfterwards) {
+  const auto ring = RingOf({2, 1});
+  const Bytes plaintext = SomeBytes(4 * kChunkSize);
+  const std::string old = Reference(1, plaintext);
+
+  RandomBuffer ivs;
+  std::string sealed(TokenSize(plaintext.size()), '?');
+  turns_left = 1;
+  EXPECT_EQ(ring->Seal(plaintext, kTimestamp, &ivs, sealed, OneTurn),
+            Status::kStopped);
+
+  TokenReader reader(OneTurn);
+  std::uint32_t index = 0;
+  turns_left = 1;
+  EXPECT_EQ(reader.Load(old).status, Status::kStopped);
+  turns_left = 1;
+  ASSERT_TRUE(reader.LoadToRead(old).ok());
+  EXPECT_EQ(ring->FindKey(&reader, &index).status, Status::kStopped);
+  turns_left = 1000;
+  ASSERT_TRUE(ring->FindKey(&reader, &index).ok());
+
+  Bytes out(reader.ciphertext_size(), 0xee);
+  std::size_t size = 99;
+  turns_left = 1;
+  EXPECT_EQ(ring->Open(&reader, index, out, &size), Status::kStopped);
+  EXPECT_EQ(size, 0u);
+  EXPECT_TRUE(test::AllZero(out));
+
+  std::string rotated(Keyring::RotatedSize(reader), '?');
+  turns_left = 1;
+  EXPECT_EQ(ring->Rotate(&reader, index, &ivs, rotated, &size),
+            Status::kStopped);
+  EXPECT_EQ(size, 0u);
+
+  // Nothing of it is left in the contexts.
+  EXPECT_EQ(OpenText(ring.get(), old).plaintext, plaintext);
+  EXPECT_EQ(OpenText(ring.get(), RotateText(ring.get(), old)).plaintext,
+            plaintext);
+  EXPECT_EQ(OpenText(ring.get(), SealText(ring.get(), plaintext)).plaintext,
+            plaintext);
 }
 
 TEST(Keyring, RotationDrawsANewIvEachTime) {

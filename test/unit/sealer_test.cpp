@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 #include <string>
 
 #include "unit/reference.hpp"
@@ -38,14 +39,14 @@ class SealerTest : public testing::Test {
     std::mt19937 generator(seed);
     std::string text(TokenSize(plaintext.size()), '?');
     Sealer sealer(key_, scratch(), text);
-    EXPECT_TRUE(sealer.Start(kTimestamp, test::kTestIv));
+    EXPECT_EQ(sealer.StartWithIv(kTimestamp, test::kTestIv), Status::kOk);
     for (auto rest = std::span(plaintext); !rest.empty();) {
       const std::size_t size =
           std::min<std::size_t>(generator() % (largest + 1), rest.size());
-      EXPECT_TRUE(sealer.Append(rest.first(size)));
+      EXPECT_EQ(sealer.Append(rest.first(size)), Status::kOk);
       rest = rest.subspan(size);
     }
-    EXPECT_TRUE(sealer.Finish());
+    EXPECT_EQ(sealer.Finish(), Status::kOk);
     return text;
   }
 
@@ -68,15 +69,56 @@ TEST_F(SealerTest, MakesOneTokenHoweverThePlaintextIsCut) {
   }
 }
 
+TEST_F(SealerTest, DrawsTheIvOutOfARandomBlock) {
+  // The same block gives another IV each time, and the reference makes the same
+  // token of each.
+  const Bytes plaintext = test::SomeBytes(100);
+  std::set<std::string> tokens;
+  for (int i = 0; i < 20; ++i) {
+    std::string text(TokenSize(plaintext.size()), '?');
+    Sealer sealer(key_, scratch(), text);
+    ASSERT_EQ(sealer.Start(kTimestamp, test::kTestIv), Status::kOk);
+    ASSERT_EQ(sealer.Append(plaintext), Status::kOk);
+    ASSERT_EQ(sealer.Finish(), Status::kOk);
+    const Bytes token = test::reference::Decode(text);
+    const auto iv = std::span(token).subspan<9, kIvSize>();
+    EXPECT_EQ(text, test::reference::Seal(TestKeyBytes(1), kTimestamp, iv,
+                                          plaintext));
+    EXPECT_TRUE(tokens.insert(text).second);
+  }
+}
+
+// No is a GoOn that never does.
+bool No() noexcept { return false; }
+
+TEST_F(SealerTest, StopsAfterAChunkWithoutPlaintextLeft) {
+  const Bytes plaintext = test::SomeBytes(3 * kChunkSize);
+  std::string text(TokenSize(plaintext.size()), '?');
+  test::Memory<Sealer> memory(0, key_, scratch(), text, No);
+  ASSERT_EQ(memory.object()->StartWithIv(kTimestamp, test::kTestIv),
+            Status::kOk);
+  // What fits the stage is not asked about.
+  ASSERT_EQ(memory.object()->Append(std::span(plaintext).first(1000)),
+            Status::kOk);
+  ASSERT_EQ(memory.object()->Append(std::span(plaintext).subspan(1000)),
+            Status::kStopped);
+  memory.Destroy();
+  const Bytes left = memory.Read();
+  for (std::size_t at = 0; at + 6 <= plaintext.size(); at += 3) {
+    ASSERT_FALSE(test::Contains(left, std::span(plaintext).subspan(at, 6)));
+  }
+}
+
 TEST_F(SealerTest, WipesPlaintextThatWasNeverSealed) {
   const Bytes plaintext(100, 'P');
   const Bytes needle(8, 'P');
   std::string text(TokenSize(kChunkSize), '?');
   for (const std::size_t before : {std::size_t{0}, kChunkSize - 40}) {
     test::Memory<Sealer> memory(0, key_, scratch(), text);
-    ASSERT_TRUE(memory.object()->Start(kTimestamp, test::kTestIv));
-    ASSERT_TRUE(memory.object()->Append(Bytes(before, 'q')));
-    ASSERT_TRUE(memory.object()->Append(plaintext));
+    ASSERT_EQ(memory.object()->StartWithIv(kTimestamp, test::kTestIv),
+              Status::kOk);
+    ASSERT_EQ(memory.object()->Append(Bytes(before, 'q')), Status::kOk);
+    ASSERT_EQ(memory.object()->Append(plaintext), Status::kOk);
     ASSERT_TRUE(test::Contains(memory.Read(), needle));
     memory.Destroy();
     EXPECT_FALSE(test::Contains(memory.Read(), needle)) << before;
@@ -92,9 +134,10 @@ TEST_F(SealerTest, LeavesNoPlaintextInItsStage) {
     const Bytes plaintext = test::SomeBytes(size);
     std::string text(TokenSize(size), '?');
     test::Memory<Sealer> memory(0, key_, scratch(), text);
-    ASSERT_TRUE(memory.object()->Start(kTimestamp, test::kTestIv));
-    ASSERT_TRUE(memory.object()->Append(plaintext));
-    ASSERT_TRUE(memory.object()->Finish());
+    ASSERT_EQ(memory.object()->StartWithIv(kTimestamp, test::kTestIv),
+              Status::kOk);
+    ASSERT_EQ(memory.object()->Append(plaintext), Status::kOk);
+    ASSERT_EQ(memory.object()->Finish(), Status::kOk);
     ASSERT_EQ(text, Reference(plaintext));
     memory.Destroy();
     const Bytes left = memory.Read();

@@ -88,22 +88,56 @@ std::vector<std::size_t> PlaintextSizes() {
   return sizes;
 }
 
-Opened OpenText(Keyring *ring, std::string_view text) {
+namespace {
+
+// Opened by reading the token each time it is needed, or by keeping it.
+enum class Reading { kAgain, kKept };
+
+Opened OpenReading(Keyring *ring, std::string_view text, Reading reading) {
   Opened opened;
   TokenReader reader;
-  opened.loaded = reader.Load(text);
+  opened.loaded =
+      reading == Reading::kAgain ? reader.Load(text) : reader.LoadToRead(text);
   if (!opened.loaded.ok()) {
     return opened;
   }
   opened.timestamp = reader.timestamp();
-  opened.found = ring->FindKey(&reader, &opened.index);
-  if (opened.found != Status::kOk) {
+  opened.plaintext.resize(reader.ciphertext_size());
+  if (reading == Reading::kKept) {
+    reader.KeepCiphertextIn(opened.plaintext);
+  }
+  std::size_t size = 0;
+  const Outcome found = ring->FindKey(&reader, &opened.index);
+  opened.found = found.status;
+  if (IsMalformedToken(found.status)) {
+    // Only now was that character seen.
+    opened = Opened();
+    opened.loaded = found;
     return opened;
   }
-  opened.plaintext.resize(reader.ciphertext_size());
-  std::size_t size = opened.plaintext.size();
-  opened.status = ring->Open(&reader, opened.index, opened.plaintext, &size);
+  if (found.ok()) {
+    size = opened.plaintext.size();
+    opened.status = ring->Open(&reader, opened.index, opened.plaintext, &size);
+  }
   opened.plaintext.resize(size);
+  return opened;
+}
+
+bool AreSame(const Opened &one, const Opened &other) {
+  return one.loaded.status == other.loaded.status &&
+         one.loaded.offset == other.loaded.offset && one.found == other.found &&
+         (one.found != Status::kOk || one.index == other.index) &&
+         one.status == other.status && one.timestamp == other.timestamp &&
+         one.plaintext == other.plaintext;
+}
+
+}  // namespace
+
+Opened OpenText(Keyring *ring, std::string_view text) {
+  const Opened opened = OpenReading(ring, text, Reading::kAgain);
+  if (!AreSame(opened, OpenReading(ring, text, Reading::kKept))) {
+    throw std::runtime_error("a token that is kept opens otherwise");
+  }
   return opened;
 }
 

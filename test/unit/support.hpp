@@ -62,7 +62,8 @@ inline constexpr std::array<std::uint8_t, kIvSize> kTestIv = {
 // one of many chunks.
 std::vector<std::size_t> PlaintextSizes();
 
-// Opened is what FindKey and Open make of a text that Load accepts.
+// Opened is what FindKey and Open make of a text that Load accepts: the same,
+// whether a large token is kept or not.
 struct Opened {
   Outcome loaded;
   Status found = Status::kCryptoFailed;

@@ -113,38 +113,114 @@ TEST(TokenReader, HandsOutThePartsOfTokensOfAllSizes) {
     Bytes signed_chunks;
     Bytes ciphertext_chunks;
     for (std::size_t i = 0; i < reader.chunk_count(); ++i) {
-      const auto chunk = reader.SignedChunk(i);
-      ASSERT_LE(chunk.size(), kChunkSize);
+      std::span<const std::uint8_t> chunk;
+      ASSERT_TRUE(reader.ReadSigned(i, &chunk).ok());
+      ASSERT_LE(chunk.size(), kChunkSize + 25);
       ASSERT_FALSE(chunk.empty());
       signed_chunks.insert(signed_chunks.end(), chunk.begin(), chunk.end());
-      const auto ciphertext = reader.CiphertextChunk(i);
-      ciphertext_chunks.insert(ciphertext_chunks.end(), ciphertext.begin(),
-                               ciphertext.end());
+      ASSERT_TRUE(reader.ReadCiphertext(i, &chunk).ok());
+      ASSERT_EQ(chunk.size() % 16, 0u);
+      ciphertext_chunks.insert(ciphertext_chunks.end(), chunk.begin(),
+                               chunk.end());
     }
     ASSERT_TRUE(std::ranges::equal(signed_chunks, signed_part));
     ASSERT_TRUE(std::ranges::equal(ciphertext_chunks, signed_part.subspan(25)));
   }
 }
 
-TEST(TokenReader, ReadsChunksAndTheLastBlockInAnyOrder) {
+TEST(TokenReader, ReadsALargeTokenOnceMore) {
   const std::string text = Seal(3 * kChunkSize);
   const Bytes token = test::reference::Decode(text);
-  const auto signed_part = std::span(token).first(token.size() - 32);
+  const auto ciphertext =
+      std::span(token).subspan(25, token.size() - 25 - kHmacSize);
   TokenReader reader;
   ASSERT_TRUE(reader.Load(text).ok());
-  ASSERT_EQ(reader.chunk_count(), 4u);
-  for (const std::size_t index : {2u, 0u, 3u, 3u, 1u, 0u, 2u}) {
-    const std::size_t from = index * kChunkSize;
-    const std::size_t size = std::min(kChunkSize, signed_part.size() - from);
-    ASSERT_TRUE(std::ranges::equal(reader.SignedChunk(index),
-                                   signed_part.subspan(from, size)))
-        << index;
-    TokenReader::Block previous;
-    TokenReader::Block last;
-    reader.LastBlock(&previous, &last);
-    ASSERT_TRUE(std::ranges::equal(last, signed_part.last(16))) << index;
-    ASSERT_TRUE(std::ranges::equal(previous, signed_part.last(32).first(16)));
+  ASSERT_EQ(reader.chunk_count(), 5u);
+  for (int turn = 0; turn < 2; ++turn) {
+    for (std::size_t index = 1; index < reader.chunk_count(); ++index) {
+      const std::size_t from = (index - 1) * kChunkSize;
+      const std::size_t size = std::min(kChunkSize, ciphertext.size() - from);
+      std::span<const std::uint8_t> chunk;
+      ASSERT_TRUE(reader.ReadCiphertext(index, &chunk).ok());
+      ASSERT_TRUE(std::ranges::equal(chunk, ciphertext.subspan(from, size)))
+          << index;
+      TokenReader::Block previous;
+      TokenReader::Block last;
+      reader.LastBlock(&previous, &last);
+      ASSERT_TRUE(std::ranges::equal(last, ciphertext.last(16))) << index;
+      ASSERT_TRUE(std::ranges::equal(previous, ciphertext.last(32).first(16)));
+    }
   }
+}
+
+TEST(TokenReader, KeepsALargeCiphertextWhereItIsTold) {
+  std::string text = Seal(2 * kChunkSize + 100);
+  const Bytes token = test::reference::Decode(text);
+  const Bytes ciphertext(token.begin() + 25, token.end() - kHmacSize);
+  TokenReader reader;
+  ASSERT_TRUE(reader.LoadToRead(text).ok());
+  Bytes memory(reader.ciphertext_size() + 1, 0xee);
+  reader.KeepCiphertextIn(memory);
+  for (int turn = 0; turn < 2; ++turn) {
+    std::size_t from = 0;
+    for (std::size_t i = 0; i < reader.chunk_count(); ++i) {
+      std::span<const std::uint8_t> chunk;
+      ASSERT_TRUE(reader.ReadCiphertext(i, &chunk).ok());
+      ASSERT_TRUE(chunk.empty() || chunk.data() == memory.data() + from);
+      from += chunk.size();
+    }
+    ASSERT_EQ(from, ciphertext.size());
+    // The second turn takes what is there.
+    text.assign(text.size(), '!');
+  }
+  EXPECT_EQ(memory.back(), 0xee);
+  memory.pop_back();
+  EXPECT_EQ(memory, ciphertext);
+}
+
+TEST(TokenReader, LoadToReadFindsABadCharacterSoonerOrLater) {
+  const std::string good = Seal(2 * kChunkSize);
+  for (std::size_t place = 0; place < good.size(); place += 7) {
+    std::string text = good;
+    text[place] = '/';
+    TokenReader reader;
+    Outcome outcome = reader.LoadToRead(text);
+    for (std::size_t i = 0; outcome.ok() && i < reader.chunk_count(); ++i) {
+      std::span<const std::uint8_t> chunk;
+      outcome = reader.ReadSigned(i, &chunk);
+    }
+    ASSERT_EQ(outcome.status, Status::kTokenBadCharacter) << place;
+    ASSERT_EQ(outcome.offset, place);
+    // What else is wrong with the token does not come first.
+    text += 'A';
+    ExpectSame(reader.LoadToRead(text), {Status::kTokenBadCharacter, place});
+  }
+}
+
+// StopAfter is a GoOn that says no after a while.
+int turns_left = 0;
+bool StopAfter() noexcept { return turns_left-- > 0; }
+
+TEST(TokenReader, StopsBetweenTheChunksOfALargeToken) {
+  const std::string large = Seal(3 * kChunkSize);
+  const std::string small = Seal(kChunkSize - 1);
+  const auto read_all = [](std::string_view text) {
+    TokenReader reader(StopAfter);
+    Outcome outcome = reader.Load(text);
+    for (std::size_t i = 0; outcome.ok() && i < reader.chunk_count(); ++i) {
+      std::span<const std::uint8_t> chunk;
+      outcome = reader.ReadSigned(i, &chunk);
+    }
+    return outcome.status;
+  };
+  for (int turns = 0; turns < 7; ++turns) {
+    turns_left = turns;
+    EXPECT_EQ(read_all(large), Status::kStopped) << turns;
+  }
+  turns_left = 7;
+  EXPECT_EQ(read_all(large), Status::kOk);
+  EXPECT_EQ(turns_left, 0);
+  EXPECT_EQ(read_all(small), Status::kOk);
 }
 
 TEST(TokenReader, CanLoadAnotherToken) {
@@ -341,8 +417,7 @@ TEST(TokenReader, JudgesEverySizeInBytes) {
 }
 
 TEST(Status, SaysWhichOnesMeanNoToken) {
-  for (int value = 0; value <= static_cast<int>(Status::kCryptoFailed);
-       ++value) {
+  for (int value = 0; value <= static_cast<int>(Status::kStopped); ++value) {
     const auto status = static_cast<Status>(value);
     const bool expected = status == Status::kTokenBadCharacter ||
                           status == Status::kTokenBadPadding ||

@@ -67,7 +67,7 @@ Outcome Verify(const json &vector, Bytes *out) {
     return loaded;
   }
   std::uint32_t index = 0;
-  Status status = ring->FindKey(&reader, &index);
+  Status status = ring->FindKey(&reader, &index).status;
   if (status == Status::kOk) {
     status =
         JudgeAge(reader.timestamp(), vector.at("ttl_sec").get<std::uint64_t>(),
