@@ -508,9 +508,10 @@ SELECT r.id, r.relation, r.column_name, r.operation, r.role, r.pid, r.slice,
 FROM fernet_rotation AS r,
 	LATERAL (SELECT
 		r.pages_done::pg_catalog.float8 OPERATOR(pg_catalog./)
-			NULLIF(r.pages_total, 0)::pg_catalog.float8 AS share,
+			NULLIF(r.pages_total::pg_catalog.float8, 0::pg_catalog.float8) AS share,
 		r.rotated::pg_catalog.float8 OPERATOR(pg_catalog./)
-			NULLIF(pg_catalog.date_part('epoch', r.updated OPERATOR(pg_catalog.-) r.started), 0)
+			NULLIF(pg_catalog.date_part('epoch', r.updated OPERATOR(pg_catalog.-) r.started),
+				0::pg_catalog.float8)
 			AS rate) AS derived
 WHERE r.state OPERATOR(pg_catalog.=) 'running';
 
