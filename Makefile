@@ -11,7 +11,8 @@ DATA = $(wildcard sql/*--*.sql)
 REGRESS = roundtrip tokens keys errors limits nulls settings transactions \
 	privileges rotate rotate_refused rotate_options rotate_tables \
 	rotate_indexes rotate_triggers adopt \
-	inspect census ledger interop encodings upgrade readme
+	inspect census ledger interop search_path encodings \
+	upgrade readme
 # Some topics hold non-ASCII text; encodings makes databases of its own.
 ENCODING = UTF8
 ISOLATION = rotate_batch rotate_isolation rotate_locked rotate_moved \
