@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "core/base64url.hpp"
-#include "unit/reference.hpp"
+#include "support/reference.hpp"
 #include "unit/support.hpp"
 
 // What a kernel does is compared with the reference for every kernel that this

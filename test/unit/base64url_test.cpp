@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "core/ascii.hpp"
-#include "unit/reference.hpp"
+#include "support/reference.hpp"
 #include "unit/support.hpp"
 
 namespace fernet::base64url {

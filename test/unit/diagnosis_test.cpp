@@ -10,7 +10,7 @@
 
 #include "core/ascii.hpp"
 #include "core/token.hpp"
-#include "unit/reference.hpp"
+#include "support/reference.hpp"
 #include "unit/support.hpp"
 
 namespace fernet {

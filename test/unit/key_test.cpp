@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "unit/reference.hpp"
+#include "support/reference.hpp"
 #include "unit/support.hpp"
 
 namespace fernet {

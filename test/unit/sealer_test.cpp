@@ -7,7 +7,7 @@
 #include <set>
 #include <string>
 
-#include "unit/reference.hpp"
+#include "support/reference.hpp"
 #include "unit/support.hpp"
 
 namespace fernet {

@@ -9,7 +9,7 @@
 #include <random>
 #include <stdexcept>
 
-#include "unit/reference.hpp"
+#include "support/reference.hpp"
 
 namespace fernet {
 

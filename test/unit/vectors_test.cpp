@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "unit/reference.hpp"
+#include "support/reference.hpp"
 #include "unit/support.hpp"
 
 namespace fernet {

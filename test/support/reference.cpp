@@ -1,4 +1,4 @@
-#include "unit/reference.hpp"
+#include "support/reference.hpp"
 
 #include <openssl/evp.h>
 
