@@ -11,7 +11,7 @@ DATA = $(wildcard sql/*--*.sql)
 REGRESS = roundtrip tokens keys errors limits nulls settings transactions \
 	privileges rotate rotate_refused rotate_options rotate_tables \
 	rotate_indexes rotate_triggers adopt \
-	inspect census ledger interop environment search_path encodings \
+	encrypt_trigger derived_keys inspect census ledger interop environment search_path encodings \
 	upgrade readme
 # Some topics hold non-ASCII text; encodings makes databases of its own.
 ENCODING = UTF8

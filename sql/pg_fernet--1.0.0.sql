@@ -25,6 +25,72 @@ CREATE FUNCTION fernet_keys(OUT key_index integer, OUT fingerprint text, OUT is_
 COMMENT ON FUNCTION fernet_keys()
 	IS 'the keys of this session by fingerprint, in the order of fernet.key';
 
+CREATE FUNCTION fernet_key_from_hkdf(secret text, salt text, info text)
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'fernet_key_from_hkdf_text'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL SAFE;
+
+COMMENT ON FUNCTION fernet_key_from_hkdf(text, text, text)
+	IS 'the Fernet key that another program derives from its secret by HKDF with SHA-256 (RFC 5869), all three in UTF-8';
+
+CREATE FUNCTION fernet_key_from_hkdf(secret bytea, salt bytea, info bytea)
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'fernet_key_from_hkdf_bytea'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL SAFE;
+
+COMMENT ON FUNCTION fernet_key_from_hkdf(bytea, bytea, bytea)
+	IS 'the Fernet key that another program derives from its secret by HKDF with SHA-256 (RFC 5869)';
+
+CREATE FUNCTION fernet_key_from_pbkdf2(secret text, salt text, iterations integer)
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'fernet_key_from_pbkdf2_text'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL SAFE;
+
+COMMENT ON FUNCTION fernet_key_from_pbkdf2(text, text, integer)
+	IS 'the Fernet key that another program derives from its secret by PBKDF2 with HMAC-SHA256 (RFC 8018), secret and salt in UTF-8';
+
+CREATE FUNCTION fernet_key_from_pbkdf2(secret bytea, salt bytea, iterations integer)
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'fernet_key_from_pbkdf2_bytea'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL SAFE;
+
+COMMENT ON FUNCTION fernet_key_from_pbkdf2(bytea, bytea, integer)
+	IS 'the Fernet key that another program derives from its secret by PBKDF2 with HMAC-SHA256 (RFC 8018)';
+
+CREATE FUNCTION fernet_key_from_sha256(secret text)
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'fernet_key_from_sha256_text'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL SAFE;
+
+COMMENT ON FUNCTION fernet_key_from_sha256(text)
+	IS 'the Fernet key that another program takes from its secret as the SHA-256 of its UTF-8 form';
+
+CREATE FUNCTION fernet_key_from_sha256(secret bytea)
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'fernet_key_from_sha256_bytea'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL SAFE;
+
+COMMENT ON FUNCTION fernet_key_from_sha256(bytea)
+	IS 'the Fernet key that another program takes from its secret as the SHA-256 of its bytes';
+
 --
 -- Encrypt
 --
@@ -48,6 +114,16 @@ CREATE FUNCTION fernet_encrypt(plaintext bytea, at timestamptz DEFAULT NULL)
 
 COMMENT ON FUNCTION fernet_encrypt(bytea, timestamptz)
 	IS 'encrypts bytes under the first key of fernet.key, with the timestamp at or now';
+
+CREATE FUNCTION fernet_encrypt_trigger()
+	RETURNS trigger
+	AS 'MODULE_PATHNAME', 'fernet_encrypt_trigger'
+	LANGUAGE C
+	VOLATILE
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_encrypt_trigger()
+	IS 'before each row is inserted or updated, encrypts the columns that its arguments name; tokens and NULL stay as they are';
 
 --
 -- Decrypt

@@ -45,6 +45,14 @@ COMMIT;
 SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
 SELECT * FROM fernet_keys();
 
+-- README: Keys that other programs derive
+-- django-fernet-fields
+SELECT fernet_key_from_hkdf('secret', 'django-fernet-fields-hkdf-salt', 'django-fernet-fields');
+-- django-fernet-encrypted-fields, with its SECRET_KEY and SALT_KEY
+SELECT fernet_key_from_pbkdf2('secret', 'salt', 100000);
+-- sqlalchemy-utils, Redash
+SELECT fernet_key_from_sha256('secret');
+
 -- README: Where can the key leak?
 ALTER ROLE CURRENT_USER SET fernet.key = :'key';
 
@@ -68,6 +76,20 @@ INSERT INTO webhook VALUES (2, 'not encrypted');
 
 -- README: Keep plaintext out of a column
 ALTER TABLE connection ADD CHECK (fernet_is_token(password));
+
+-- README: Let the database encrypt
+CREATE TABLE slack_connection (id int PRIMARY KEY, team text, bot_token text CHECK (fernet_is_token(bot_token)));
+CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON slack_connection
+  FOR EACH ROW EXECUTE FUNCTION fernet_encrypt_trigger('bot_token');
+
+INSERT INTO slack_connection VALUES (1, 'red', 'xoxb-1'), (2, 'blue', NULL);
+SELECT id, fernet_is_token(bot_token), fernet_decrypt(bot_token) FROM slack_connection;
+
+-- README: Let the database encrypt
+CREATE VIEW slack_connection_decrypted WITH (security_invoker = true) AS
+  SELECT id, team, fernet_decrypt(bot_token) AS bot_token FROM slack_connection;
+
+SELECT * FROM slack_connection_decrypted WHERE id = 1;
 
 -- README: Decrypt
 SELECT id, fernet_decrypt(password) FROM connection ORDER BY id;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <openssl/opensslv.h>
 
 #include <utility>
@@ -45,5 +46,7 @@ using Cipher = Handle<EVP_CIPHER, EVP_CIPHER_free>;
 using CipherContext = Handle<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
 using Digest = Handle<EVP_MD, EVP_MD_free>;
 using DigestContext = Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
+using KeyDerivation = Handle<EVP_KDF, EVP_KDF_free>;
+using KeyDerivationContext = Handle<EVP_KDF_CTX, EVP_KDF_CTX_free>;
 
 }  // namespace fernet

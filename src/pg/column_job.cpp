@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "pg/encrypt_trigger.hpp"
 #include "pg/events.hpp"
 #include "pg/job_lock.hpp"
 #include "pg/ledger.hpp"
@@ -383,6 +384,9 @@ JobResult RunColumnJob(const ColumnJob &job) {
   const MemoryContext job_memory = CurrentMemoryContext;
   const AttrNumber attribute =
       CheckColumn(job.relation, job.column, AccessOf(job));
+  if (job.rule.direction == ValueRule::kDecrypt) {
+    RequireNoEncryption(job.relation, job.column);
+  }
   TakeTurn(job_memory, job, attribute);
   if (!job.dry_run) {
     NameTriggers(job.relation, attribute);

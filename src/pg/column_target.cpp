@@ -209,6 +209,14 @@ bool OpenTarget(Oid relation_oid, const char *column, ColumnAccess access,
   return true;
 }
 
+void DescribeOpenColumn(Relation relation, const char *column,
+                        ColumnTarget *out) {
+  out->relation = relation;
+  out->attribute = FindColumn(relation, column);
+  out->pages = 0;
+  DescribeColumn(ColumnAccess::kWrite, out);
+}
+
 void CloseTarget(const ColumnTarget &target) {
   relation_close(target.relation, NoLock);
 }

@@ -38,6 +38,11 @@ bool OpenTarget(Oid relation, const char *column, ColumnAccess access,
                 ColumnTarget *out);
 void CloseTarget(const ColumnTarget &target);
 
+// DescribeOpenColumn is OpenTarget for writing to a table that the caller has
+// open, whatever its access method or rules.
+void DescribeOpenColumn(Relation relation, const char *column,
+                        ColumnTarget *out);
+
 // NameOf is the table's name and the column's, as in "public"."t"."c".
 const char *NameOf(Oid relation, const char *column);
 

@@ -8,40 +8,6 @@
 #include "pg/token_arguments.hpp"
 #include "pg/token_value.hpp"
 
-namespace fernet::pg {
-namespace {
-
-// The token of the largest plaintext is the largest value there is.
-constexpr std::size_t kMaxPlaintextSize = MaxPlaintextSize(kMaxValueSize);
-static_assert(TokenSize(kMaxPlaintextSize) <= kMaxValueSize);
-static_assert(TokenSize(kMaxPlaintextSize + 1) > kMaxValueSize);
-
-varlena *Encrypt(const varlena *plaintext, std::uint64_t timestamp) {
-  const SessionKeys keys = session_keys::Current();
-  const auto bytes = ViewBytes(plaintext);
-  if (bytes.size() > kMaxPlaintextSize) {
-    DropContext();
-    ereport(
-        ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-        errmsg("plaintext of %zu bytes is too large to encrypt", bytes.size()),
-        errdetail("The largest that fits has %zu bytes.", kMaxPlaintextSize),
-        HideStatement());
-  }
-  const std::size_t size = TokenSize(bytes.size());
-  varlena *const token = AllocateValue(size);
-  const Status status = keys.ring->Seal(
-      bytes, timestamp, keys.ivs, std::span(VARDATA(token), size), MayGoOn);
-  RaiseIfStopped(status);
-  if (status != Status::kOk) {
-    ReportCryptoFailure(status);
-  }
-  events::Used(counters::kEncrypted, "encrypt", keys, 0);
-  return token;
-}
-
-}  // namespace
-}  // namespace fernet::pg
-
 // fernet_encrypt(plaintext text, at timestamptz DEFAULT NULL) returns text
 FERNET_SQL_FUNCTION(fernet_encrypt_text) {
   namespace pg = fernet::pg;
@@ -53,7 +19,7 @@ FERNET_SQL_FUNCTION(fernet_encrypt_text) {
   const std::uint64_t timestamp = pg::ReadTimestamp(fcinfo, 1);
   text *const plaintext = PG_GETARG_TEXT_PP(0);
   varlena *const utf8 = pg::TextToUtf8(plaintext);
-  varlena *const token = pg::Encrypt(utf8, timestamp);
+  varlena *const token = pg::EncryptValue(utf8, timestamp);
   pg::WipeAndFree(utf8, plaintext);
   pg::WipeAndFree(plaintext, PG_GETARG_POINTER(0));
   PG_RETURN_TEXT_P(token);
@@ -67,7 +33,7 @@ FERNET_SQL_FUNCTION(fernet_encrypt_bytea) {
   }
   const std::uint64_t timestamp = pg::ReadTimestamp(fcinfo, 1);
   bytea *const plaintext = PG_GETARG_BYTEA_PP(0);
-  varlena *const token = pg::Encrypt(plaintext, timestamp);
+  varlena *const token = pg::EncryptValue(plaintext, timestamp);
   pg::WipeAndFree(plaintext, PG_GETARG_POINTER(0));
   PG_RETURN_TEXT_P(token);
 }

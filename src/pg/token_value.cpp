@@ -1,7 +1,15 @@
 #include "pg/token_value.hpp"
 
+#include "pg/events.hpp"
+#include "pg/report.hpp"
+
 namespace fernet::pg {
 namespace {
+
+// The token of the largest plaintext is the largest value there is.
+constexpr std::size_t kMaxPlaintextSize = MaxPlaintextSize(kMaxValueSize);
+static_assert(TokenSize(kMaxPlaintextSize) <= kMaxValueSize);
+static_assert(TokenSize(kMaxPlaintextSize + 1) > kMaxValueSize);
 
 // OpenInto decrypts the token in `*reader` into `plaintext`, which has room for
 // its ciphertext; frees it unless the Status is kOk.
@@ -20,6 +28,29 @@ Status OpenInto(varlena *plaintext, const SessionKeys &keys,
 }
 
 }  // namespace
+
+varlena *EncryptValue(const varlena *plaintext, std::uint64_t timestamp) {
+  const SessionKeys keys = session_keys::Current();
+  const auto bytes = ViewBytes(plaintext);
+  if (bytes.size() > kMaxPlaintextSize) {
+    DropContext();
+    ereport(
+        ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+        errmsg("plaintext of %zu bytes is too large to encrypt", bytes.size()),
+        errdetail("The largest that fits has %zu bytes.", kMaxPlaintextSize),
+        HideStatement());
+  }
+  const std::size_t size = TokenSize(bytes.size());
+  varlena *const token = AllocateValue(size);
+  const Status status = keys.ring->Seal(
+      bytes, timestamp, keys.ivs, std::span(VARDATA(token), size), MayGoOn);
+  RaiseIfStopped(status);
+  if (status != Status::kOk) {
+    ReportCryptoFailure(status);
+  }
+  events::Used(counters::kEncrypted, "encrypt", keys, 0);
+  return token;
+}
 
 Outcome LoadValue(const varlena *value, TokenReader *reader) {
   const Outcome outcome = reader->Load(ViewText(value));

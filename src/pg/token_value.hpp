@@ -10,7 +10,12 @@
 
 namespace fernet::pg {
 
-// Their readers are made with MayGoOn; then none of these returns kStopped.
+// EncryptValue makes a token of the bytes of `plaintext` under the first key of
+// the session. Raises PF001 without one, and 54000 for more than a token holds.
+varlena *EncryptValue(const varlena *plaintext, std::uint64_t timestamp);
+
+// The readers of these are made with MayGoOn; then none of these returns
+// kStopped.
 
 // LoadValue is TokenReader::Load.
 Outcome LoadValue(const varlena *value, TokenReader *reader);

@@ -3,9 +3,8 @@
 #include "pg/report.hpp"
 
 namespace fernet::pg {
-namespace {
 
-bool FiresOn(const Trigger &trigger, AttrNumber attribute, bool rows_only) {
+bool FiresOnUpdate(const Trigger &trigger, AttrNumber attribute) {
   bool names_column = trigger.tgnattr == 0;
   for (int i = 0; i < trigger.tgnattr; ++i) {
     names_column = names_column || trigger.tgattr[i] == attribute;
@@ -17,23 +16,21 @@ bool FiresOn(const Trigger &trigger, AttrNumber attribute, bool rows_only) {
       (trigger.tgenabled == TRIGGER_FIRES_ON_REPLICA &&
        SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA);
   return (trigger.tgtype & TRIGGER_TYPE_UPDATE) != 0 && !trigger.tgisinternal &&
-         enabled && names_column &&
-         (!rows_only || TRIGGER_FOR_ROW(trigger.tgtype));
+         enabled && names_column;
 }
-
-}  // namespace
 
 void NameTriggers(Oid relation_oid, AttrNumber attribute) {
   const Relation relation = relation_open(relation_oid, NoLock);
   StringInfoData names;
   initStringInfo(&names);
   const TriggerDesc *const triggers = relation->trigdesc;
+  // Partitions are written one by one: the statement triggers of the whole
+  // table do not fire.
+  const bool rows_only = relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
   for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
     const Trigger &trigger = triggers->triggers[i];
-    // Partitions are written one by one: the statement triggers of the whole
-    // table do not fire.
-    if (FiresOn(trigger, attribute,
-                relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)) {
+    if (FiresOnUpdate(trigger, attribute) &&
+        (!rows_only || TRIGGER_FOR_ROW(trigger.tgtype))) {
       appendStringInfo(&names, "%s%s", names.len == 0 ? "" : ", ",
                        quote_identifier(trigger.tgname));
     }

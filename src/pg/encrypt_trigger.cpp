@@ -1,0 +1,216 @@
+// SQL function fernet_encrypt_trigger: columns that encrypt what is written to
+// them.
+
+#include "pg/encrypt_trigger.hpp"
+
+#include "core/diagnosis.hpp"
+#include "pg/column_target.hpp"
+#include "pg/report.hpp"
+#include "pg/text_encoding.hpp"
+#include "pg/token_value.hpp"
+#include "pg/trigger_notice.hpp"
+#include "pg/unix_time.hpp"
+
+extern "C" PGDLLEXPORT Datum fernet_encrypt_trigger(PG_FUNCTION_ARGS);
+
+namespace fernet::pg {
+namespace {
+
+// Columns are the arguments of the trigger, looked up once for a statement.
+struct Columns {
+  int count;
+  ColumnTarget targets[FLEXIBLE_ARRAY_MEMBER];
+};
+
+[[noreturn]] void RefuseCall(const char *rule) {
+  DropContext();
+  ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+          errmsg("fernet_encrypt_trigger() %s", rule),
+          errhint("CREATE TRIGGER ... BEFORE INSERT OR UPDATE ON ... FOR EACH "
+                  "ROW EXECUTE FUNCTION fernet_encrypt_trigger('column', ...)"),
+          HideStatement());
+}
+
+const TriggerData *RequireTrigger(FunctionCallInfo fcinfo) {
+  if (!CALLED_AS_TRIGGER(fcinfo)) {
+    RefuseCall("must be called by a trigger");
+  }
+  const auto *const call = reinterpret_cast<TriggerData *>(fcinfo->context);
+  if (!TRIGGER_FIRED_FOR_ROW(call->tg_event) ||
+      !TRIGGER_FIRED_BEFORE(call->tg_event)) {
+    RefuseCall("must be fired before each row");
+  }
+  if (!TRIGGER_FIRED_BY_INSERT(call->tg_event) &&
+      !TRIGGER_FIRED_BY_UPDATE(call->tg_event)) {
+    RefuseCall("must be fired by INSERT or UPDATE");
+  }
+  if (call->tg_trigger->tgnargs == 0) {
+    RefuseCall("needs the name of a column");
+  }
+  return call;
+}
+
+const Columns *FindColumns(FunctionCallInfo fcinfo, const TriggerData *call) {
+  if (fcinfo->flinfo->fn_extra == nullptr) {
+    const int count = call->tg_trigger->tgnargs;
+    auto *const columns = static_cast<Columns *>(MemoryContextAlloc(
+        fcinfo->flinfo->fn_mcxt,
+        offsetof(Columns, targets) +
+            sizeof(ColumnTarget) * static_cast<std::size_t>(count)));
+    columns->count = count;
+    for (int i = 0; i < count; ++i) {
+      DescribeOpenColumn(call->tg_relation, call->tg_trigger->tgargs[i],
+                         &columns->targets[i]);
+    }
+    fcinfo->flinfo->fn_extra = columns;
+  }
+  return static_cast<const Columns *>(fcinfo->flinfo->fn_extra);
+}
+
+// IsWritten says whether the statement, or a trigger before this one, has given
+// the column of the row its value. What was there already is not ours to touch:
+// a table may be adopted while it is in use.
+bool IsWritten(const TriggerData *call, AttrNumber attribute, Datum value) {
+  if (TRIGGER_FIRED_BY_INSERT(call->tg_event) ||
+      bms_is_member(attribute - FirstLowInvalidHeapAttributeNumber,
+                    call->tg_updatedcols)) {
+    return true;
+  }
+  bool was_null = false;
+  const Datum old =
+      heap_getattr(call->tg_trigtuple, attribute,
+                   RelationGetDescr(call->tg_relation), &was_null);
+  return was_null || !datumIsEqual(old, value, false, -1);
+}
+
+// RefuseDamagedToken: what holds a token in some form must not be encrypted as
+// if it were a plaintext, or it would be gone.
+[[noreturn]] void RefuseDamagedToken(const Outcome &outcome) {
+  DropContext();
+  ereport(ERROR, errcode(kMalformedToken), errmsg("malformed Fernet token"),
+          errdetail_internal("%s", TokenDefect(outcome)),
+          errhint("A plaintext that looks like a token has to be encrypted by "
+                  "fernet_encrypt()."),
+          HideStatement());
+}
+
+void CheckTokenFits(const ColumnTarget &column, std::size_t size) {
+  if (column.max_characters > 0 &&
+      size > static_cast<std::size_t>(column.max_characters)) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+            errmsg("token of %zu characters is too long for type character "
+                   "varying(%d)",
+                   size, column.max_characters),
+            HideStatement());
+  }
+}
+
+// Encrypt makes a token of `value` as it is written to `column`, or returns
+// null if it is one already.
+varlena *Encrypt(const ColumnTarget &column, varlena *value) {
+  TokenReader reader(MayGoOn);
+  const Outcome outcome = LoadValue(value, &reader);
+  if (outcome.ok()) {
+    return nullptr;
+  }
+  if (!IsNoTraceOfToken(DiagnoseNonToken(ViewText(value)))) {
+    RefuseDamagedToken(outcome);
+  }
+  // What may fail comes before there is a copy of the plaintext.
+  static_cast<void>(session_keys::Current());
+  varlena *const bytes =
+      column.value_type == TEXTOID ? TextToUtf8(value) : value;
+  varlena *const token =
+      EncryptValue(bytes, static_cast<std::uint64_t>(UnixSecondsNow()));
+  WipeAndFree(bytes, value);
+  CheckTokenFits(column, VARSIZE(token) - VARHDRSZ);
+  if (OidIsValid(column.domain)) {
+    // The plaintext was checked as it came in, the token is not.
+    domain_check(PointerGetDatum(token), false, column.domain, nullptr,
+                 nullptr);
+  }
+  return token;
+}
+
+// EncryptColumn is `row` with `column` encrypted, if there is anything to do.
+HeapTuple EncryptColumn(const TriggerData *call, const ColumnTarget &column,
+                        HeapTuple row) {
+  const TupleDesc descriptor = RelationGetDescr(call->tg_relation);
+  bool is_null = false;
+  const Datum datum = heap_getattr(row, column.attribute, descriptor, &is_null);
+  if (is_null || !IsWritten(call, column.attribute, datum)) {
+    return row;
+  }
+  auto *const stored = reinterpret_cast<varlena *>(DatumGetPointer(datum));
+  varlena *const value = pg_detoast_datum_packed(stored);
+  varlena *const token = Encrypt(column, value);
+  WipeAndFree(value, stored);
+  if (token == nullptr) {
+    return row;
+  }
+  int attribute = column.attribute;
+  Datum new_value = PointerGetDatum(token);
+  bool new_is_null = false;
+  return heap_modify_tuple_by_cols(row, descriptor, 1, &attribute, &new_value,
+                                   &new_is_null);
+}
+
+bool Names(const Trigger &trigger, const char *column) {
+  for (int i = 0; i < trigger.tgnargs; ++i) {
+    if (strcmp(trigger.tgargs[i], column) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Encrypts says whether an update of `column` fires this trigger.
+bool Encrypts(Relation relation, const char *column) {
+  const AttrNumber attribute = get_attnum(RelationGetRelid(relation), column);
+  const TriggerDesc *const triggers = relation->trigdesc;
+  for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
+    const Trigger &trigger = triggers->triggers[i];
+    if (!FiresOnUpdate(trigger, attribute) || !Names(trigger, column)) {
+      continue;
+    }
+    FmgrInfo function;
+    fmgr_info(trigger.tgfoid, &function);
+    if (function.fn_addr == fernet_encrypt_trigger) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+void RequireNoEncryption(Oid relation_oid, const char *column) {
+  List *const tables = TablesBelow(relation_oid, ColumnAccess::kWrite);
+  for (int i = 0; i < list_length(tables); ++i) {
+    const Relation relation = relation_open(list_nth_oid(tables, i), NoLock);
+    if (Encrypts(relation, column)) {
+      DropContext();
+      ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+              errmsg("a trigger of \"%s\" would encrypt \"%s\" again",
+                     RelationGetRelationName(relation), column),
+              errhint("Drop or disable it first."), HideStatement());
+    }
+    relation_close(relation, NoLock);
+  }
+}
+
+}  // namespace fernet::pg
+
+// fernet_encrypt_trigger('column', ...) returns trigger
+FERNET_SQL_FUNCTION(fernet_encrypt_trigger) {
+  namespace pg = fernet::pg;
+  const TriggerData *const call = pg::RequireTrigger(fcinfo);
+  const pg::Columns *const columns = pg::FindColumns(fcinfo, call);
+  HeapTuple row = TRIGGER_FIRED_BY_INSERT(call->tg_event) ? call->tg_trigtuple
+                                                          : call->tg_newtuple;
+  for (int i = 0; i < columns->count; ++i) {
+    row = pg::EncryptColumn(call, columns->targets[i], row);
+  }
+  return PointerGetDatum(row);
+}

@@ -1,0 +1,116 @@
+#include "core/derivation.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+
+#include "core/base64url.hpp"
+#include "unit/support.hpp"
+
+namespace fernet {
+namespace {
+
+using test::Bytes;
+using test::ToBytes;
+
+std::string Text(const Key &key) {
+  std::string text(kEncodedKeySize, '?');
+  base64url::Encode(key.bytes(), text);
+  return text;
+}
+
+std::string Hkdf(std::string_view secret, std::string_view salt,
+                 std::string_view info) {
+  Key key;
+  EXPECT_EQ(DeriveByHkdf(ToBytes(secret), ToBytes(salt), ToBytes(info), &key),
+            Status::kOk);
+  return Text(key);
+}
+
+std::string Pbkdf2(std::string_view secret, std::string_view salt,
+                   std::uint32_t iterations) {
+  Key key;
+  EXPECT_EQ(DeriveByPbkdf2(ToBytes(secret), ToBytes(salt), iterations, &key),
+            Status::kOk);
+  return Text(key);
+}
+
+std::string Sha256(std::string_view secret) {
+  Key key;
+  EXPECT_EQ(DeriveBySha256(ToBytes(secret), &key), Status::kOk);
+  return Text(key);
+}
+
+// What is expected here was computed by Python: `hkdf.HKDF` of cryptography
+// 38.0.4, `hashlib.pbkdf2_hmac` and `hashlib.sha256`.
+
+TEST(Derivation, ByHkdfIsWhatPythonDerives) {
+  EXPECT_EQ(
+      Hkdf("secret", "django-fernet-fields-hkdf-salt", "django-fernet-fields"),
+      "eWHXcUXxud6rRb_yANSEsNsfZ0YFs2P6OTSzfFeL55E=");
+  EXPECT_EQ(Hkdf("", "", ""), "63DwHe3pr6-kSe7hsShlBOH2I4iz991PlWaXsOgo_hg=");
+}
+
+TEST(Derivation, ByHkdfIsTheVectorOfRfc5869) {
+  // Appendix A.1, the first 32 of its 42 bytes.
+  const Bytes secret(22, 0x0b);
+  Bytes salt;
+  for (std::uint8_t byte = 0; byte <= 0x0c; ++byte) {
+    salt.push_back(byte);
+  }
+  Bytes info;
+  for (std::uint8_t byte = 0xf0; byte <= 0xf9; ++byte) {
+    info.push_back(byte);
+  }
+  Key key;
+  ASSERT_EQ(DeriveByHkdf(secret, salt, info, &key), Status::kOk);
+  const Bytes expected = {0x3c, 0xb2, 0x5f, 0x25, 0xfa, 0xac, 0xd5, 0x7a,
+                          0x90, 0x43, 0x4f, 0x64, 0xd0, 0x36, 0x2f, 0x2a,
+                          0x2d, 0x2d, 0x0a, 0x90, 0xcf, 0x1a, 0x5a, 0x4c,
+                          0x5d, 0xb0, 0x2d, 0x56, 0xec, 0xc4, 0xc5, 0xbf};
+  EXPECT_EQ(Bytes(key.bytes().begin(), key.bytes().end()), expected);
+}
+
+TEST(Derivation, ByPbkdf2IsWhatPythonDerives) {
+  EXPECT_EQ(Pbkdf2("secret", "salt", 1000),
+            "qN-JnzxPIE2WfgrWPAkph8EAVeuwF7PZ0ordIY1Peq0=");
+  // Neither a short salt nor few iterations are refused.
+  EXPECT_EQ(Pbkdf2("s", "", 1), "U_amqFvawW7rIVozQu-kxpV0HxEp5zTph2NH-NOrP0s=");
+}
+
+TEST(Derivation, BySha256IsWhatPythonDerives) {
+  EXPECT_EQ(Sha256("secret"), "K7gNU3sdo-OL0wNhqoVWhr3g6s1xYv72ol_pe_Unols=");
+  EXPECT_EQ(Sha256(""), "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=");
+}
+
+TEST(Derivation, DependsOnEachOfItsInputs) {
+  const std::string hkdf = Hkdf("a", "b", "c");
+  EXPECT_NE(hkdf, Hkdf("A", "b", "c"));
+  EXPECT_NE(hkdf, Hkdf("a", "B", "c"));
+  EXPECT_NE(hkdf, Hkdf("a", "b", "C"));
+  const std::string pbkdf2 = Pbkdf2("a", "b", 2);
+  EXPECT_NE(pbkdf2, Pbkdf2("A", "b", 2));
+  EXPECT_NE(pbkdf2, Pbkdf2("a", "B", 2));
+  EXPECT_NE(pbkdf2, Pbkdf2("a", "b", 3));
+}
+
+TEST(Derivation, LeavesNothingInTheErrorQueue) {
+  static_cast<void>(Hkdf("a", "b", "c"));
+  static_cast<void>(Pbkdf2("a", "b", 1));
+  static_cast<void>(Sha256("a"));
+  EXPECT_TRUE(test::ErrorQueueIsEmpty());
+}
+
+TEST(Derivation, ReportsWhatOpenSslRefusesAndWipesTheKey) {
+  Key key;
+  test::LoadKey(test::TestKeyBytes(1), &key);
+  // No iterations at all.
+  EXPECT_EQ(DeriveByPbkdf2(ToBytes("a"), ToBytes("b"), 0, &key),
+            Status::kCryptoFailed);
+  EXPECT_TRUE(test::AllZero(key.bytes()));
+  EXPECT_TRUE(test::ErrorQueueIsEmpty());
+}
+
+}  // namespace
+}  // namespace fernet
