@@ -28,7 +28,9 @@ PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) \
 	-DFERNET_VERSION='"$(EXTVERSION)"' \
 	-DPGDLLEXPORT='__attribute__((visibility("default")))'
-PG_CXXFLAGS = -std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden \
+# The folder of the build must not be in the result: two builds give the same.
+PG_CXXFLAGS = -ffile-prefix-map=$(CURDIR)=. \
+	-std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden \
 	-Wall -Wextra -Wshadow -Wconversion $(if $(WERROR),-Werror)
 SHLIB_LINK = -lcrypto
 
@@ -40,3 +42,9 @@ include $(PGXS)
 
 # PGXS makes no header dependencies unless PostgreSQL was built with them.
 $(OBJS): $(wildcard src/core/*.hpp src/pg/*.hpp)
+
+# The archive of a release, for PGXN, from its tag.
+.PHONY: dist
+dist:
+	git archive --format=zip --prefix=pg_fernet-$(EXTVERSION)/ \
+		--output=pg_fernet-$(EXTVERSION).zip v$(EXTVERSION)

@@ -41,11 +41,14 @@ else
 fi
 
 # PGXN's file states it twice: for the distribution, and for the extension in it.
+# That of the format, below "meta-spec", is another matter.
 if [[ -e META.json ]]; then
-  stated=$(grep -oE '"version"[[:space:]]*:[[:space:]]*"[^"]*"' META.json |
+  stated=$(sed '/"meta-spec"/,/}/d' META.json |
+    grep -oE '"version"[[:space:]]*:[[:space:]]*"[^"]*"' |
     sed -E 's/.*"([^"]*)"$/\1/' || true)
-  if [[ -z $stated ]]; then
-    complain META.json 'states no version' "Add \"version\": \"$version\"."
+  if [[ $(grep -c . <<<"$stated") != 2 ]]; then
+    complain META.json 'does not state the version twice' \
+      "Add \"version\": \"$version\", also below \"provides\"."
   fi
   while read -r number; do
     [[ -z $number ]] || agree META.json "$number"
