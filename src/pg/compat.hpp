@@ -115,6 +115,14 @@ using UpdatedIndexes = bool;
 inline constexpr UpdatedIndexes kNoIndexes = false;
 #endif
 
+// heap_update() does return when it meets a locked row and shall not wait, but
+// has an assertion against that. With assertions, a row is locked first.
+#ifdef USE_ASSERT_CHECKING
+inline constexpr bool kUpdateMustWait = true;
+#else
+inline constexpr bool kUpdateMustWait = false;
+#endif
+
 inline TM_Result UpdateTuple(Relation relation, ItemPointer tid,
                              TupleTableSlot *slot, CommandId command,
                              Snapshot snapshot, bool wait,

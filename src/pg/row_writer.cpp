@@ -82,8 +82,9 @@ void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
   InitEvalPlanQual(&out->recheck, out->state);
   out->new_row = table_slot_create(relation, &out->state->es_tupleTable);
   out->locked_row = table_slot_create(relation, &out->state->es_tupleTable);
-  out->lock_first = lock_first || (relation->trigdesc != nullptr &&
-                                   relation->trigdesc->trig_update_before_row);
+  out->lock_first = lock_first || kUpdateMustWait ||
+                    (relation->trigdesc != nullptr &&
+                     relation->trigdesc->trig_update_before_row);
   out->domain_cache = nullptr;
   out->has_written = false;
   AfterTriggerBeginQuery();

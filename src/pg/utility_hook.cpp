@@ -18,7 +18,7 @@ bool IsEmptyString(const Node *node) {
   }
   const auto *const constant = reinterpret_cast<const A_Const *>(node);
   return !constant->isnull && IsA(&constant->val, String) &&
-         *strVal(&constant->val) == '\0';
+         *constant->val.sval.sval == '\0';
 }
 
 // IsOurs says whether `statement` gives a value to a setting of ours. An empty
