@@ -1,12 +1,14 @@
 # Build, install and test with PGXS: nothing but PostgreSQL's server package for
 # developers, OpenSSL's, and a compiler. See CONTRIBUTING.md.
 EXTENSION = pg_fernet
+# Where this file is: the folder of the build is another one with VPATH.
+root := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 # The version in the control file is the source of truth.
-EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(dir $(lastword $(MAKEFILE_LIST)))pg_fernet.control)
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(root)/pg_fernet.control)
 
 MODULE_big = pg_fernet
-OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard src/core/*.cpp src/pg/*.cpp)))
-DATA = $(wildcard sql/*--*.sql)
+OBJS = $(patsubst $(root)/%.cpp,%.o,$(sort $(wildcard $(root)/src/core/*.cpp $(root)/src/pg/*.cpp)))
+DATA = $(patsubst $(root)/%,%,$(wildcard $(root)/sql/*--*.sql))
 
 REGRESS = roundtrip tokens keys errors limits nulls settings transactions \
 	privileges rotate rotate_refused rotate_options rotate_tables \
@@ -17,7 +19,7 @@ REGRESS = roundtrip tokens keys errors limits nulls settings transactions \
 ENCODING = UTF8
 ISOLATION = rotate_batch rotate_isolation rotate_locked rotate_moved \
 	rotate_trigger rotate_twice rotate_writer
-ISOLATION_OPTS = --inputdir=test/isolation
+ISOLATION_OPTS = --inputdir=$(root)/test/isolation
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
@@ -25,11 +27,11 @@ PG_CONFIG ?= pg_config
 
 # PGDLLEXPORT is empty before PostgreSQL 16, where -fvisibility=hidden would
 # then hide even what PostgreSQL looks up.
-PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) \
+PG_CPPFLAGS = -I$(root)/src -isystem $(shell $(PG_CONFIG) --includedir-server) \
 	-DFERNET_VERSION='"$(EXTVERSION)"' \
 	-DPGDLLEXPORT='__attribute__((visibility("default")))'
 # The folder of the build must not be in the result: two builds give the same.
-PG_CXXFLAGS = -ffile-prefix-map=$(CURDIR)=. \
+PG_CXXFLAGS = -ffile-prefix-map=$(abspath $(root))=. -ffile-prefix-map=$(CURDIR)=. \
 	-std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden \
 	-Wall -Wextra -Wshadow -Wconversion $(if $(WERROR),-Werror)
 SHLIB_LINK = -lcrypto
@@ -41,7 +43,10 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # PGXS makes no header dependencies unless PostgreSQL was built with them.
-$(OBJS): $(wildcard src/core/*.hpp src/pg/*.hpp)
+$(OBJS): $(wildcard $(root)/src/core/*.hpp $(root)/src/pg/*.hpp)
+
+# With VPATH, the folders of the objects have to be made.
+$(shell mkdir -p $(dir $(OBJS)))
 
 # The archive of a release, for PGXN, from its tag.
 .PHONY: dist

@@ -68,4 +68,8 @@ if [[ -e CMakeLists.txt ]]; then
       'Read it from pg_fernet.control: project(pg_fernet VERSION ${...}).'
   fi
 fi
+# Debian's is followed by the revision of the package.
+if [[ -e debian/changelog ]]; then
+  agree debian/changelog "$(sed -nE '1s/.*\((.*)-[^-]+\).*/\1/p' debian/changelog)"
+fi
 exit "$found"
