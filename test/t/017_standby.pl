@@ -137,7 +137,8 @@ my $rotation = start_session(
 my $look = <<"SQL";
 SELECT count(*), count(*) FILTER (WHERE fernet_decrypt(token) = '$marker' || id),
 	count(*) FILTER (WHERE fernet_key_index(token) = 1),
-	(SELECT coalesce(max(state || ' ' || rotated), '') FROM fernet_rotation)
+	(SELECT coalesce(max(state || ' ' || rotated), '') FROM fernet_rotation),
+	(SELECT coalesce(max(state), '') FROM fernet_rotation_progress)
 FROM secret;
 SQL
 my ($looks, $in_the_middle, $before, $backed_up) = (0, 0, 0, 0);
@@ -146,8 +147,8 @@ my $state = '';
 my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
 while ($state ne 'done' && time() < $end)
 {
-	my ($all, $right, $rotated, $ledger) = split /\|/,
-	  ask($standby, $look, $both);
+	my ($all, $right, $rotated, $ledger, $progress) = split /\|/,
+	  ask($standby, $look, $both), -1;
 	$looks++;
 	$bad{'a value is unreadable or missing'} = 1
 	  if $all != $rows || $right != $rows;
@@ -155,6 +156,9 @@ while ($state ne 'done' && time() < $end)
 	# The batch and its row in the ledger are of one transaction.
 	$bad{'the ledger differs from the values'} = 1
 	  if $rotated > 0 && $rotated < $rows && $ledger ne "running $rotated";
+	# A standby cannot see whether the session of the primary is still there.
+	$bad{'a rotation under way is said to be interrupted'} = 1
+	  if $progress eq 'interrupted';
 	$in_the_middle++ if $rotated > 0 && $rotated < $rows;
 	$before = $rotated;
 	$state = $ledger =~ s/ .*//r;
@@ -190,10 +194,13 @@ same(
 # A base backup from the middle of the rotation
 
 $standby->safe_psql('postgres', 'CHECKPOINT');
-foreach my $folder ($primary->backup_dir . '/middle',
-	$standby->data_dir, $primary->data_dir)
+my %folder = (
+	'the backup' => $primary->backup_dir . '/middle',
+	'the standby' => $standby->data_dir,
+	'the primary' => $primary->data_dir);
+foreach my $name (sort keys %folder)
 {
-	my $name = $folder =~ m{/middle$} ? 'the backup' : (split m{/}, $folder)[-2];
+	my $folder = $folder{$name};
 	ok((grep { m{/pg_wal/[0-9A-F]{24}$} } files_below($folder)),
 		"$name: there is WAL to be searched");
 	same(join("\n", secrets_below([ $old, $new, $marker ], $folder)),
