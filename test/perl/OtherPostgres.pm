@@ -1,0 +1,85 @@
+# A second PostgreSQL for tests that need two versions: one that is installed,
+# and the module built for it.
+package OtherPostgres;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+
+our @EXPORT_OK = qw(older_pg_config install_copy);
+
+sub output_of
+{
+	my @command = @_;
+	my $output = '';
+	IPC::Run::run(\@command, '>', \$output, '2>', '/dev/null') or return '';
+	chomp $output;
+	return $output;
+}
+
+# older_pg_config returns the pg_config of a PostgreSQL that is older than the
+# version $major and can build extensions: the one that FERNET_OLD_PG_CONFIG
+# names, or the oldest of Debian's. Without one, nothing and the reason.
+sub older_pg_config
+{
+	my ($major) = @_;
+	my $named = $ENV{FERNET_OLD_PG_CONFIG};
+	foreach my $program (
+		defined $named
+		? $named
+		: sort glob '/usr/lib/postgresql/*/bin/pg_config')
+	{
+		my ($version) = output_of($program, '--version') =~ /(\d+)/;
+		next unless defined $version;
+		next unless -e output_of($program, '--pgxs');
+		next unless -x output_of($program, '--bindir') . '/postgres';
+		return $program if $version >= 15 && $version < $major;
+	}
+	return (undef,
+		"needs a PostgreSQL older than $major that can build extensions; "
+		  . (defined $named
+			? 'FERNET_OLD_PG_CONFIG names none'
+			: 'there is none here, see FERNET_OLD_PG_CONFIG in its file'));
+}
+
+sub must_run
+{
+	my ($log, @command) = @_;
+	IPC::Run::run(\@command, '>>', $log, '2>&1')
+	  or die "failed, see $log: @command";
+	return;
+}
+
+# install_copy builds the working tree for the PostgreSQL of $pg_config and
+# installs it into a copy of that below $folder, as scripts/test does for the
+# version under test. Returns the path of the copy, whose programs are in bin.
+sub install_copy
+{
+	my ($pg_config, $folder) = @_;
+	my $log = "$PostgreSQL::Test::Utils::log_path/other_postgres.log";
+	my $bindir = output_of($pg_config, '--bindir');
+	must_run($log, 'mkdir', '-p', "$folder$bindir", "$folder/tree");
+	# Real copies: a link would be resolved to where the program came from.
+	must_run($log, 'cp', '-rL', "$bindir/.", "$folder$bindir");
+	foreach my $kind (qw(pkglibdir sharedir includedir includedir-server))
+	{
+		my $from = output_of($pg_config, "--$kind");
+		next if !-e $from || -e "$folder$from";
+		must_run($log, 'mkdir', '-p', "$folder$from");
+		must_run($log, 'cp', '-rs', "$from/.", "$folder$from");
+	}
+	# An installed version of ours must not be there instead of what is built.
+	must_run($log, 'find', $folder, '-name', 'pg_fernet*', '-prune',
+		'-exec', 'rm', '-rf', '{}', '+');
+	# What was compiled for the version under test is of no use.
+	must_run($log, 'cp', '-r', qw(Makefile pg_fernet.control src sql), "$folder/tree");
+	must_run($log, 'find', "$folder/tree", '-name', '*.o', '-delete');
+	must_run($log, 'make', '-C', "$folder/tree", "PG_CONFIG=$folder$bindir/pg_config",
+		'-j2', 'install');
+	return "$folder$bindir" =~ s{/bin$}{}r;
+}
+
+1;
