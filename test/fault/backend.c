@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <sys/resource.h>
 
 #include "fmgr.h"
@@ -82,5 +83,20 @@ fault_limit(PG_FUNCTION_ARGS)
 	limit.rlim_cur = bytes < 0 ? limit.rlim_max : (rlim_t) bytes;
 	if (setrlimit(resource, &limit) != 0)
 		elog(ERROR, "setrlimit: %m");
+	PG_RETURN_VOID();
+}
+
+/*
+ * fault_openssl_properties(properties text): what OpenSSL wants of each
+ * algorithm that is fetched from now on.
+ */
+PG_FUNCTION_INFO_V1(fault_openssl_properties);
+Datum
+fault_openssl_properties(PG_FUNCTION_ARGS)
+{
+	char	   *properties = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	if (EVP_set_default_properties(NULL, properties) != 1)
+		elog(ERROR, "EVP_set_default_properties fails");
 	PG_RETURN_VOID();
 }

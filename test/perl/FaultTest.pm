@@ -63,6 +63,8 @@ CREATE FUNCTION fault_disarm() RETURNS bigint LANGUAGE c AS '$library';
 CREATE FUNCTION fault_openssl_error() RETURNS text LANGUAGE c AS '$library';
 CREATE FUNCTION fault_limit(resource text, bytes bigint)
 	RETURNS void LANGUAGE c AS '$library';
+CREATE FUNCTION fault_openssl_properties(properties text)
+	RETURNS void LANGUAGE c AS '$library';
 SQL
 	return;
 }
@@ -135,8 +137,7 @@ SELECT string_agg(what, ', ') FROM (
 SQL
 }
 
-# no_crash tests that the server has run without interruption since $start, its
-# pg_postmaster_start_time, and that no process of it has crashed.
+# no_crash tests that no process of a server has crashed, by what it has logged.
 sub no_crash
 {
 	my ($node) = @_;
