@@ -114,6 +114,10 @@ sub test_missing
 	}
 	is(value_of($connection, "SELECT fernet_is_token('$token')"),
 		1, "$name: fernet_is_token works");
+	is( value_of(
+			$connection, q(SELECT status FROM fernet_doctor() WHERE item = 'openssl')),
+		'fail',
+		"$name: fernet_doctor says so");
 	test_others($name, $connection);
 	return;
 }
@@ -160,6 +164,13 @@ foreach my $case (
 		'y', "$name: fernet_encrypt works");
 	is((outcome($connection, 'SELECT fernet_keys()'))[0],
 		'XX000', "$name: fernet_keys is an error");
+	is( value_of(
+			$connection,
+			q(SELECT status || key_index FROM fernet_census('secret', 'token'))),
+		'secondary2', "$name: fernet_census tells the number of the key");
+	is( value_of(
+			$connection, "SELECT status || key_index FROM fernet_inspect('$token')"),
+		'secondary2', "$name: fernet_inspect tells the number of the key");
 	value_of($connection, "SELECT set_config('fernet.key', '$new', false)");
 	is((outcome($connection, "SELECT fernet_decrypt('$token')"))[0],
 		'PF004', "$name: another key's token is told as ever");
