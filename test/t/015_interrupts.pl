@@ -367,6 +367,57 @@ note sprintf 'grown by %d kB in contexts, %d kB in the process; %.0f s',
 	$bare->disconnect;
 }
 
+# ---------------------------------------------------------------------------
+# In the middle of one value: what is long in it must look for interrupts. A token
+# of none of 64 keys is read 64 times in a single call, which takes far longer
+# than the time that is allowed here from the interrupt to the end.
+
+{
+	my $allowed = 5;    # seconds
+	my $size = is_long() ? 375 : 75;    # MB of plaintext
+	my $many_keys = join ',', map { new_key() } 1 .. 64;
+	my $one = connect_to($node, options => "-c fernet.key=$many_keys");
+	my $foreign = connect_to($node, options => "-c fernet.key=$other");
+	value_of($foreign, $_)
+	  foreach 'CREATE UNLOGGED TABLE huge (token text)',
+	  'ALTER TABLE huge ALTER token SET STORAGE EXTERNAL',
+	  "INSERT INTO huge SELECT fernet_encrypt(repeat('x', $size * 1000000))";
+	my %huge = map { $_ => [ $one, "SELECT $_(token) FROM huge" ] }
+	  qw(fernet_decrypt fernet_try_decrypt fernet_verify fernet_rotate
+	  fernet_timestamp fernet_key_index fernet_inspect);
+	$huge{fernet_census} =
+	  [ $one, q(SELECT count(*) FROM fernet_census('huge', 'token')) ];
+	$huge{fernet_rotate_batch} =
+	  [ $one, q(SELECT fernet_rotate_batch('huge', 'token')) ];
+	$huge{fernet_rotate_column} = [ $one, q(CALL fernet_rotate_column('huge', 'token')) ];
+	# Under their own key these take a second or two; they must end as cleanly.
+	$huge{'fernet_decrypt under the key'} =
+	  [ $foreign, 'SELECT length(fernet_decrypt(token)) FROM huge' ];
+	$huge{'fernet_encrypt'} =
+	  [ $foreign, "SELECT length(fernet_encrypt(repeat('x', $size * 1000000)))" ];
+	foreach my $name (sort keys %huge)
+	{
+		my ($session, $sql) = @{ $huge{$name} };
+		$session->do($sql, { pg_async => 1 }) or die $session->errstr;
+		# Reading the value from the table takes a part of this.
+		sleep(is_long() ? 1 : 0.3);
+		my $cancelled = time();
+		value_of($watcher, "SELECT pg_cancel_backend($session->{pg_pid})");
+		my $ended = $session->pg_result;
+		my $state = defined $ended ? 'success' : $session->state;
+		my $seconds = time() - $cancelled;
+		ok( ($state eq '57014' || ($session == $foreign && $state eq 'success'))
+			  && $seconds <= $allowed,
+			"$name of one large value ends soon after it is cancelled")
+		  or diag(sprintf '%s after %.1f s', $state, $seconds);
+		is(held_after($session), '', "$name of one large value: nothing stays behind");
+		is(value_of($session, q(SELECT fernet_decrypt(fernet_encrypt('y')))),
+			'y', "$name of one large value: the next call works");
+	}
+	$_->disconnect foreach $one, $foreign;
+	value_of($watcher, 'DROP TABLE huge');
+}
+
 is(value_of($watcher, 'SELECT pg_postmaster_start_time()'),
 	$started, 'the server has not restarted');
 is(value_of($watcher, q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')),
