@@ -115,4 +115,23 @@ std::string SealPadded(View key, std::uint64_t timestamp, View iv,
       key, SignedPart(timestamp, iv, EncryptBlocks(key.last(16), iv, padded)));
 }
 
+std::optional<Bytes> Open(View key, View token) {
+  const View signed_part = token.first(token.size() - 32);
+  if (!std::ranges::equal(HmacSha256(key.first(16), signed_part),
+                          token.last(32))) {
+    return std::nullopt;
+  }
+  Bytes plaintext = DecryptBlocks(key.last(16), signed_part.subspan(9, 16),
+                                  signed_part.subspan(25));
+  const std::size_t padding = plaintext.back();
+  if (padding < 1 || padding > 16 ||
+      std::count(plaintext.end() - static_cast<std::ptrdiff_t>(padding),
+                 plaintext.end(),
+                 plaintext.back()) != static_cast<std::ptrdiff_t>(padding)) {
+    return std::nullopt;
+  }
+  plaintext.resize(plaintext.size() - padding);
+  return plaintext;
+}
+
 }  // namespace fernet::test::reference

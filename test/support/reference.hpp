@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,5 +37,9 @@ std::string SealPadded(View key, std::uint64_t timestamp, View iv, View padded);
 
 // Sign makes a token of everything before the HMAC.
 std::string Sign(View key, View signed_part);
+
+// Open is the plaintext of a token, given as bytes and of the right size, or
+// nothing if its HMAC or the padding in it is wrong.
+std::optional<Bytes> Open(View key, View token);
 
 }  // namespace fernet::test::reference
