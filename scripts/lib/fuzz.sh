@@ -1,0 +1,65 @@
+# Building and running the fuzzers of the core, test/fuzz/*_fuzzer.cpp. Sourced
+# by scripts/test and scripts/fuzz, after common.sh and deps.sh.
+# shellcheck shell=bash
+# Names that common.sh and private-server.sh define:
+# shellcheck disable=SC2154
+
+# g++ is there for its C++ library.
+readonly fuzz_packages='g++ cmake make libssl-dev clang python3'
+
+# install_fuzz_runtime gets the libFuzzer and the sanitizers of the clang that is
+# installed, which have a package of their own for each version.
+install_fuzz_runtime() {
+  local version
+  version=$(clang++ -dumpversion)
+  install_packages "libclang-rt-${version%%.*}-dev"
+}
+
+# fuzzer_names FOLDER prints the fuzzers of a working tree, one a line.
+fuzzer_names() {
+  local file
+  for file in "$1"/test/fuzz/*_fuzzer.cpp; do
+    basename -- "$file" _fuzzer.cpp
+  done
+}
+
+# build_fuzzers builds them all in the copy.
+build_fuzzers() {
+  fuzz_build=$work/build-fuzz
+  make_owned_folder "$fuzz_build"
+  as_owner cmake -S "$tree" -B "$fuzz_build" -DCMAKE_CXX_COMPILER=clang++ \
+    -DFERNET_FUZZ=ON -DFERNET_SANITIZE=address,undefined -DBUILD_TESTING=OFF \
+    -DWERROR=ON >"$log/build-fuzz.log" 2>&1 &&
+    as_owner cmake --build "$fuzz_build" --parallel "$(nproc)" \
+      >>"$log/build-fuzz.log" 2>&1
+}
+
+# fuzzer NAME ARGUMENT... runs a fuzzer. An input is small, since it says how to
+# make the large values; a fast one is preferred to a slow one that reaches the
+# same.
+fuzzer() {
+  local -r name=$1
+  shift
+  as_owner env UBSAN_OPTIONS=print_stacktrace=1 \
+    "$fuzz_build/test/fuzz/${name}_fuzzer" -max_len=1024 -timeout=25 \
+    -entropic_scale_per_exec_time=1 -print_final_stats=1 "$@"
+}
+
+# make_found_folder FOLDER makes the folder that the owner's fuzzers write to.
+make_found_folder() {
+  make_owned_folder "$1"
+  as_owner mkdir "$1/inputs"
+}
+
+# fuzz_for NAME SECONDS FOUND runs a fuzzer from the corpus of the tree, all of
+# which it tries first. New inputs go to the folder FOUND/inputs, and one that
+# fails to a file in FOUND.
+fuzz_for() {
+  fuzzer "$1" -max_total_time="$2" -artifact_prefix="$3/" "$3/inputs" \
+    "$tree/test/fuzz/corpus/$1"
+}
+
+# executions LOG prints how many inputs a run has tried.
+executions() {
+  sed -nE 's/^stat::number_of_executed_units: +([0-9]+)$/\1/p' "$1"
+}
