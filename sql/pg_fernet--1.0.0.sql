@@ -555,7 +555,8 @@ CREATE FUNCTION fernet_rotation_is_alive(reloid oid, lock_part oid, pid integer)
 	LANGUAGE sql
 	STABLE
 	PARALLEL RESTRICTED
-	RETURN EXISTS (
+	-- A standby sees the row of the primary's job, but not its lock.
+	RETURN pg_catalog.pg_is_in_recovery() OR EXISTS (
 		SELECT FROM pg_catalog.pg_locks AS l
 		WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory'
 			AND l.database OPERATOR(pg_catalog.=) (
