@@ -64,11 +64,10 @@ Status Algorithms::Fetch() noexcept {
   if (!mac_scratch) {
     mac_scratch = DigestContext(EVP_MD_CTX_new());
   }
-  if (aes_128_cbc && sha256 && mac_scratch) {
-    return Status::kOk;
-  }
+  // Even a success may leave errors behind, of what was tried on the way.
   ERR_clear_error();
-  return Status::kCryptoFailed;
+  return aes_128_cbc && sha256 && mac_scratch ? Status::kOk
+                                              : Status::kCryptoFailed;
 }
 
 Status PreparedKey::Prepare(const Algorithms &algorithms,
@@ -83,17 +82,16 @@ Status PreparedKey::Prepare(const Algorithms &algorithms,
   const NoPadding no_padding;
   // Some IV there has to be, though no token is chained to it.
   constexpr std::array<std::uint8_t, kIvSize> kNoIv{};
-  if (inner_ && outer_ && encryption_ && decryption_ &&
+  const bool prepared =
+      inner_ && outer_ && encryption_ && decryption_ &&
       AbsorbPad(inner_.get(), sha256, key.signing_half(), 0x36) &&
       AbsorbPad(outer_.get(), sha256, key.signing_half(), 0x5c) &&
       Succeeded(EVP_EncryptInit_ex2(encryption_.get(), aes, aes_key,
                                     kNoIv.data(), no_padding.params())) &&
       Succeeded(EVP_DecryptInit_ex2(decryption_.get(), aes, aes_key,
-                                    kNoIv.data(), no_padding.params()))) {
-    return Status::kOk;
-  }
+                                    kNoIv.data(), no_padding.params()));
   ERR_clear_error();
-  return Status::kCryptoFailed;
+  return prepared ? Status::kOk : Status::kCryptoFailed;
 }
 
 bool PreparedKey::BeginMac(EVP_MD_CTX *scratch) const noexcept {

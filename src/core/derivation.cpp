@@ -25,18 +25,24 @@ OSSL_PARAM Text(const char *name, const char *text) {
   return OSSL_PARAM_construct_utf8_string(name, const_cast<char *>(text), 0);
 }
 
+// Finish is the end of all of them.
+Status Finish(bool derived, Key *out) noexcept {
+  ERR_clear_error();
+  if (derived) {
+    return Status::kOk;
+  }
+  out->Wipe();
+  return Status::kCryptoFailed;
+}
+
 // Derive runs the function `name` of OpenSSL.
 Status Derive(const char *name, const OSSL_PARAM *params, Key *out) noexcept {
   const KeyDerivation function(EVP_KDF_fetch(nullptr, name, nullptr));
   const KeyDerivationContext context(EVP_KDF_CTX_new(function.get()));
-  if (function && context &&
-      EVP_KDF_derive(context.get(), out->mutable_bytes().data(), kKeySize,
-                     params) == 1) {
-    return Status::kOk;
-  }
-  ERR_clear_error();
-  out->Wipe();
-  return Status::kCryptoFailed;
+  return Finish(function && context &&
+                    EVP_KDF_derive(context.get(), out->mutable_bytes().data(),
+                                   kKeySize, params) == 1,
+                out);
 }
 
 }  // namespace
@@ -70,13 +76,10 @@ Status DeriveByPbkdf2(std::span<const std::uint8_t> secret,
 }
 
 Status DeriveBySha256(std::span<const std::uint8_t> secret, Key *out) noexcept {
-  if (EVP_Q_digest(nullptr, kDigest, nullptr, secret.data(), secret.size(),
-                   out->mutable_bytes().data(), nullptr) == 1) {
-    return Status::kOk;
-  }
-  ERR_clear_error();
-  out->Wipe();
-  return Status::kCryptoFailed;
+  return Finish(
+      EVP_Q_digest(nullptr, kDigest, nullptr, secret.data(), secret.size(),
+                   out->mutable_bytes().data(), nullptr) == 1,
+      out);
 }
 
 }  // namespace fernet

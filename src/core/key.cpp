@@ -128,8 +128,9 @@ void KeyList::Wipe() noexcept {
 
 Status GenerateKey(std::span<char, kEncodedKeySize> out) noexcept {
   Key key;
-  if (RAND_priv_bytes(key.mutable_bytes().data(), kKeySize) != 1) {
-    ERR_clear_error();
+  const bool drawn = RAND_priv_bytes(key.mutable_bytes().data(), kKeySize) == 1;
+  ERR_clear_error();
+  if (!drawn) {
     OPENSSL_cleanse(out.data(), out.size());
     return Status::kRandomFailed;
   }
@@ -142,13 +143,15 @@ Status Fingerprint(const Key &key, FingerprintText *out) noexcept {
   out->fill('\0');
   std::array<std::uint8_t, 32> mac{};
   std::size_t mac_size = 0;
-  if (EVP_Q_mac(
+  const bool computed =
+      EVP_Q_mac(
           nullptr, "HMAC", nullptr, "SHA256", nullptr, key.bytes().data(),
           kKeySize,
           reinterpret_cast<const unsigned char *>(kFingerprintLabel.data()),
           kFingerprintLabel.size(), mac.data(), mac.size(),
-          &mac_size) == nullptr) {
-    ERR_clear_error();
+          &mac_size) != nullptr;
+  ERR_clear_error();
+  if (!computed) {
     return Status::kCryptoFailed;
   }
   for (std::size_t i = 0; i < 8; ++i) {

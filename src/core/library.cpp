@@ -3,6 +3,8 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include "core/crypto.hpp"
+
 namespace fernet {
 
 const char *CryptoLibraryVersion() noexcept {
@@ -11,6 +13,11 @@ const char *CryptoLibraryVersion() noexcept {
 
 bool IsFipsRequired() noexcept {
   return EVP_default_properties_is_fips_enabled(nullptr) == 1;
+}
+
+bool HasAlgorithms() noexcept {
+  Algorithms algorithms;
+  return algorithms.Fetch() == Status::kOk;
 }
 
 }  // namespace fernet

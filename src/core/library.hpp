@@ -9,4 +9,7 @@ const char *CryptoLibraryVersion() noexcept;
 // IsFipsRequired says whether libcrypto fetches from FIPS providers only.
 bool IsFipsRequired() noexcept;
 
+// HasAlgorithms says whether its providers offer what a token needs.
+bool HasAlgorithms() noexcept;
+
 }  // namespace fernet

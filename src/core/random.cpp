@@ -13,9 +13,11 @@ bool RandomBuffer::Take(std::span<std::uint8_t> out) noexcept {
     // An IV must not be predictable before it is used, hence the private
     // generator; the few bytes left over are drawn anew with the rest.
     left_ = 0;
-    if (out.size() > kSize ||
-        RAND_priv_bytes(bytes_.data(), static_cast<int>(kSize)) != 1) {
-      ERR_clear_error();
+    const bool drawn =
+        out.size() <= kSize &&
+        RAND_priv_bytes(bytes_.data(), static_cast<int>(kSize)) == 1;
+    ERR_clear_error();
+    if (!drawn) {
       return false;
     }
     left_ = kSize;

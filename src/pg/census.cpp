@@ -99,19 +99,21 @@ struct Output {
     FingerprintText fingerprint = {};
     TimestampTz oldest = 0;
     TimestampTz newest = 0;
-    const bool has_key =
-        key != nullptr && Fingerprint(*key, &fingerprint) == Status::kOk;
+    const bool has_key = key != nullptr;
+    const bool has_fingerprint =
+        has_key && Fingerprint(*key, &fingerprint) == Status::kOk;
     const bool has_oldest =
-        key != nullptr && UnixSecondsToTimestamp(group.oldest, &oldest);
+        has_key && UnixSecondsToTimestamp(group.oldest, &oldest);
     const bool has_newest =
-        key != nullptr && UnixSecondsToTimestamp(group.newest, &newest);
+        has_key && UnixSecondsToTimestamp(group.newest, &newest);
     Datum values[] = {CStringGetTextDatum(status),
                       Int32GetDatum(key_index),
                       CStringGetTextDatum(fingerprint.data()),
                       Int64GetDatum(group.values),
                       TimestampTzGetDatum(oldest),
                       TimestampTzGetDatum(newest)};
-    bool nulls[] = {false, !has_key, !has_key, false, !has_oldest, !has_newest};
+    bool nulls[] = {false, !has_key,    !has_fingerprint,
+                    false, !has_oldest, !has_newest};
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
   }
 };

@@ -99,9 +99,8 @@ void CheckKey(const Findings &out) {
                    HowKeyWasSet());
   for (const Key &key : list->keys()) {
     FingerprintText fingerprint;
-    if (Fingerprint(key, &fingerprint) == Status::kOk) {
-      appendStringInfo(&text, " %s", fingerprint.data());
-    }
+    const bool computed = Fingerprint(key, &fingerprint) == Status::kOk;
+    appendStringInfo(&text, " %s", computed ? fingerprint.data() : "?");
   }
   out.Add("key", kOk, text.data);
 }
@@ -281,9 +280,19 @@ void CheckCounters(const Findings &out) {
 }
 
 void CheckLibraries(const Findings &out) {
-  out.Add("openssl", kOk,
-          psprintf("%s%s", CryptoLibraryVersion(),
-                   IsFipsRequired() ? ", FIPS providers only" : ""));
+  const char *const version =
+      psprintf("%s%s", CryptoLibraryVersion(),
+               IsFipsRequired() ? ", FIPS providers only" : "");
+  if (HasAlgorithms()) {
+    out.Add("openssl", kOk, version);
+    return;
+  }
+  out.Add("openssl", kFail,
+          psprintf("%s. Its providers lack AES-128-CBC or SHA-256: nothing can "
+                   "be encrypted or decrypted.",
+                   version),
+          "Mend openssl.cnf, or OPENSSL_CONF in the environment of the "
+          "server.");
 }
 
 // ---------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 // SQL function fernet_inspect: what is the matter with a value, in one row. It
-// raises nothing, whatever the value.
+// raises nothing on account of the value, whatever that is.
 
 #include "core/diagnosis.hpp"
 #include "pg/boundary.hpp"
@@ -92,11 +92,21 @@ Inspection InspectUnknownKey(const SessionKeys &keys,
                              TriedKeys(*keys.list), ClaimedTime(reader))};
 }
 
-// Opened is the size of the plaintext, for which it has to be decrypted.
+// RequireCrypto raises what became of libcrypto: that says nothing about the
+// value, so it must not look as if it did.
+void RequireCrypto(Status status) {
+  if (status == Status::kCryptoFailed) {
+    ReportCryptoFailure(status);
+  }
+}
+
+// SizeOfPlaintext: for its size it has to be decrypted.
 bool SizeOfPlaintext(const SessionKeys &keys, TokenReader *reader,
                      std::uint32_t index, std::size_t *out_size) {
   varlena *plaintext = nullptr;
-  if (OpenLoaded(keys, reader, index, &plaintext) != Status::kOk) {
+  const Status status = OpenLoaded(keys, reader, index, &plaintext);
+  RequireCrypto(status);
+  if (status != Status::kOk) {
     return false;
   }
   *out_size = VARSIZE_ANY_EXHDR(plaintext);
@@ -141,16 +151,17 @@ Inspection Inspect(const varlena *value) {
   }
   const SessionKeys keys = session_keys::Current();
   std::uint32_t index = 0;
-  return FindKey(keys, &reader, &index).ok()
-             ? InspectOpened(keys, &reader, index)
-             : InspectUnknownKey(keys, reader);
+  const Outcome found = FindKey(keys, &reader, &index);
+  RequireCrypto(found.status);
+  return found.ok() ? InspectOpened(keys, &reader, index)
+                    : InspectUnknownKey(keys, reader);
 }
 
 Datum Row(FunctionCallInfo fcinfo, const Inspection &inspection) {
   FingerprintText fingerprint = {};
-  const bool has_key =
-      inspection.key != nullptr &&
-      Fingerprint(*inspection.key, &fingerprint) == Status::kOk;
+  const bool has_key = inspection.key != nullptr;
+  const bool has_fingerprint =
+      has_key && Fingerprint(*inspection.key, &fingerprint) == Status::kOk;
   Datum values[] = {
       CStringGetTextDatum(inspection.status),
       CStringGetTextDatum(inspection.detail),
@@ -162,7 +173,7 @@ Datum Row(FunctionCallInfo fcinfo, const Inspection &inspection) {
   bool nulls[] = {false,
                   false,
                   !has_key,
-                  !has_key,
+                  !has_fingerprint,
                   !inspection.has_created,
                   !inspection.has_size};
   return CompositeResult(fcinfo, values, nulls);
