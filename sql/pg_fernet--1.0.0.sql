@@ -508,7 +508,7 @@ REVOKE ALL ON FUNCTION fernet_stat_reset() FROM PUBLIC;
 --
 
 CREATE TABLE fernet_rotation (
-	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	id bigint GENERATED ALWAYS AS IDENTITY,
 	reloid oid NOT NULL,
 	relation text NOT NULL,
 	column_name text NOT NULL,
@@ -528,7 +528,9 @@ CREATE TABLE fernet_rotation (
 	pages_total bigint NOT NULL DEFAULT 0,
 	rotated bigint NOT NULL DEFAULT 0,
 	unchanged bigint NOT NULL DEFAULT 0,
-	failed bigint NOT NULL DEFAULT 0);
+	failed bigint NOT NULL DEFAULT 0,
+	-- FOR ALL TABLES publishes this one too, and every server counts from 1.
+	PRIMARY KEY (id, started));
 
 COMMENT ON TABLE fernet_rotation
 	IS 'one row for each call of fernet_rotate_column or fernet_decrypt_column and slice; an ordinary role sees its own';

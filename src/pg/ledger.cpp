@@ -92,26 +92,35 @@ Ledger OpenLedger(Oid caller, const ColumnJob &job, const char *relation,
                    " VALUES ($1, $2, $3, $4, (SELECT r.rolname FROM"
                    " pg_catalog.pg_roles AS r WHERE r.oid"
                    " OPERATOR(pg_catalog.=) $5), $6, $7, $8, $9, $10)"
-                   " RETURNING id",
+                   " RETURNING id, started",
                    TableName(table)),
           lengthof(types), types, values, SPI_OK_INSERT_RETURNING);
-  bool is_null = false;
+  const auto returned = [](int column) {
+    bool is_null = false;
+    return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column,
+                         &is_null);
+  };
   return {.table = table,
-          .id = DatumGetInt64(SPI_getbinval(
-              SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null))};
+          .id = DatumGetInt64(returned(1)),
+          .started = DatumGetTimestampTz(returned(2))};
 }
 
 void WriteLedger(const Ledger &ledger, const LedgerEntry &entry) {
   if (!OidIsValid(ledger.table)) {
     return;
   }
-  Oid types[] = {INT8OID, TEXTOID, INT4OID, INT8OID,
-                 INT8OID, INT8OID, INT8OID, INT8OID};
+  Oid types[] = {INT8OID, TEXTOID, INT4OID, INT8OID,       INT8OID,
+                 INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID};
   Datum values[] = {
-      Int64GetDatum(ledger.id),         CStringGetTextDatum(entry.state),
-      Int32GetDatum(entry.pass),        Int64GetDatum(entry.pages_done),
-      Int64GetDatum(entry.pages_total), Int64GetDatum(entry.changed),
-      Int64GetDatum(entry.unchanged),   Int64GetDatum(entry.failed),
+      Int64GetDatum(ledger.id),
+      CStringGetTextDatum(entry.state),
+      Int32GetDatum(entry.pass),
+      Int64GetDatum(entry.pages_done),
+      Int64GetDatum(entry.pages_total),
+      Int64GetDatum(entry.changed),
+      Int64GetDatum(entry.unchanged),
+      Int64GetDatum(entry.failed),
+      TimestampTzGetDatum(ledger.started),
   };
   AsOwner(ledger.table,
           psprintf("UPDATE %s SET state = $2, pass = $3, pages_done = $4,"
@@ -119,7 +128,8 @@ void WriteLedger(const Ledger &ledger, const LedgerEntry &entry) {
                    " failed = $8, updated = pg_catalog.clock_timestamp(),"
                    " finished = CASE WHEN $2 OPERATOR(pg_catalog.<>) 'running'"
                    " THEN pg_catalog.clock_timestamp() END"
-                   " WHERE id OPERATOR(pg_catalog.=) $1",
+                   " WHERE id OPERATOR(pg_catalog.=) $1"
+                   " AND started OPERATOR(pg_catalog.=) $9",
                    TableName(ledger.table)),
           lengthof(types), types, values, SPI_OK_UPDATE);
 }

@@ -11,7 +11,10 @@ namespace fernet::pg {
 // under whose identity it is written: callers can read their rows only.
 struct Ledger {
   Oid table = InvalidOid;  // invalid: the job is not recorded
+  // Together they tell it from the rows of other servers that have been
+  // replicated to this one.
   std::int64_t id = 0;
+  TimestampTz started = 0;
 };
 
 // LedgerEntry is what a row says of a job under way.

@@ -132,7 +132,7 @@ same(ask($standby, $jobs), '0', 'what was refused is not in the ledger');
 
 my $rotation = start_session(
 	$primary,
-	$quiet . "CALL fernet_rotate_column('secret', 'token', 50, '20 ms')",
+	$quiet . "CALL fernet_rotate_column('secret', 'token', 50, '50 ms')",
 	options => $both);
 my $look = <<"SQL";
 SELECT count(*), count(*) FILTER (WHERE fernet_decrypt(token) = '$marker' || id),
