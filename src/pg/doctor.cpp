@@ -97,10 +97,19 @@ void CheckKey(const Findings &out) {
   appendStringInfo(&text, "%lu set %s, by fingerprint, the first encrypts:",
                    static_cast<unsigned long>(list->keys().size()),
                    HowKeyWasSet());
+  bool all_computed = true;
   for (const Key &key : list->keys()) {
     FingerprintText fingerprint;
     const bool computed = Fingerprint(key, &fingerprint) == Status::kOk;
     appendStringInfo(&text, " %s", computed ? fingerprint.data() : "?");
+    all_computed = all_computed && computed;
+  }
+  if (!all_computed) {
+    out.Add(
+        "key", kWarn, text.data,
+        "OpenSSL could not compute a fingerprint: it lacks HMAC or SHA-256, "
+        "or memory.");
+    return;
   }
   out.Add("key", kOk, text.data);
 }

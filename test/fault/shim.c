@@ -11,6 +11,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
+#include <openssl/err.h>
+#include <openssl/randerr.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -184,7 +186,14 @@ EXPORT int madvise(void *address, size_t size, int advice)
 EXPORT int RAND_priv_bytes(unsigned char *out, int size)
 {
 	int			(*real) (unsigned char *, int) = next("RAND_priv_bytes");
+	void		(*begin_error) (void) = next("ERR_new");
+	void		(*set_error) (int, int, const char *,...) = next("ERR_set_error");
 
-	/* More than a generator gives at once is what OpenSSL itself refuses. */
-	return real(out, must_fail("random", CALLER) ? -1 : size);
+	if (must_fail("random", CALLER))
+	{
+		begin_error();
+		set_error(ERR_LIB_RAND, RAND_R_NOT_INSTANTIATED, NULL);
+		return 0;
+	}
+	return real(out, size);
 }
