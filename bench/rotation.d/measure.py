@@ -12,14 +12,11 @@ import threading
 import time
 
 import django
-import psycopg2
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.db import models, transaction
+from measuring import NEW_KEY, OLD_KEY, connect, execute, in_turn, judge, query
 from psycopg2.extras import execute_values
-
-OLD_KEY = "this-is-test-key-1-do-not-use-it-anywhere-A="
-NEW_KEY = "this-is-test-key-2-do-not-use-it-anywhere-A="
 
 BATCH_ROWS = 5000
 # What a client does takes too long for a whole table, and is the same for every
@@ -70,25 +67,7 @@ class Row(models.Model):
         managed = False
 
 
-def connect():
-    connection = psycopg2.connect(options=f"-c fernet.key={NEW_KEY},{OLD_KEY}")
-    connection.autocommit = True
-    return connection
-
-
-SECOND_SESSION = connect()
-
-
-def query(connection, statement, arguments=None):
-    with connection.cursor() as cursor:
-        cursor.execute(statement, arguments)
-        return cursor.fetchone()
-
-
-def execute(connection, *statements):
-    with connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
+SECOND_SESSION = connect(NEW_KEY, OLD_KEY)
 
 
 #
@@ -307,11 +286,7 @@ def measure(connection, variant, rows):
 
 def measure_case(connection, case, rows, rounds):
     results = {variant: [] for variant in VARIANTS}
-    for number in range(rounds):
-        order = list(VARIANTS)
-        # Whatever slows down during a round is not always the same variant's.
-        if number % 2 == 1:
-            order.reverse()
+    for number, order in in_turn(VARIANTS, rounds):
         for variant in order:
             copy_source(connection, *case)
             treated, measurement = measure(connection, variant, rows)
@@ -369,8 +344,8 @@ def print_case(case, results):
     for base, target in [(SAME, None), (NEW, most)]:
         time_ratio = ratio(results, "rate", base, ROTATE)
         cpu_ratio = ratio(results, "cpu", ROTATE, base)
-        note = f" (CPU {cpu_ratio:.2f})" + judge(time_ratio, target, "at most")
-        print(f"  {'time of rotate / ' + base:<40}{time_ratio:>8.2f}{note}")
+        note = f" (CPU {cpu_ratio:.2f})  " + judge(time_ratio, target, "at most")
+        print(f"  {'time of rotate / ' + base:<40}{time_ratio:>8.2f}{note}".rstrip())
     for above, below, target in [
         (ROTATE, CLIENT, 10),
         (ROTATE, ORM_ONCE, None),
@@ -380,20 +355,13 @@ def print_case(case, results):
         name = "rotate" if above == ROTATE else above
         other = "rotate" if below == ROTATE else below
         speed_ratio = ratio(results, "rate", above, below)
-        note = judge(speed_ratio, target, "at least")
-        print(f"  {f'speed of {name} / {other}':<40}{speed_ratio:>8.2f}{note}")
+        note = "  " + judge(speed_ratio, target, "at least")
+        print(f"  {f'speed of {name} / {other}':<40}{speed_ratio:>8.2f}{note}".rstrip())
     sys.stdout.flush()
 
 
-def judge(value, target, bound):
-    if target is None:
-        return ""
-    met = value <= target if bound == "at most" else value >= target
-    return f"  {bound} {target:g}: {'met' if met else 'MISSED'}"
-
-
 def main(rows, rounds):
-    connection = connect()
+    connection = connect(NEW_KEY, OLD_KEY)
     make_source(connection, rows)
     print(
         f"{rows} rows, rounds: {rounds}, batches of {BATCH_ROWS} rows; of these "

@@ -1,0 +1,142 @@
+"""Makes the tables of bench/core out of Google Benchmark's results."""
+
+import json
+import statistics
+import sys
+
+from collections import defaultdict
+
+LARGE = 16 * 1024
+
+# What is measured, in the order of the table.
+ROWS = [
+    ("seal", ["ours", "loop", "loop, our base64", "intrinsics", "naive", "bare", "bare, our base64"]),
+    ("open", ["ours", "loop", "loop, our base64", "intrinsics", "naive", "bare", "bare, our base64"]),
+    (
+        "open",
+        [
+            "2nd of 2 keys, again",
+            "5th of 5 keys, again",
+            "2 keys in turn",
+            "5th and 4th of 5 keys in turn",
+        ],
+    ),
+    ("verify", ["ours"]),
+    ("rotate", ["ours"]),
+    ("stage", ["AES encrypt", "AES decrypt", "HMAC", "base64 encode", "base64 decode"]),
+    ("iv", ["RandomBuffer", "RAND_bytes"]),
+]
+
+
+class Results:
+    """The times, in nanoseconds, of each repetition."""
+
+    def __init__(self, report):
+        self.times = defaultdict(dict)
+        self.sizes = []
+        for run in report["benchmarks"]:
+            if run.get("run_type") != "iteration":
+                continue
+            if run.get("error_occurred"):
+                sys.exit(f"{run['name']}: {run['error_message']}")
+            what, variant, size = run["name"].split("/")[:3]
+            self.times[what, variant, int(size)][run["repetition_index"]] = run["cpu_time"]
+            if what == "seal" and int(size) not in self.sizes:
+                self.sizes.append(int(size))
+        self.sizes.sort()
+
+    def median(self, *key):
+        return statistics.median(self.times[key].values()) if key in self.times else None
+
+    def ratio(self, above, below, minus=None):
+        """The median of the ratios of each repetition; of what `above` takes
+        longer than `minus`, if that is given."""
+        return statistics.median(
+            (time - (self.times[minus][i] if minus else 0)) / self.times[below][i]
+            for i, time in self.times[above].items()
+        )
+
+
+def name_of(size):
+    for unit, factor in [("MiB", 1 << 20), ("KiB", 1 << 10)]:
+        if size >= factor:
+            return f"{size // factor} {unit}"
+    return f"{size} B"
+
+
+def print_times(results):
+    print("Nanoseconds for a token; from 16 KiB on, MB of plaintext a second.\n")
+    print("| | " + " | ".join(name_of(size) for size in results.sizes) + " |")
+    print("|---|" + "--:|" * len(results.sizes))
+    for what, variants in ROWS:
+        for variant in variants:
+            if what == "iv":
+                continue
+            cells = []
+            for size in results.sizes:
+                time = results.median(what, variant, size)
+                if time is None:
+                    cells.append("")
+                elif size < LARGE:
+                    cells.append(f"{time:.0f}")
+                else:
+                    cells.append(f"{size / time * 1000:.0f}")
+            if any(cells):
+                print(f"| {what}, {variant} | " + " | ".join(cells) + " |")
+    for variant in dict(ROWS)["iv"]:
+        print(f"\n16 random bytes, {variant}: {results.median('iv', variant, 16):.0f} ns")
+
+
+def print_ratio(text, ratio, target, bound):
+    met = ratio <= target if bound == "at most" else ratio >= target
+    print(f"| {text} | {ratio:.2f} | {bound} {target:g} | {'met' if met else 'MISSED'} |")
+
+
+def print_ratios(results):
+    print("\n| ratio | | target | |\n|---|--:|---|---|")
+    for what in ["seal", "open"]:
+        ours = (what, "ours", 40)
+        print_ratio(f"{what} at 40 B, time against the loop", results.ratio(ours, (what, "loop", 40)), 1.15, "at most")
+        if (what, "intrinsics", 40) in results.times:
+            print_ratio(
+                f"{what} at 40 B, time against intrinsics",
+                results.ratio(ours, (what, "intrinsics", 40)),
+                2,
+                "at most",
+            )
+        for size in [size for size in results.sizes if size >= LARGE]:
+            print_ratio(
+                f"{what} at {name_of(size)}, speed against AES and HMAC alone",
+                results.ratio((what, "bare", size), (what, "ours", size)),
+                0.9,
+                "at least",
+            )
+    # Of two keys in turn, one wrong one is tried for each token.
+    print_ratio(
+        "a wrong key tried first at 40 B, against one opening",
+        results.ratio(("open", "2 keys in turn", 40), ("open", "ours", 40), minus=("open", "ours", 40)),
+        0.65,
+        "at most",
+    )
+    print_ratio(
+        "the 2nd of 2 keys again at 40 B, time against a single key",
+        results.ratio(("open", "2nd of 2 keys, again", 40), ("open", "ours", 40)),
+        1.05,
+        "at most",
+    )
+    for what in ["seal", "open"]:
+        ratio = results.ratio((what, "naive", 40), (what, "ours", 40))
+        print(f"| {what} at 40 B, time of the naive way against ours | {ratio:.1f} | | |")
+
+
+def main(path):
+    with open(path, encoding="utf-8") as file:
+        report = json.load(file)
+    context = report["context"]
+    print(f"{context['openssl']}, compiler {context['compiler']}, {context['num_cpus']} processors\n")
+    results = Results(report)
+    print_times(results)
+    print_ratios(results)
+
+
+main(sys.argv[1])
