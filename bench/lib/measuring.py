@@ -1,5 +1,7 @@
 """What the benchmarks on a server share: connections, rounds and verdicts."""
 
+import time
+
 import psycopg2
 
 OLD_KEY = "this-is-test-key-1-do-not-use-it-anywhere-A="
@@ -42,3 +44,18 @@ def judge(value, target, bound):
         return ""
     met = value <= target if bound == "at most" else value >= target
     return f"{bound} {target:g}: {'met' if met else 'MISSED'}"
+
+
+def timed(connection, statement, arguments=None):
+    """The seconds that a statement takes, with its one row."""
+    started = time.perf_counter()
+    row = query(connection, statement, arguments)
+    return time.perf_counter() - started, row
+
+
+def table(headings, rows):
+    """Prints a table of Markdown; numbers are to the right."""
+    print("\n| " + " | ".join(headings) + " |")
+    print("|---|" + "--:|" * (len(headings) - 1))
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
