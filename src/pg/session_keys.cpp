@@ -28,7 +28,7 @@ struct KeyHandle {
 template <typename T>
 union Immortal {
   constexpr Immortal() noexcept : object() {}
-  ~Immortal() {}  // NOLINT: not "= default", which would be deleted
+  ~Immortal() {}  // NOLINT(modernize-use-equals-default): it would be deleted
   T object;
 };
 

@@ -27,7 +27,8 @@ Bytes Crypt(View key, View iv, View in, bool encrypt, bool pad) {
   Require(EVP_CipherUpdate(context.get(), out.data(), &size, in.data(),
                            static_cast<int>(in.size())) == 1);
   Require(EVP_CipherFinal(context.get(), out.data() + size, &last_size) == 1);
-  out.resize(static_cast<std::size_t>(size + last_size));
+  out.resize(static_cast<std::size_t>(size) +
+             static_cast<std::size_t>(last_size));
   return out;
 }
 

