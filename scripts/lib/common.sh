@@ -96,7 +96,7 @@ make_work_folder() {
   work=$(mktemp -d /tmp/pg_fernet.XXXXXXXX)
   chmod 711 "$work"
   # Root's home, say, is no place for the owner, whose programs would complain.
-  cd "$work"
+  cd "$work" || exit
   log=$work/log
   mkdir "$log"
   trap 'clean_up $?' EXIT

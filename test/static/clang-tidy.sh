@@ -1,0 +1,62 @@
+#!/bin/bash
+# clang-tidy finds nothing in the C++ of the tree: .clang-tidy says what it looks
+# for. FERNET_LONG=1 lets the static analyzer into the unit tests as well.
+set -euo pipefail
+cd -- "$(dirname -- "$0")/../.."
+
+# A newer version has checks that nobody has looked at: its findings are no news
+# about the code. When Debian has one, see what it says, then name it here.
+readonly versions=' 14 '
+readonly build=${FERNET_BUILD:-build}
+
+version=$(clang-tidy --version | sed -nE 's/.*version ([0-9]+)\..*/\1/p')
+if [[ $versions != *" $version "* ]]; then
+  printf 'skipped: .clang-tidy is made for version%s, and this is %s\n' \
+    "${versions% }" "$version"
+  exit 77
+fi
+
+found=0
+for folder in src/core src/pg test/unit; do
+  if ! grep -qs "\"file\": \"$PWD/$folder/" "$build/compile_commands.json"; then
+    printf '%s: does not say how to compile %s\n' \
+      "$build/compile_commands.json" "$folder"
+    printf '  Run "cmake -S . -B %s" with the server package for developers and ' \
+      "$build"
+    printf 'GoogleTest installed.\n'
+    exit 1
+  fi
+done
+
+# A report for each file, since they are written side by side.
+reports=$(mktemp -d)
+trap 'rm -rf "$reports"' EXIT
+arguments=(--quiet '--warnings-as-errors=*' -p "$build")
+if [[ -n ${FERNET_LONG:-} ]]; then
+  arguments+=('--checks=clang-analyzer-*')
+fi
+# The names are expanded by the inner shell.
+# shellcheck disable=SC2016
+printf '%s\0' src/core/*.cpp src/pg/*.cpp test/unit/*.cpp |
+  xargs -0 -P "$(nproc)" -I '{}' sh -c '
+    file=$1 report=$2/$(printf %s "$1" | tr / _)
+    shift 2
+    clang-tidy "$@" "$file" >"$report" 2>"$report.errors" || {
+      status=$?
+      # Words without a finding: it could not do its work.
+      [ -s "$report" ] || cat "$report.errors" >"$report"
+      exit "$status"
+    }' sh '{}' "$reports" "${arguments[@]}" || found=1
+rm -f "$reports"/*.errors
+
+# What is found in a header is found once for each file that includes it.
+awk -v root="$PWD/" '
+  index($0, root) == 1 { $0 = substr($0, length(root) + 1) }
+  FNR == 1 { shown = 1 }
+  / (warning|error): / { shown = !seen[$0]++ }
+  shown' "$reports"/*
+if ((found != 0)); then
+  printf '  Change the code; where it must be so, end the line with '
+  printf '"// NOLINT(name): reason".\n'
+fi
+exit "$found"

@@ -1,0 +1,24 @@
+#!/bin/bash
+# perl warns of nothing when it compiles the tests. They are not run.
+set -euo pipefail
+cd -- "$(dirname -- "$0")/../.."
+
+pgxs=$("${PG_CONFIG:-pg_config}" --pgxs)
+export PERL5LIB=${pgxs%/makefiles/pgxs.mk}/test/perl:test/perl
+found=0
+while IFS= read -r file; do
+  if output=$(perl -cw -- "$file" 2>&1) && [[ $output == "$file syntax OK" ]]; then
+    continue
+  fi
+  printf '%s: perl -cw says:\n' "$file"
+  printf '%s\n' "$output" | sed 's/^/    /'
+  found=1
+done < <({
+  git -c safe.directory='*' ls-files --cached --others --exclude-standard \
+    '*.pl' '*.pm'
+  git -c safe.directory='*' grep --untracked -lI -e '^#!.*perl' || true
+} | sort -u)
+if ((found != 0)); then
+  printf '  Change the program until "perl -cw" says "syntax OK" and nothing else.\n'
+fi
+exit "$found"
