@@ -1,9 +1,11 @@
 #include "core/derivation.hpp"
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
 
+#include "core/base64url.hpp"
 #include "core/openssl.hpp"
 
 namespace fernet {
@@ -25,31 +27,36 @@ OSSL_PARAM Text(const char *name, const char *text) {
   return OSSL_PARAM_construct_utf8_string(name, const_cast<char *>(text), 0);
 }
 
-// Finish is the end of all of them.
-Status Finish(bool derived, Key *out) noexcept {
+// Finish is the end of all of them: it writes the key, if it was `derived`.
+Status Finish(bool derived, const Key &key,
+              std::span<char, kEncodedKeySize> out) noexcept {
   ERR_clear_error();
-  if (derived) {
-    return Status::kOk;
+  if (!derived) {
+    OPENSSL_cleanse(out.data(), out.size());
+    return Status::kCryptoFailed;
   }
-  out->Wipe();
-  return Status::kCryptoFailed;
+  base64url::Encode(key.bytes(), out);
+  return Status::kOk;
 }
 
 // Derive runs the function `name` of OpenSSL.
-Status Derive(const char *name, const OSSL_PARAM *params, Key *out) noexcept {
+Status Derive(const char *name, const OSSL_PARAM *params,
+              std::span<char, kEncodedKeySize> out) noexcept {
   const KeyDerivation function(EVP_KDF_fetch(nullptr, name, nullptr));
   const KeyDerivationContext context(EVP_KDF_CTX_new(function.get()));
-  return Finish(function && context &&
-                    EVP_KDF_derive(context.get(), out->mutable_bytes().data(),
-                                   kKeySize, params) == 1,
-                out);
+  Key key;
+  const bool derived = function && context &&
+                       EVP_KDF_derive(context.get(), key.mutable_bytes().data(),
+                                      kKeySize, params) == 1;
+  return Finish(derived, key, out);
 }
 
 }  // namespace
 
 Status DeriveByHkdf(std::span<const std::uint8_t> secret,
                     std::span<const std::uint8_t> salt,
-                    std::span<const std::uint8_t> info, Key *out) noexcept {
+                    std::span<const std::uint8_t> info,
+                    std::span<char, kEncodedKeySize> out) noexcept {
   const OSSL_PARAM params[] = {
       Text(OSSL_KDF_PARAM_DIGEST, kDigest), Bytes(OSSL_KDF_PARAM_KEY, secret),
       Bytes(OSSL_KDF_PARAM_SALT, salt),     Bytes(OSSL_KDF_PARAM_INFO, info),
@@ -60,7 +67,8 @@ Status DeriveByHkdf(std::span<const std::uint8_t> secret,
 
 Status DeriveByPbkdf2(std::span<const std::uint8_t> secret,
                       std::span<const std::uint8_t> salt,
-                      std::uint32_t iterations, Key *out) noexcept {
+                      std::uint32_t iterations,
+                      std::span<char, kEncodedKeySize> out) noexcept {
   // Without these checks: other programs have salts of any size, and as few
   // iterations as they like.
   int no_checks = 1;
@@ -75,11 +83,13 @@ Status DeriveByPbkdf2(std::span<const std::uint8_t> secret,
   return Derive("PBKDF2", params, out);
 }
 
-Status DeriveBySha256(std::span<const std::uint8_t> secret, Key *out) noexcept {
-  return Finish(
+Status DeriveBySha256(std::span<const std::uint8_t> secret,
+                      std::span<char, kEncodedKeySize> out) noexcept {
+  Key key;
+  const bool derived =
       EVP_Q_digest(nullptr, kDigest, nullptr, secret.data(), secret.size(),
-                   out->mutable_bytes().data(), nullptr) == 1,
-      out);
+                   key.mutable_bytes().data(), nullptr) == 1;
+  return Finish(derived, key, out);
 }
 
 }  // namespace fernet

@@ -10,24 +10,27 @@
 
 namespace fernet {
 
-// Each of these stores the key in `*out`. On kCryptoFailed, when OpenSSL lacks
-// the algorithm or is out of memory, `*out` is wiped.
+// Each of these writes the key to `out`, as text. On kCryptoFailed, when
+// OpenSSL lacks the algorithm or is out of memory, `out` is wiped.
 
 // DeriveByHkdf is HKDF with SHA-256; `salt` and `info` may be empty.
 //
 // Source: RFC 5869.
 Status DeriveByHkdf(std::span<const std::uint8_t> secret,
                     std::span<const std::uint8_t> salt,
-                    std::span<const std::uint8_t> info, Key *out) noexcept;
+                    std::span<const std::uint8_t> info,
+                    std::span<char, kEncodedKeySize> out) noexcept;
 
 // DeriveByPbkdf2 is PBKDF2 with HMAC-SHA256 and `iterations`, at least 1.
 //
 // Source: RFC 8018, section 5.2.
 Status DeriveByPbkdf2(std::span<const std::uint8_t> secret,
                       std::span<const std::uint8_t> salt,
-                      std::uint32_t iterations, Key *out) noexcept;
+                      std::uint32_t iterations,
+                      std::span<char, kEncodedKeySize> out) noexcept;
 
 // DeriveBySha256 is SHA-256 of `secret`.
-Status DeriveBySha256(std::span<const std::uint8_t> secret, Key *out) noexcept;
+Status DeriveBySha256(std::span<const std::uint8_t> secret,
+                      std::span<char, kEncodedKeySize> out) noexcept;
 
 }  // namespace fernet

@@ -1,8 +1,8 @@
 // SQL functions that derive a key from a secret, as other programs do:
 // fernet_key_from_hkdf, fernet_key_from_pbkdf2, fernet_key_from_sha256.
 
-#include "core/base64url.hpp"
 #include "core/derivation.hpp"
+#include "core/key.hpp"
 #include "pg/boundary.hpp"
 #include "pg/report.hpp"
 #include "pg/text_encoding.hpp"
@@ -56,19 +56,12 @@ std::uint32_t ReadIterations(FunctionCallInfo fcinfo, int index) {
   return static_cast<std::uint32_t>(iterations);
 }
 
-// KeyText is the key that `derive` makes, as text. Between its allocation and
-// the end of `derive` there is no server call: the key has a destructor.
+// KeyText is the key that `derive` writes, as a text.
 template <typename Derivation>
 varlena *KeyText(Derivation derive) {
   varlena *const text = AllocateValue(kEncodedKeySize);
-  const Status status = [&]() noexcept {
-    Key key;
-    const Status derived = derive(&key);
-    if (derived == Status::kOk) {
-      base64url::Encode(key.bytes(), std::span(VARDATA(text), kEncodedKeySize));
-    }
-    return derived;
-  }();
+  const Status status =
+      derive(std::span<char, kEncodedKeySize>(VARDATA(text), kEncodedKeySize));
   if (status != Status::kOk) {
     ReportCryptoFailure(status);
   }
@@ -79,7 +72,7 @@ Datum KeyFromHkdf(FunctionCallInfo fcinfo, ArgumentType type) {
   const Argument secret = ReadSecret(fcinfo, type);
   const Argument salt = ReadArgument(fcinfo, 1, type);
   const Argument info = ReadArgument(fcinfo, 2, type);
-  varlena *const key = KeyText([&](Key *out) noexcept {
+  varlena *const key = KeyText([&](auto out) noexcept {
     return DeriveByHkdf(ViewBytes(secret.bytes), ViewBytes(salt.bytes),
                         ViewBytes(info.bytes), out);
   });
@@ -91,7 +84,7 @@ Datum KeyFromPbkdf2(FunctionCallInfo fcinfo, ArgumentType type) {
   const std::uint32_t iterations = ReadIterations(fcinfo, 2);
   const Argument secret = ReadSecret(fcinfo, type);
   const Argument salt = ReadArgument(fcinfo, 1, type);
-  varlena *const key = KeyText([&](Key *out) noexcept {
+  varlena *const key = KeyText([&](auto out) noexcept {
     return DeriveByPbkdf2(ViewBytes(secret.bytes), ViewBytes(salt.bytes),
                           iterations, out);
   });
@@ -101,7 +94,7 @@ Datum KeyFromPbkdf2(FunctionCallInfo fcinfo, ArgumentType type) {
 
 Datum KeyFromSha256(FunctionCallInfo fcinfo, ArgumentType type) {
   const Argument secret = ReadSecret(fcinfo, type);
-  varlena *const key = KeyText([&](Key *out) noexcept {
+  varlena *const key = KeyText([&](auto out) noexcept {
     return DeriveBySha256(ViewBytes(secret.bytes), out);
   });
   WipeCopies(secret);
