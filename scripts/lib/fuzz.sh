@@ -3,6 +3,8 @@
 # shellcheck shell=bash
 # Names that common.sh and private-server.sh define:
 # shellcheck disable=SC2154
+# Names that the programs use:
+# shellcheck disable=SC2034
 
 # g++ is there for its C++ library.
 readonly fuzz_packages='g++ cmake make libssl-dev clang python3'

@@ -18,7 +18,7 @@ inline constexpr std::string_view kAlphabet =
 inline constexpr std::uint8_t kInvalid = 0x80;
 
 // kDecodeTable holds the value of each character.
-inline constexpr std::array<std::uint8_t, 256> kDecodeTable = [] {
+inline constexpr std::array<std::uint8_t, 256> kDecodeTable = []() {
   std::array<std::uint8_t, 256> table{};
   table.fill(kInvalid);
   for (std::size_t i = 0; i < kAlphabet.size(); ++i) {

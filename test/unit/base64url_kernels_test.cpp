@@ -36,7 +36,7 @@ std::string Digits(const Bytes &bytes) {
 
 class Base64urlKernel : public testing::TestWithParam<const Kernel *> {
  protected:
-  const Kernel &kernel() const { return *GetParam(); }
+  static const Kernel &kernel() { return *GetParam(); }
 };
 
 TEST_P(Base64urlKernel, EncodesAllLengthsLikeTheReference) {

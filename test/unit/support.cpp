@@ -134,7 +134,7 @@ bool AreSame(const Opened &one, const Opened &other) {
 }  // namespace
 
 Opened OpenText(Keyring *ring, std::string_view text) {
-  const Opened opened = OpenReading(ring, text, Reading::kAgain);
+  Opened opened = OpenReading(ring, text, Reading::kAgain);
   if (!AreSame(opened, OpenReading(ring, text, Reading::kKept))) {
     throw std::runtime_error("a token that is kept opens otherwise");
   }
