@@ -14,7 +14,8 @@ REGRESS = roundtrip tokens keys errors limits nulls settings transactions \
 	privileges rotate rotate_refused rotate_options rotate_tables \
 	rotate_indexes rotate_triggers adopt \
 	encrypt_trigger derived_keys inspect census ledger interop environment search_path encodings \
-	upgrade readme
+	upgrade readme docs_encrypt_and_decrypt docs_installation docs_interoperability \
+	docs_keys docs_monitoring docs_reference docs_rotation
 # Some topics hold non-ASCII text; encodings makes databases of its own.
 ENCODING = UTF8
 ISOLATION = rotate_batch rotate_isolation rotate_locked rotate_moved \

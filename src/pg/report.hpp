@@ -9,7 +9,7 @@
 
 namespace fernet::pg {
 
-// The SQLSTATEs of the extension; the README's table of errors explains each.
+// The SQLSTATEs of the extension; docs/reference.md explains each.
 inline constexpr int kNoKey = MAKE_SQLSTATE('P', 'F', '0', '0', '1');
 inline constexpr int kMalformedKey = MAKE_SQLSTATE('P', 'F', '0', '0', '2');
 inline constexpr int kMalformedToken = MAKE_SQLSTATE('P', 'F', '0', '0', '3');

@@ -72,7 +72,7 @@ check_lines_with_comments() {
   done < <({
     files '*.cpp' '*.hpp' '*.sh' '*.pl' '*.pm' '*.py' '*.suppressions' Makefile \
       CMakeLists.txt
-    files scripts bench .ci test/perl test/readme
+    files scripts bench .ci test/perl test/docs
   } | sort -u | xargs -r -d '\n' perl -ne '
     next if -B $ARGV;
     my $directive = m{^\s*\#\s*shellcheck\s+disabl[e]=} ||

@@ -1,7 +1,7 @@
 # Where does a key turn up? Each way of giving it is tried on a server on which
 # everything noisy is switched on, one thing at a time and each with a key of
 # its own; then logs, statistics, files, memory and processes are searched for
-# that key in every form. The result is the table in README.md, section "Where
+# that key in every form. The result is the table in docs/keys.md, section "Where
 # can the key leak?".
 
 use strict;
@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my $readme = 'README.md';
+my $page = 'docs/keys.md';
 my $common = new_key();    # opens the tokens in the table
 my $plaintext = 'plaintext-' . substr(new_key(), 0, 33);
 
@@ -444,7 +444,7 @@ is(scalar(forms_found_in($plaintext, \$log)), 0, 'no plaintext in the log');
 is(scalar(forms_found_in($common, \$files)), 0, 'no key in any file at all');
 
 # ---------------------------------------------------------------------------
-# What is promised, whatever the README says
+# What is promised, whatever the page says
 
 my @always = (
 	'errors in the log',
@@ -472,7 +472,7 @@ foreach my $name (map { $_->[0] } @channels)
 ok($leaks{'`log_statement = all`'}[3], 'the search does find what is logged');
 
 # ---------------------------------------------------------------------------
-# The README's table
+# The table of the page
 
 my @rows = map { $_->[0] } @channels;
 splice @rows, 8, 0, 'data directory and WAL';
@@ -486,12 +486,12 @@ foreach my $name (@rows)
 
 SKIP:
 {
-	skip 'the table in the README was made on PostgreSQL 15 with pgaudit', 1
+	skip 'the table in docs/keys.md was made on PostgreSQL 15 with pgaudit', 1
 	  unless $version < 160000 && $pgaudit;
-	my ($in_readme) =
-	  slurp($readme) =~ /<!-- leak table -->\n(.*?)<!-- end of leak table -->/s;
-	is($in_readme, $table,
-		'README.md has this table between its "leak table" comments');
+	my ($on_page) =
+	  slurp($page) =~ /<!-- leak table -->\n(.*?)<!-- end of leak table -->/s;
+	is($on_page, $table,
+		'docs/keys.md has this table between its "leak table" comments');
 }
 
 done_testing();

@@ -280,7 +280,7 @@ ok($out eq '' && $err =~ /FATAL: +unsupported startup parameter/,
 	'PgBouncer refuses a key in the startup packet');
 my $held = grep { $_ eq 'text' } forms_found_in($given, \$log);
 ok($log =~ /unsupported startup parameter/, 'and says so in its log');
-diag('PgBouncer no longer logs the key of a startup packet: see the README')
+diag('PgBouncer no longer logs the key of a startup packet: see docs/keys.md')
   unless $held;
 
 done_testing();

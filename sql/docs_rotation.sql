@@ -1,0 +1,94 @@
+--
+-- The examples of docs/rotation.md, in their order. Made by test/docs/extract: to
+-- change them, change docs/rotation.md and run that.
+--
+\set home :DBNAME
+SET client_min_messages = warning;
+DROP DATABASE IF EXISTS fernet_regression_docs_rotation;
+CREATE DATABASE fernet_regression_docs_rotation;
+\c fernet_regression_docs_rotation
+SET client_min_messages = warning;
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO';
+CREATE EXTENSION pg_fernet;
+
+-- docs/rotation.md: Rotate keys
+\set key     'this-is-test-key-1-do-not-use-it-anywhere-A='
+\set new_key 'this-is-test-key-2-do-not-use-it-anywhere-A='
+SELECT set_config('fernet.key', :'key', false);
+
+CREATE TABLE connection (id int PRIMARY KEY, password text);
+INSERT INTO connection
+SELECT n, fernet_encrypt('password ' || n) FROM generate_series(1, 3) AS n;
+CREATE TABLE webhook (id int PRIMARY KEY, secret text);
+INSERT INTO webhook VALUES (1, fernet_encrypt('a secret'));
+
+-- docs/rotation.md: The four steps
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+
+CALL fernet_rotate_column('connection', 'password');
+
+-- docs/rotation.md: The four steps
+SELECT fernet_key_index(password) AS key_index, count(*)
+FROM connection WHERE password IS NOT NULL GROUP BY 1 ORDER BY 1;
+
+-- docs/rotation.md: The four steps
+SELECT set_config('fernet.key', :'new_key', false);
+SELECT count(*) AS unreadable FROM connection WHERE NOT fernet_verify(password);
+
+-- docs/rotation.md: What happens to values that cannot be rotated
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+CREATE TABLE import (id int, token text);
+INSERT INTO import VALUES (1, fernet_encrypt('good')), (2, 'not a token');
+
+CALL fernet_rotate_column('import', 'token');
+
+-- docs/rotation.md: What happens to values that cannot be rotated
+SELECT id, fernet_is_token(token) FROM import
+WHERE token IS NOT NULL AND fernet_key_index(token) IS NULL;
+
+-- docs/rotation.md: Runbook: rotate a production system
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+
+CALL fernet_rotate_column('webhook', 'secret', dry_run => true);
+
+-- docs/rotation.md: Runbook: rotate a production system
+SELECT 'connection.password' AS "column", fernet_key_index(password) AS key_index, count(*)
+FROM connection WHERE password IS NOT NULL GROUP BY 2
+UNION ALL
+SELECT 'webhook.secret', fernet_key_index(secret), count(*)
+FROM webhook WHERE secret IS NOT NULL GROUP BY 2
+ORDER BY 1, 2;
+
+-- docs/rotation.md: What a rotation costs
+ALTER TABLE webhook ALTER COLUMN secret SET STORAGE EXTERNAL;
+
+-- docs/rotation.md: Transaction poolers and job runners
+BEGIN;
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', true);
+SELECT * FROM fernet_rotate_batch('webhook', 'secret', from_page => 0);
+COMMIT;
+
+-- docs/rotation.md: Encrypt a column that holds plaintext
+CREATE TABLE legacy (id int, secret text);
+INSERT INTO legacy VALUES (1, 'plain'), (2, fernet_encrypt('encrypted before'));
+
+CALL fernet_rotate_column('legacy', 'secret', on_plaintext => 'encrypt');
+
+SELECT id, fernet_decrypt(secret) FROM legacy ORDER BY id;
+
+-- docs/rotation.md: Go back to plaintext
+CALL fernet_decrypt_column('legacy', 'secret', confirm => true);
+
+-- docs/rotation.md: Rotate a single token
+SELECT set_config('fernet.key', :'key', false);
+CREATE TEMPORARY TABLE old AS SELECT fernet_encrypt('one value') AS token;
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+
+SELECT fernet_key_index(token) AS before, fernet_key_index(fernet_rotate(token)) AS after,
+       fernet_decrypt(fernet_rotate(token))
+FROM old;
+
+-- End of the examples
+\c :home
+DROP DATABASE fernet_regression_docs_rotation;
