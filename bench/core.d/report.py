@@ -1,4 +1,10 @@
-"""Makes the tables of bench/core out of Google Benchmark's results."""
+"""Makes the tables of bench/core out of Google Benchmark's results.
+
+usage: report.py TIMES PASS...
+
+TIMES is the report of all benchmarks, repeated; each PASS that of one short run
+of those that are compared.
+"""
 
 import json
 import statistics
@@ -29,31 +35,31 @@ ROWS = [
 
 
 class Results:
-    """The times, in nanoseconds, of each repetition."""
+    """The times, in nanoseconds, of each repetition in each of the reports."""
 
-    def __init__(self, report):
-        self.times = defaultdict(dict)
+    def __init__(self, reports):
+        self.times = defaultdict(list)
         self.sizes = []
-        for run in report["benchmarks"]:
+        for run in [run for report in reports for run in report["benchmarks"]]:
             if run.get("run_type") != "iteration":
                 continue
             if run.get("error_occurred"):
                 sys.exit(f"{run['name']}: {run['error_message']}")
             what, variant, size = run["name"].split("/")[:3]
-            self.times[what, variant, int(size)][run["repetition_index"]] = run["cpu_time"]
+            self.times[what, variant, int(size)].append(run["cpu_time"])
             if what == "seal" and int(size) not in self.sizes:
                 self.sizes.append(int(size))
         self.sizes.sort()
 
     def median(self, *key):
-        return statistics.median(self.times[key].values()) if key in self.times else None
+        return statistics.median(self.times[key]) if key in self.times else None
 
     def ratio(self, above, below, minus=None):
-        """The median of the ratios of each repetition; of what `above` takes
-        longer than `minus`, if that is given."""
+        """The median of the ratios of each pass; of what `above` takes longer
+        than `minus`, if that is given."""
+        less = self.times[minus] if minus else [0] * len(self.times[above])
         return statistics.median(
-            (time - (self.times[minus][i] if minus else 0)) / self.times[below][i]
-            for i, time in self.times[above].items()
+            (a - c) / b for a, b, c in zip(self.times[above], self.times[below], less, strict=True)
         )
 
 
@@ -96,7 +102,7 @@ def print_ratios(results):
     print("\n| ratio | | target | |\n|---|--:|---|---|")
     for what in ["seal", "open"]:
         ours = (what, "ours", 40)
-        print_ratio(f"{what} at 40 B, time against the loop", results.ratio(ours, (what, "loop", 40)), 1.15, "at most")
+        print_ratio(f"{what} at 40 B, time against the best loop", results.ratio(ours, (what, "loop, our base64", 40)), 1.15, "at most")
         if (what, "intrinsics", 40) in results.times:
             print_ratio(
                 f"{what} at 40 B, time against intrinsics",
@@ -108,6 +114,12 @@ def print_ratios(results):
             print_ratio(
                 f"{what} at {name_of(size)}, speed against AES and HMAC alone",
                 results.ratio((what, "bare", size), (what, "ours", size)),
+                0.9,
+                "at least",
+            )
+            print_ratio(
+                f"{what} at {name_of(size)}, speed against AES, HMAC and our base64 alone",
+                results.ratio((what, "bare, our base64", size), (what, "ours", size)),
                 0.9,
                 "at least",
             )
@@ -129,14 +141,17 @@ def print_ratios(results):
         print(f"| {what} at 40 B, time of the naive way against ours | {ratio:.1f} | | |")
 
 
-def main(path):
+def read(path):
     with open(path, encoding="utf-8") as file:
-        report = json.load(file)
+        return json.load(file)
+
+
+def main(times, *passes):
+    report = read(times)
     context = report["context"]
     print(f"{context['openssl']}, compiler {context['compiler']}, {context['num_cpus']} processors\n")
-    results = Results(report)
-    print_times(results)
-    print_ratios(results)
+    print_times(Results([report]))
+    print_ratios(Results([read(path) for path in passes]))
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])
