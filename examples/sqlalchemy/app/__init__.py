@@ -1,0 +1,1 @@
+"""A platform in small that keeps the credentials of its customers encrypted."""

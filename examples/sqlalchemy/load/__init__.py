@@ -1,0 +1,1 @@
+"""A trial of the platform: its versions side by side, under load, in a rotation."""
