@@ -104,7 +104,7 @@ class Trial:
     def _stop(self, name: str, stage: str) -> None:
         process = self.running.pop(name)
         process.terminate()
-        report = json.loads(process.communicate(timeout=60)[0])
+        report = json.loads(process.communicate(timeout=300)[0])
         if process.returncode != 0 or report["done"] == 0:
             raise RuntimeError(f"the {name} did nothing: see {self.log.name}")
         totals = self.totals.setdefault(stage, Totals())

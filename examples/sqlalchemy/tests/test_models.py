@@ -92,6 +92,24 @@ class ModelsTest(unittest.TestCase):
             with self.assertRaisesRegex(TypeError, "search by another column"):
                 make()
 
+    def test_what_the_statements_show(self) -> None:
+        """psycopg2 writes plaintexts into them, where the server may log them.
+
+        So version (b) is for psycopg 3. Other sessions see the last statement.
+        """
+        for engine in self.engines():
+            with engine.connect() as watcher, Session(engine) as session:
+                pid = session.execute(text("SELECT pg_backend_pid()")).scalar()
+                row = models_database.SlackConnection(name="x", bot_token="xoxb-1")
+                session.add(row)
+                session.flush()
+                statement = watcher.execute(
+                    text("SELECT query FROM pg_stat_activity WHERE pid = :pid"),
+                    {"pid": pid},
+                ).scalar()
+                self.assertIn("INSERT INTO", statement)
+                self.assertEqual("xoxb-1" in statement, engine.driver == "psycopg2")
+
     def test_the_key_of_a_transaction_ends_with_it(self) -> None:
         engine = database.engine_by_transaction(PSYCOPG, KEYS)
         count = text("SELECT count(*) FROM fernet_keys()")
