@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app import database, logs, models_database, models_python, schema
 from app.keys import Keys
 
-from . import NEW, OLD, PSYCOPG, PSYCOPG2
+from . import NEW, OLD, PSYCOPG, PSYCOPG2, keep_logging
 
 KEYS = Keys(OLD)
 PLAINTEXT = "xoxb-plaintext-of-the-test"
@@ -21,18 +21,9 @@ PLAINTEXT = "xoxb-plaintext-of-the-test"
 
 class LogsTest(unittest.TestCase):
     def setUp(self) -> None:
-        root = logging.getLogger()
-        saved = root.handlers[:], root.level
+        keep_logging(self)
         self.stream = io.StringIO()
         logs.set_up(self.stream, log_sql=True)
-
-        def restore() -> None:
-            root.handlers[:], root.level = saved
-            logging.captureWarnings(False)
-            for name in ("sqlalchemy.engine", "sqlalchemy.pool"):
-                logging.getLogger(name).setLevel(logging.NOTSET)
-
-        self.addCleanup(restore)
 
     def entries(self) -> list[dict]:
         return [json.loads(line) for line in self.stream.getvalue().splitlines()]
