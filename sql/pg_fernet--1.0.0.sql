@@ -488,6 +488,26 @@ LEFT JOIN pg_catalog.pg_database AS d ON d.oid OPERATOR(pg_catalog.=) s.datid;
 
 COMMENT ON VIEW pg_stat_fernet
 	IS 'how often tokens were encrypted, decrypted, rotated and refused, by database; empty before PostgreSQL 17 without shared_preload_libraries';
+COMMENT ON COLUMN pg_stat_fernet.datid
+	IS 'the database, by oid';
+COMMENT ON COLUMN pg_stat_fernet.datname
+	IS 'its name; NULL if it was dropped';
+COMMENT ON COLUMN pg_stat_fernet.encrypted
+	IS 'tokens made';
+COMMENT ON COLUMN pg_stat_fernet.decrypted
+	IS 'tokens opened';
+COMMENT ON COLUMN pg_stat_fernet.rotated
+	IS 'tokens brought under the first key';
+COMMENT ON COLUMN pg_stat_fernet.malformed
+	IS 'values refused as no tokens (PF003)';
+COMMENT ON COLUMN pg_stat_fernet.no_key_opens
+	IS 'tokens that no key opened (PF004)';
+COMMENT ON COLUMN pg_stat_fernet.wrong_age
+	IS 'tokens expired or from the future (PF005)';
+COMMENT ON COLUMN pg_stat_fernet.key_errors
+	IS 'keys refused or missing (PF001, PF002, PF006)';
+COMMENT ON COLUMN pg_stat_fernet.stats_reset
+	IS 'since when it is counted';
 
 GRANT SELECT ON pg_stat_fernet TO PUBLIC;
 
@@ -534,12 +554,59 @@ CREATE TABLE fernet_rotation (
 
 COMMENT ON TABLE fernet_rotation
 	IS 'one row for each call of fernet_rotate_column or fernet_decrypt_column and slice; an ordinary role sees its own';
+COMMENT ON COLUMN fernet_rotation.id
+	IS 'the job; one for each slice';
+COMMENT ON COLUMN fernet_rotation.reloid
+	IS 'the table, by oid';
+COMMENT ON COLUMN fernet_rotation.relation
+	IS 'the table, by the name that it had';
+COMMENT ON COLUMN fernet_rotation.column_name
+	IS 'the column';
+COMMENT ON COLUMN fernet_rotation.operation
+	IS 'rotate or decrypt';
+COMMENT ON COLUMN fernet_rotation.role
+	IS 'who called it';
+COMMENT ON COLUMN fernet_rotation.pid
+	IS 'the process of the session';
+COMMENT ON COLUMN fernet_rotation.slice
+	IS 'which slice of the table, from 1';
+COMMENT ON COLUMN fernet_rotation.slices
+	IS 'in how many slices the table was divided';
+COMMENT ON COLUMN fernet_rotation.lock_part
+	IS 'with reloid, the advisory lock that the job holds while it is at work';
+COMMENT ON COLUMN fernet_rotation.fingerprint
+	IS 'of the key in use, the first of fernet.key';
+COMMENT ON COLUMN fernet_rotation.started
+	IS 'when the job began';
+COMMENT ON COLUMN fernet_rotation.updated
+	IS 'when its last batch was committed';
+COMMENT ON COLUMN fernet_rotation.finished
+	IS 'when it ended; NULL until then';
+COMMENT ON COLUMN fernet_rotation.state
+	IS 'running, done, failed, or interrupted when its session was gone';
+COMMENT ON COLUMN fernet_rotation.pass
+	IS 'how often the table has been gone through, from 1';
+COMMENT ON COLUMN fernet_rotation.pages_done
+	IS 'pages of the table done in this pass';
+COMMENT ON COLUMN fernet_rotation.pages_total
+	IS 'pages of the table in this pass';
+COMMENT ON COLUMN fernet_rotation.rotated
+	IS 'values changed so far';
+COMMENT ON COLUMN fernet_rotation.unchanged
+	IS 'values that needed no change';
+COMMENT ON COLUMN fernet_rotation.failed
+	IS 'values that could not be changed';
+COMMENT ON SEQUENCE fernet_rotation_id_seq
+	IS 'numbers the jobs of fernet_rotation';
 
 ALTER TABLE fernet_rotation ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_rows ON fernet_rotation FOR SELECT
 	USING (role OPERATOR(pg_catalog.=) current_user
 		OR pg_catalog.pg_has_role(current_user, 'pg_monitor', 'MEMBER'));
+
+COMMENT ON POLICY own_rows ON fernet_rotation
+	IS 'each role sees its own jobs, a member of pg_monitor all';
 
 REVOKE ALL ON fernet_rotation FROM PUBLIC;
 GRANT SELECT ON fernet_rotation TO PUBLIC;
@@ -596,6 +663,48 @@ WHERE r.state OPERATOR(pg_catalog.=) 'running';
 
 COMMENT ON VIEW fernet_rotation_progress
 	IS 'jobs on columns under way, with share, values per second and time left; and those whose session is gone';
+COMMENT ON COLUMN fernet_rotation_progress.id
+	IS 'the job; one for each slice';
+COMMENT ON COLUMN fernet_rotation_progress.relation
+	IS 'the table, by the name that it had';
+COMMENT ON COLUMN fernet_rotation_progress.column_name
+	IS 'the column';
+COMMENT ON COLUMN fernet_rotation_progress.operation
+	IS 'rotate or decrypt';
+COMMENT ON COLUMN fernet_rotation_progress.role
+	IS 'who called it';
+COMMENT ON COLUMN fernet_rotation_progress.pid
+	IS 'the process of the session';
+COMMENT ON COLUMN fernet_rotation_progress.slice
+	IS 'which slice of the table, from 1';
+COMMENT ON COLUMN fernet_rotation_progress.slices
+	IS 'in how many slices the table was divided';
+COMMENT ON COLUMN fernet_rotation_progress.fingerprint
+	IS 'of the key in use, the first of fernet.key';
+COMMENT ON COLUMN fernet_rotation_progress.started
+	IS 'when the job began';
+COMMENT ON COLUMN fernet_rotation_progress.updated
+	IS 'when its last batch was committed';
+COMMENT ON COLUMN fernet_rotation_progress.state
+	IS 'running, or interrupted if its session is gone';
+COMMENT ON COLUMN fernet_rotation_progress.pass
+	IS 'how often the table has been gone through, from 1';
+COMMENT ON COLUMN fernet_rotation_progress.pages_done
+	IS 'pages of the table done in this pass';
+COMMENT ON COLUMN fernet_rotation_progress.pages_total
+	IS 'pages of the table in this pass';
+COMMENT ON COLUMN fernet_rotation_progress.rotated
+	IS 'values changed so far';
+COMMENT ON COLUMN fernet_rotation_progress.unchanged
+	IS 'values that needed no change';
+COMMENT ON COLUMN fernet_rotation_progress.failed
+	IS 'values that could not be changed';
+COMMENT ON COLUMN fernet_rotation_progress.share
+	IS 'of the pages of this pass, from 0 to 1';
+COMMENT ON COLUMN fernet_rotation_progress.rate
+	IS 'values changed per second since the job began';
+COMMENT ON COLUMN fernet_rotation_progress.time_left
+	IS 'at this rate; NULL before the first batch and after the first pass';
 
 REVOKE ALL ON fernet_rotation_progress FROM PUBLIC;
 GRANT SELECT ON fernet_rotation_progress TO PUBLIC;

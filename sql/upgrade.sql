@@ -29,12 +29,30 @@ SELECT proname, string_agg(DISTINCT CASE provolatile WHEN 'v' THEN 'volatile' WH
 	string_agg(DISTINCT CASE proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END, ' and ') AS parallel,
 	bool_or(proleakproof) AS leakproof, bool_or(prosecdef) AS security_definer
 FROM regress_fernet_members GROUP BY proname ORDER BY proname COLLATE "C";
--- all is commented, in C, in this library, and for everybody
-SELECT count(*) > 0 AS some, count(*) FILTER (WHERE obj_description(oid, 'pg_proc') IS NULL) AS without_comment,
-	count(*) FILTER (WHERE prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')) AS not_c,
+-- all is in C, but for one, in this library, and for everybody, but for one
+SELECT count(*) > 0 AS some, count(*) FILTER (WHERE prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')) AS not_c,
 	count(*) FILTER (WHERE probin <> '$libdir/pg_fernet') AS other_library,
 	count(*) FILTER (WHERE proacl IS NOT NULL) AS with_privileges
 FROM regress_fernet_members;
+-- all is commented, but for row and array types, which nobody made
+WITH extension AS (
+	SELECT oid FROM pg_extension WHERE extname = 'pg_fernet'),
+member AS (
+	SELECT d.classid, d.objid FROM pg_depend AS d
+	WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = (SELECT oid FROM extension) AND d.deptype = 'e'
+	UNION ALL SELECT 'pg_extension'::regclass, oid FROM extension),
+object AS (
+	SELECT classid, objid, 0 AS objsubid FROM member
+	UNION ALL SELECT m.classid, m.objid, a.attnum FROM member AS m
+		JOIN pg_class AS c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid AND c.relkind <> 'S'
+		JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+	UNION ALL SELECT 'pg_policy'::regclass, p.oid, 0 FROM member AS m
+		JOIN pg_policy AS p ON m.classid = 'pg_class'::regclass AND p.polrelid = m.objid)
+SELECT count(*) > 80 AS many,
+	string_agg(pg_describe_object(o.classid, o.objid, o.objsubid), ', ') FILTER (WHERE d.description IS NULL) AS without_comment
+FROM object AS o LEFT JOIN pg_description AS d ON d.classoid = o.classid AND d.objoid = o.objid AND d.objsubid = o.objsubid
+WHERE NOT EXISTS (SELECT FROM pg_type AS t
+	WHERE o.classid = 'pg_type'::regclass AND t.oid = o.objid AND (t.typtype = 'c' OR t.typcategory = 'A'));
 SELECT obj_description(oid, 'pg_extension') FROM pg_extension WHERE extname = 'pg_fernet';
 DROP VIEW regress_fernet_members;
 
