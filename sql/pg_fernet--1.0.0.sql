@@ -1,6 +1,17 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION pg_fernet" to load this file. \quit
 
+-- a library older than this script says so, and not what it lacks
+CREATE FUNCTION fernet_require_library(version text)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'fernet_require_library'
+	LANGUAGE C
+	VOLATILE
+	STRICT
+	PARALLEL SAFE;
+SELECT fernet_require_library('1.0.0'::pg_catalog.text);
+DROP FUNCTION fernet_require_library(text);
+
 --
 -- Keys
 --

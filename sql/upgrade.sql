@@ -56,6 +56,20 @@ WHERE NOT EXISTS (SELECT FROM pg_type AS t
 SELECT obj_description(oid, 'pg_extension') FROM pg_extension WHERE extname = 'pg_fernet';
 DROP VIEW regress_fernet_members;
 
+-- what a script begins with: is the library at least as new as the script?
+CREATE FUNCTION regress_fernet_require(version text) RETURNS void
+	LANGUAGE c STRICT AS '$libdir/pg_fernet', 'fernet_require_library';
+SELECT regress_fernet_require(version) FROM unnest(ARRAY['0.0.0', '0.9.10', '1.0.0']) AS version;
+\set VERBOSITY terse
+SELECT regress_fernet_require('999.0.0');
+SELECT regress_fernet_require('1.0');
+SELECT regress_fernet_require('1.0.0.0');
+SELECT regress_fernet_require('1.0.0-beta');
+SELECT regress_fernet_require('-1.0.0');
+SELECT regress_fernet_require('');
+\set VERBOSITY default
+DROP FUNCTION regress_fernet_require(text);
+
 -- dropped and created again, the key stays, for it is the session's
 SELECT set_config('fernet.key', 'a2V5IEEgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM=', false);
 SELECT fernet_encrypt('before') AS token \gset
