@@ -1,5 +1,5 @@
-# A second PostgreSQL for tests that need two versions: one that is installed,
-# and the module built for it.
+# A second PostgreSQL for tests that need two versions, of it or of ours, or one
+# without ours: a copy of one that is installed.
 package OtherPostgres;
 
 use strict;
@@ -9,7 +9,7 @@ use Exporter 'import';
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT_OK = qw(older_pg_config install_copy);
+our @EXPORT_OK = qw(older_pg_config copy_postgres install_copy must_run output_of);
 
 sub output_of
 {
@@ -53,15 +53,21 @@ sub must_run
 	return;
 }
 
-# install_copy builds the working tree for the PostgreSQL of $pg_config and
-# installs it into a copy of that below $folder, as scripts/test does for the
-# version under test. Returns the path of the copy, whose programs are in bin.
-sub install_copy
+# log_file returns where the commands of this module leave their output.
+sub log_file
+{
+	return "$PostgreSQL::Test::Utils::log_path/other_postgres.log";
+}
+
+# copy_postgres makes a copy of the PostgreSQL of $pg_config below $folder,
+# without our extension, as scripts/test does for the version under test.
+# Returns the path of its pg_config, beside the other programs.
+sub copy_postgres
 {
 	my ($pg_config, $folder) = @_;
-	my $log = "$PostgreSQL::Test::Utils::log_path/other_postgres.log";
+	my $log = log_file();
 	my $bindir = output_of($pg_config, '--bindir');
-	must_run($log, 'mkdir', '-p', "$folder$bindir", "$folder/tree");
+	must_run($log, 'mkdir', '-p', "$folder$bindir");
 	# Real copies: a link would be resolved to where the program came from.
 	must_run($log, 'cp', '-rL', "$bindir/.", "$folder$bindir");
 	foreach my $kind (qw(pkglibdir sharedir includedir includedir-server))
@@ -74,12 +80,23 @@ sub install_copy
 	# An installed version of ours must not be there instead of what is built.
 	must_run($log, 'find', $folder, '-name', 'pg_fernet*', '-prune',
 		'-exec', 'rm', '-rf', '{}', '+');
+	return "$folder$bindir/pg_config";
+}
+
+# install_copy builds the working tree for the PostgreSQL of $pg_config and
+# installs it into a copy of that below $folder. Returns the path of the copy,
+# whose programs are in bin.
+sub install_copy
+{
+	my ($pg_config, $folder) = @_;
+	my $log = log_file();
+	my $copy = copy_postgres($pg_config, $folder);
+	must_run($log, 'mkdir', "$folder/tree");
 	# What was compiled for the version under test is of no use.
 	must_run($log, 'cp', '-r', qw(Makefile pg_fernet.control src sql), "$folder/tree");
 	must_run($log, 'find', "$folder/tree", '-name', '*.o', '-delete');
-	must_run($log, 'make', '-C', "$folder/tree", "PG_CONFIG=$folder$bindir/pg_config",
-		'-j2', 'install');
-	return "$folder$bindir" =~ s{/bin$}{}r;
+	must_run($log, 'make', '-C', "$folder/tree", "PG_CONFIG=$copy", '-j2', 'install');
+	return $copy =~ s{/bin/pg_config$}{}r;
 }
 
 1;
