@@ -1,5 +1,7 @@
 #!/bin/bash
-# Every place that states the version of pg_fernet agrees with the control file.
+# Every place that states the version of pg_fernet agrees with the control file,
+# each install script asks for the library of its version, and those that were
+# released are as they were in the last release, by its tag.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
 
@@ -28,6 +30,58 @@ fi
 if [[ ! -e sql/pg_fernet--$version.sql ]]; then
   complain "sql/pg_fernet--$version.sql" 'does not exist' \
     'Every version has a full install script, and CREATE EXTENSION needs it.'
+fi
+
+# opening VERSION prints how a script begins, after its complaint to psql.
+opening() {
+  cat <<END
+
+-- a library older than this script says so, and not what it lacks
+CREATE FUNCTION fernet_require_library(version text)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'fernet_require_library'
+	LANGUAGE C
+	VOLATILE
+	STRICT
+	PARALLEL SAFE;
+SELECT fernet_require_library('$1'::pg_catalog.text);
+DROP FUNCTION fernet_require_library(text);
+END
+}
+
+for script in sql/*--*.sql; do
+  [[ -e $script ]] || continue
+  to=${script##*--}
+  to=${to%.sql}
+  if ! diff <(sed -n '3,13p' "$script") <(opening "$to"); then
+    complain "$script" "does not begin by asking for the library $to" \
+      'Put the lines marked with ">" below the \echo that ends with \quit.'
+  fi
+done
+
+# git may be asked by another user than the tree's.
+ask() {
+  git -c safe.directory='*' "$@"
+}
+
+# A script that a database may have been installed by does not change: what it
+# did is part of what the steps after it begin with.
+tag=$(ask tag --list 'v[0-9]*' --sort=-v:refname 2>/dev/null | head -n 1 || true)
+if [[ -n $tag ]]; then
+  while IFS= read -r script; do
+    if [[ ! -e $script ]]; then
+      complain "$script" "is gone, and was released with $tag" \
+        "git checkout $tag -- $script"
+    elif ! ask show "$tag:$script" | diff - "$script"; then
+      complain "$script" "is not as it was released with $tag" \
+        "git checkout $tag -- $script; what changes goes into a step script."
+    fi
+  done < <(ask ls-tree -r --name-only "$tag" -- sql | grep -e '--.*\.sql$')
+  step=sql/pg_fernet--${tag#v}--$version.sql
+  if [[ ${tag#v} != "$version" && ! -e $step ]]; then
+    complain "$step" 'does not exist' \
+      "A database of version ${tag#v} needs it, even if nothing has changed."
+  fi
 fi
 
 # The first heading that has a version, as "## 1.0.0 (unreleased)".
