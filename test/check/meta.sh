@@ -34,6 +34,10 @@ def is_text(value):
     return isinstance(value, str) and value.strip() != ""
 
 
+def is_address(value, schemes):
+    return is_text(value) and re.fullmatch(rf"({schemes})\S+", value) is not None
+
+
 def is_texts(value):
     return is_text(value) or (isinstance(value, list) and value and all(map(is_text, value)))
 
@@ -84,8 +88,36 @@ for phase, relations in meta.get("prereqs", {}).items():
             parts = [part.strip() for part in str(wanted).split(",")]
             require(all(map(RANGE.fullmatch, parts)), f'"{package}" has no range of versions: {wanted}')
 require(meta.get("release_status", "stable") in {"stable", "testing", "unstable"}, '"release_status" is none')
+require(
+    spec.get("url", "https://pgxn.org/meta/spec.txt").removeprefix("https").removeprefix("http")
+    == "://pgxn.org/meta/spec.txt",
+    '"meta-spec" has another address than that of the specification',
+)
+require(meta.get("tags", True), '"tags" is empty')
 for tag in meta.get("tags", []):
-    require(is_text(tag) and len(tag) <= 256 and not re.search(r"[/\\]|[\x00-\x1f]", tag), f'no tag: "{tag}"')
+    require(
+        is_text(tag) and 2 <= len(tag) < 256 and not re.search(r"[/\\]|[\x00-\x1f\x7f]", tag), f'no tag: "{tag}"'
+    )
+resources = meta.get("resources", {"homepage": "https://none"})
+require(resources, '"resources" is empty')
+tracker = resources.get("bugtracker", {"web": "https://none"})
+repository = resources.get("repository", {"web": "https://none"})
+require(is_address(resources.get("homepage", "https://none"), "https?://"), '"homepage" is no address')
+require({"web", "mailto"} & tracker.keys(), '"bugtracker" has neither "web" nor "mailto"')
+require("web" in repository or {"url", "type"} <= repository.keys(), '"repository" has neither "web" nor "url" and "type"')
+require(is_address(tracker.get("web", "https://none"), "https?://"), '"web" of "bugtracker" is no address')
+require(is_address(repository.get("web", "https://none"), "https?://"), '"web" of "repository" is no address')
+for what, allowed in (
+    (resources, {"homepage", "bugtracker", "repository"}),
+    (tracker, {"web", "mailto"}),
+    (repository, {"url", "web", "type"}),
+    (meta.get("no_index", {}), {"file", "directory"}),
+):
+    for key in what.keys() - allowed:
+        require(key.lower().startswith("x_"), f'"{key}" is no key of the specification there')
+for kind, paths in meta.get("no_index", {}).items():
+    for path in [paths] if isinstance(paths, str) else paths:
+        require(kind.lower().startswith("x_") or pathlib.Path(path).exists(), f'"no_index" names no file: {path}')
 
 for text in wrong:
     print(f"META.json: {text}\n  See https://pgxn.org/spec/.")
