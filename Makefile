@@ -43,6 +43,15 @@ override with_llvm := no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# A prefix that is given to `make install` counts: PGXS knows none before
+# PostgreSQL 18, and Debian's of 18 goes by its own folders all the same. Below
+# it, files go where PostgreSQL's documentation says.
+ifeq ($(origin prefix),command line)
+below := $(if $(findstring pgsql,$(prefix))$(findstring postgres,$(prefix)),,/postgresql)
+override datadir := $(prefix)/share$(below)
+override pkglibdir := $(prefix)/lib$(below)
+endif
+
 # PGXS makes no header dependencies unless PostgreSQL was built with them.
 $(OBJS): $(wildcard $(root)/src/core/*.hpp $(root)/src/pg/*.hpp)
 
