@@ -1,0 +1,158 @@
+# Root folders of other Debians, in which programs run as on a machine of its
+# own. Sourced by scripts/test-matrix, test-package and test-fresh, after
+# common.sh, deps.sh and private-server.sh.
+#
+# Below the folder that they are kept in:
+#   bases/SUITE.tar   what debootstrap makes of a suite, untouched
+#   roots/NAME        a root folder made of one
+#   logs              the output of the latest runs
+# shellcheck shell=bash
+# Names that the programs use, or common.sh and deps.sh define:
+# shellcheck disable=SC2034,SC2154
+
+store=${FERNET_ROOTS:-/var/cache/pg_fernet-roots}
+
+# Why something failed.
+reason=
+
+# open_store makes the folder, and keeps other runs out until the end.
+open_store() {
+  local -r tag=$store/CACHEDIR.TAG
+  ((EUID == 0)) || die 'root is needed, for chroot and mount'
+  if [[ -d $store && -n $(ls -A -- "$store") ]] && ! grep -qs pg_fernet "$tag"; then
+    die "this folder has other things in it: $store"
+  fi
+  mkdir -p "$store/bases" "$store/roots" "$store/logs"
+  # A convention by which programs that make backups leave the folder out.
+  printf '%s\n' 'Signature: 8a477f597d28d172789f06886806bc55' \
+    '# Root folders that the scripts of pg_fernet made for tests.' >"$tag"
+  exec 8>"$store/lock"
+  flock --nonblock 8 || die "another run uses the root folders in $store"
+}
+
+# remove_store removes everything in it, and the folder.
+remove_store() {
+  local name
+  for name in "$store"/roots/* "$store"/bases/*; do
+    [[ ! -e $name ]] || remove_tree "$name"
+  done
+  rm -rf "$store"/{bases,roots,logs,lock,CACHEDIR.TAG}
+  rmdir -- "$store"
+}
+
+# remove_tree FOLDER removes it, never what is mounted in it. Nothing should be:
+# enter_root mounts for itself alone.
+remove_tree() {
+  local mounted
+  while read -r _ mounted _; do
+    [[ $mounted != "$1"/* ]] || umount -- "$mounted" ||
+      die "cannot unmount $mounted"
+  done < <(tac /proc/mounts)
+  rm -rf --one-file-system -- "$1"
+}
+
+# apart COMMAND... runs a command with mounts and processes of its own: with it
+# ends whatever it has mounted or left running, also when it is killed.
+apart() {
+  unshare --mount --pid --fork --kill-child --propagation private -- "$@" \
+    </dev/null 8>&- 9>&-
+}
+
+# enter_root FOLDER COMMAND... runs a command as root in a root folder. Of the
+# environment it gets only how to reach the packages.
+enter_root() {
+  local -r folder=$1
+  local variable environment=(PATH="$PATH" HOME=/root LC_ALL=C.UTF-8)
+  shift
+  for variable in http_proxy https_proxy no_proxy FERNET_LONG; do
+    [[ -z ${!variable:-} ]] || environment+=("$variable=${!variable}")
+  done
+  # A shell remains, as the first process, that the others' orphans come to.
+  # shellcheck disable=SC2016
+  apart bash -c 'set -e
+    mount -t proc proc "$0/proc"
+    mount -t tmpfs -o mode=1777 tmpfs "$0/dev/shm"
+    chroot "$0" env -i "$@"
+    exit' "$folder" "${environment[@]}" "$@"
+}
+
+# debian_mirror prints where this machine gets the packages of its own Debian,
+# or what works everywhere.
+debian_mirror() {
+  local suite=none
+  if [[ -r /etc/os-release ]]; then
+    suite=$(. /etc/os-release && printf '%s' "${ID:-}/${VERSION_CODENAME:-}")
+  fi
+  # The words are for apt-get, which replaces them.
+  # shellcheck disable=SC2016
+  apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
+    'Identifier: Packages' 2>/dev/null |
+    awk -v wanted="${suite#debian/} main" -v found=http://deb.debian.org/debian \
+      '$1 " " $2 == wanted && !seen { found = $3; seen = 1 } END { print found }'
+}
+
+# The functions below return 1 when something fails, and say what in reason. They
+# may be called where "set -e" does not count.
+
+# make_base SUITE has debootstrap make its smallest root folder, once.
+make_base() {
+  local -r base=$store/bases/$1 output=$store/logs/debootstrap-$1.log
+  [[ ! -e $base.tar ]] || return 0
+  printf 'Making a root folder of Debian %s ...\n' "$1"
+  remove_tree "$base"
+  if ! apart debootstrap --variant=minbase "$1" "$base" "$(debian_mirror)" \
+    >"$output" 2>&1; then
+    reason="debootstrap $1: $(grep -E '^E: ' "$output" | tail -n 1), see $output"
+    return 1
+  fi
+  if ! tar -C "$base" --numeric-owner --xattrs -cf "$base.tar.new" .; then
+    reason="tar could not write $base.tar.new"
+    return 1
+  fi
+  mv -- "$base.tar.new" "$base.tar"
+  remove_tree "$base"
+}
+
+# make_root NAME SUITE makes the root folder NAME of that, in which no service
+# starts.
+make_root() {
+  local -r folder=$store/roots/$1 new=$store/roots/$1.new
+  make_base "$2" || return 1
+  remove_tree "$new"
+  mkdir "$new"
+  if ! tar -C "$new" --numeric-owner --xattrs -xpf "$store/bases/$2.tar"; then
+    reason="tar could not unpack $store/bases/$2.tar"
+    return 1
+  fi
+  printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
+  chmod 755 "$new/usr/sbin/policy-rc.d"
+  # A machine would have been given a name for itself.
+  printf '127.0.0.1 localhost\n::1 localhost\n' >"$new/etc/hosts"
+  cp --dereference /etc/resolv.conf "$new/etc/resolv.conf"
+  printf 'deb %s %s main\n' "$(debian_mirror)" "$2" >"$new/etc/apt/sources.list"
+  # What is made here can be made again: nothing has to reach the disk first.
+  printf 'force-unsafe-io\n' >"$new/etc/dpkg/dpkg.cfg.d/unsafe-io"
+  remove_tree "$folder"
+  mv -- "$new" "$folder"
+}
+
+# apt_in NAME ARGUMENT... is apt-get in a root folder, which asks nothing.
+apt_in() {
+  local -r name=$1 output=$store/logs/apt-$1.log
+  shift
+  if ! enter_root "$store/roots/$name" env DEBIAN_FRONTEND=noninteractive \
+    apt-get -q -y "$@" >"$output" 2>&1; then
+    reason="apt-get ${1#-}: $(grep -E '^E: ' "$output" | tail -n 1), see $output"
+    return 1
+  fi
+}
+
+# copy_tree_to FOLDER copies what git has or would take of the working tree.
+copy_tree_to() {
+  rm -rf -- "$1"
+  mkdir -p "$1"
+  list_tree >"$work/files"
+  [[ -s $work/files ]] || die "git lists no file in $root"
+  tar -C "$root" --null -T "$work/files" --owner=0 --group=0 -cf - |
+    tar -C "$1" -xf -
+}
