@@ -33,11 +33,20 @@ open_store() {
 # remove_store removes everything in it, and the folder.
 remove_store() {
   local name
-  for name in "$store"/roots/* "$store"/bases/*; do
+  remove_roots_named '*'
+  for name in "$store"/bases/*/; do
     [[ ! -e $name ]] || remove_tree "$name"
   done
   rm -rf "$store"/{bases,roots,logs,lock,CACHEDIR.TAG}
   rmdir -- "$store"
+}
+
+# remove_roots_named PATTERN removes root folders.
+remove_roots_named() {
+  local name
+  for name in "$store"/roots/$1; do
+    [[ ! -e $name ]] || remove_tree "$name"
+  done
 }
 
 # remove_tree FOLDER removes it, never what is mounted in it. Nothing should be:
@@ -55,7 +64,7 @@ remove_tree() {
 # ends whatever it has mounted or left running, also when it is killed.
 apart() {
   unshare --mount --pid --fork --kill-child --propagation private -- "$@" \
-    </dev/null 8>&- 9>&-
+    </dev/null 9>&-
 }
 
 # enter_root FOLDER COMMAND... runs a command as root in a root folder. Of the
@@ -76,18 +85,49 @@ enter_root() {
     exit' "$folder" "${environment[@]}" "$@"
 }
 
+# run_in_root FOLDER OUTPUT COMMAND... is enter_root whose output goes to a file
+# too, and which stop_running ends at once when a signal has come.
+running=
+run_in_root() {
+  local -r folder=$1 output=$2
+  local status=0
+  shift 2
+  # A group of its own.
+  set -m
+  { enter_root "$folder" "$@" 2>&1 | tee -- "$output"; } &
+  running=$!
+  set +m
+  wait "$running" || status=$?
+  running=
+  return "$status"
+}
+
+stop_running() {
+  [[ -z $running ]] || kill -KILL -- "-$running"
+}
+
+# counts_in OUTPUT prints how many tests passed and failed by the last line of
+# what scripts/test printed, or twice 0 if it broke off.
+counts_in() {
+  if [[ $(tail -n 1 "$1") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+    printf '%s %s\n' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+  else
+    printf '0 0\n'
+  fi
+}
+
 # debian_mirror prints where this machine gets the packages of its own Debian,
 # or what works everywhere.
 debian_mirror() {
-  local suite=none
+  local own=none
   if [[ -r /etc/os-release ]]; then
-    suite=$(. /etc/os-release && printf '%s' "${ID:-}/${VERSION_CODENAME:-}")
+    own=$(. /etc/os-release && printf '%s' "${ID:-}/${VERSION_CODENAME:-}")
   fi
   # The words are for apt-get, which replaces them.
   # shellcheck disable=SC2016
   apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
     'Identifier: Packages' 2>/dev/null |
-    awk -v wanted="${suite#debian/} main" -v found=http://deb.debian.org/debian \
+    awk -v wanted="${own#debian/} main" -v found=http://deb.debian.org/debian \
       '$1 " " $2 == wanted && !seen { found = $3; seen = 1 } END { print found }'
 }
 
@@ -130,6 +170,8 @@ make_root() {
   printf '127.0.0.1 localhost\n::1 localhost\n' >"$new/etc/hosts"
   cp --dereference /etc/resolv.conf "$new/etc/resolv.conf"
   printf 'deb %s %s main\n' "$(debian_mirror)" "$2" >"$new/etc/apt/sources.list"
+  # The mirror may be a snapshot of an earlier day.
+  printf 'Acquire::Check-Valid-Until "false";\n' >"$new/etc/apt/apt.conf.d/90snapshot"
   # What is made here can be made again: nothing has to reach the disk first.
   printf 'force-unsafe-io\n' >"$new/etc/dpkg/dpkg.cfg.d/unsafe-io"
   remove_tree "$folder"
