@@ -1,0 +1,19 @@
+// The API tokens of integrations: encrypted and decrypted by the database, for
+// which the session or transaction of `db` has the key. `db` is a Client or Pool.
+
+export async function save(db, name, apiToken) {
+  await db.query(
+    `INSERT INTO integration (name, api_token) VALUES ($1, fernet_encrypt($2::text))
+     ON CONFLICT (name) DO UPDATE SET api_token = excluded.api_token`,
+    [name, apiToken],
+  );
+}
+
+// load returns undefined when there is no such integration.
+export async function load(db, name) {
+  const { rows } = await db.query(
+    'SELECT fernet_decrypt(api_token) AS api_token FROM integration WHERE name = $1',
+    [name],
+  );
+  return rows[0]?.api_token;
+}
