@@ -10,9 +10,12 @@ cluster_setting_made=
 service_policy=
 package_lists_read=
 
-# is_installed PACKAGE asks dpkg.
+# is_installed PACKAGE asks dpkg for the package, or one that says to provide it:
+# the nodejs of NodeSource is npm as well, and refuses Debian's beside it.
 is_installed() {
-  [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+  [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]] ||
+    [[ $(dpkg-query -W -f='${db:Status-Status} ${Provides},\n' 2>/dev/null |
+      grep -cE "^installed (.* )?${1//+/\\+}(,| \\()") -gt 0 ]]
 }
 
 # apt runs apt-get without a question, and shows its output only if it fails.
