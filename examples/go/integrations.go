@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+)
+
+// Queryer is what *sql.DB, *sql.Conn and *sql.Tx have in common.
+type Queryer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Save encrypts the API token of an integration.
+func Save(ctx context.Context, db Queryer, name, apiToken string) error {
+	_, err := db.ExecContext(ctx, `
+		INSERT INTO integration (name, api_token) VALUES ($1, fernet_encrypt($2::text))
+		ON CONFLICT (name) DO UPDATE SET api_token = excluded.api_token`,
+		name, apiToken)
+	return err
+}
+
+// Load decrypts it. There is none: sql.ErrNoRows.
+func Load(ctx context.Context, db Queryer, name string) (apiToken string, err error) {
+	err = db.QueryRowContext(ctx,
+		"SELECT fernet_decrypt(api_token) FROM integration WHERE name = $1", name,
+	).Scan(&apiToken)
+	return apiToken, err
+}
