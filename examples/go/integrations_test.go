@@ -174,7 +174,7 @@ func TestLifeOfAKey(t *testing.T) {
 		slow.BatchRows, slow.Pause, slow.Every = 100, 50*time.Millisecond, 50*time.Millisecond
 		slow.Report = func(line string) {
 			reports = append(reports, line)
-			mustExec(t, keyless, "SELECT pg_terminate_backend(pid) FROM fernet_rotation_progress")
+			keyless.ExecContext(ctx, "SELECT pg_terminate_backend(pid) FROM fernet_rotation_progress")
 		}
 		_, err = slow.Run(ctx, both)
 		mustFail(t, err, "57P01")
