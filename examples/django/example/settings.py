@@ -2,6 +2,8 @@
 
 import os
 
+import django
+
 from fernet_fields import connection_options
 
 # One key, or several with commas: the first encrypts, all decrypt.
@@ -16,6 +18,10 @@ DATABASES = {
         "OPTIONS": connection_options(FERNET_KEY),
     }
 }
+if django.VERSION >= (4, 2):
+    # With psycopg 3, no plaintext is a part of a statement either.
+    DATABASES["default"]["OPTIONS"]["server_side_binding"] = True
+
 INSTALLED_APPS = ["fernet_fields", "integrations"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True

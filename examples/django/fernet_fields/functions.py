@@ -1,7 +1,7 @@
 """pg_fernet's functions, for annotate(), update() and filter().
 
 With psycopg2, and with psycopg 3 unless OPTIONS has "server_side_binding", a
-plaintext is a part of the statement: see README.md.
+plaintext is a part of the statement's text: see README.md.
 """
 
 from django.db.models import BooleanField, Func, IntegerField, TextField
