@@ -24,6 +24,7 @@ and, where there is a need:
 """
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from psycopg2.extras import execute_values
 
 OLD_KEY = "this-is-test-key-1-do-not-use-it-anywhere-A="
 NEW_KEY = "this-is-test-key-2-do-not-use-it-anywhere-A="
@@ -41,6 +42,12 @@ UNREADABLE = Unreadable()
 def execute(connection, statement, arguments=()):
     with connection.cursor() as cursor:
         cursor.execute(statement, arguments)
+
+
+def insert_many(connection, statement, rows):
+    """INSERT ... VALUES %s, for many rows at once."""
+    with connection.cursor() as cursor:
+        execute_values(cursor, statement, rows, page_size=len(rows))
 
 
 def query(connection, statement, arguments=()):

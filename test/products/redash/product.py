@@ -1,5 +1,5 @@
 """How Redash 10 writes and reads options: by the EncryptedType of the library
-sqlalchemy-utils with its FernetEngine, which is what runs here, over JSON.
+sqlalchemy-utils with its FernetEngine. Here it is that library that does it.
 """
 
 import base64
@@ -31,10 +31,24 @@ DERIVED_IN_SQL = [
 ]
 
 
+class EncryptedConfiguration(EncryptedType):
+    """Redash's own type: the library's, over JSON."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value, dialect):
+        return super().process_bind_param(json.dumps(value), dialect)
+
+    def process_result_value(self, value, dialect):
+        return json.loads(super().process_result_value(value, dialect))
+
+
 def connect(connection):
     """SQLAlchemy's connection to the same database."""
     name = connection.info.dbname
-    engine = sqlalchemy.create_engine(f"postgresql+psycopg2:///{name}")
+    engine = sqlalchemy.create_engine(
+        f"postgresql+psycopg2:///{name}", poolclass=sqlalchemy.pool.NullPool
+    )
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
@@ -42,7 +56,7 @@ def table(name, secret):
     with warnings.catch_warnings():
         # That the type may be another one in a later version.
         warnings.simplefilter("ignore", DeprecationWarning)
-        options = EncryptedType(sqlalchemy.Text, secret, FernetEngine)
+        options = EncryptedConfiguration(sqlalchemy.Text, secret, FernetEngine)
     columns = [
         sqlalchemy.Column("id", sqlalchemy.Integer, primary_key=True),
         sqlalchemy.Column("org_id", sqlalchemy.Integer),
@@ -66,7 +80,7 @@ def write(connection):
     session = connect(connection)
     for (name, row), options in VALUES.items():
         values = {"org_id": 1, "name": row, "type": "pg"}
-        values["encrypted_options"] = json.dumps(options)
+        values["encrypted_options"] = options
         if name == "notification_destinations":
             values["user_id"] = 1
         session.execute(table(name, BEFORE).insert().values(**values))
@@ -81,8 +95,7 @@ def read(connection, secret):
         here = table(name, secret)
         statement = sqlalchemy.select(here.c.encrypted_options)
         statement = statement.where(here.c.name == row)
-        options = decrypted(lambda: session.execute(statement).scalar_one())
-        values[name, row] = json.loads(options) if isinstance(options, str) else options
+        values[name, row] = decrypted(lambda: session.execute(statement).scalar_one())
     session.close()
     return values
 
