@@ -123,6 +123,24 @@ UPDATE connections SET note = 'x' WHERE id = 1;
 SELECT fernet_decrypt(bot_token) AS bot_token FROM connections WHERE id = 1;
 DROP TABLE connections CASCADE;
 
+-- in each row of a rotation, too
+CREATE TABLE noted (token text, note text);
+INSERT INTO noted SELECT fernet_encrypt('xoxb-' || n) FROM generate_series(1, 100) AS n;
+CREATE FUNCTION note_rotation() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.note := 'a note on it';
+	RETURN NEW;
+END
+$$;
+CREATE TRIGGER before_encrypt BEFORE UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION note_rotation();
+CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON noted
+	FOR EACH ROW EXECUTE FUNCTION fernet_encrypt_trigger('token', 'note');
+SET fernet.key = 'a2V5IEIgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM=,a2V5IEEgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM=';
+CALL fernet_rotate_column('noted', 'token');
+SELECT count(*) FROM noted WHERE fernet_is_token(note);
+SET fernet.key = :'key';
+DROP TABLE noted;
+
 -- varchar, and domains: what is stored must fit, and be allowed
 CREATE DOMAIN token AS text CHECK (length(VALUE) < 150);
 CREATE TABLE narrow (v varchar(140), d token);

@@ -69,6 +69,25 @@ void FireStatementTriggers(RowWriter *writer) {
   }
 }
 
+// FireBeforeTriggers returns false if one of them wants no update. What the
+// function of a trigger keeps for its next call has to outlive the row, so it
+// is looked up in the memory of the whole update, as in the executor.
+bool FireBeforeTriggers(RowWriter *writer, TupleTableSlot *row) {
+  const Relation relation = writer->target->relation;
+  if (relation->trigdesc == nullptr ||
+      !relation->trigdesc->trig_update_before_row) {
+    return true;
+  }
+  const MemoryContext row_memory =
+      MemoryContextSwitchTo(writer->state->es_query_cxt);
+  FireStatementTriggers(writer);
+  const bool wanted =
+      BeforeRowUpdateTriggers(writer->state, &writer->recheck, writer->result,
+                              &row->tts_tid, writer->new_row);
+  MemoryContextSwitchTo(row_memory);
+  return wanted;
+}
+
 }  // namespace
 
 void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
@@ -100,13 +119,8 @@ RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
   if (writer->lock_first && !LockWithoutWaiting(writer, row)) {
     return RowResult::kBusy;
   }
-  if (relation->trigdesc != nullptr &&
-      relation->trigdesc->trig_update_before_row) {
-    FireStatementTriggers(writer);
-    if (!BeforeRowUpdateTriggers(state, &writer->recheck, writer->result,
-                                 &row->tts_tid, new_row)) {
-      return RowResult::kUnwanted;
-    }
+  if (!FireBeforeTriggers(writer, row)) {
+    return RowResult::kUnwanted;
   }
   if (relation->rd_att->constr != nullptr &&
       relation->rd_att->constr->has_generated_stored) {
