@@ -15,7 +15,9 @@ REGRESS = roundtrip tokens keys errors limits nulls settings transactions \
 	rotate_indexes rotate_triggers adopt \
 	encrypt_trigger derived_keys inspect census ledger interop environment search_path encodings \
 	upgrade readme docs_encrypt_and_decrypt docs_installation docs_interoperability \
-	docs_keys docs_monitoring docs_reference docs_rotation
+	docs_keys docs_monitoring docs_reference docs_rotation \
+	cookbook_adopt_a_plaintext_column cookbook_from_pgcrypto \
+	cookbook_from_python_to_the_database cookbook_pgbouncer cookbook_tenants
 # Some topics hold non-ASCII text; encodings makes databases of its own.
 ENCODING = UTF8
 ISOLATION = rotate_batch rotate_isolation rotate_locked rotate_moved \
