@@ -2,8 +2,8 @@
 # that Debian and the npm registry have. Sourced by scripts/test, after common.sh
 # and deps.sh.
 # shellcheck shell=bash
-# Names that common.sh and private-server.sh define:
-# shellcheck disable=SC2154
+# Names that common.sh and private-server.sh define, and that scripts/test uses:
+# shellcheck disable=SC2154,SC2034
 
 readonly interop_peers=(python go rust npm)
 

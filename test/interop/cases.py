@@ -32,6 +32,7 @@ class Case:
     index: int  # within its kind
     expected: str  # what pg_fernet does
     keys: list  # as text, in bytes
+    key_index: int  # which of them opens it, if one does, from 1
     token: bytes
     plaintext: bytes
     ttl: Optional[int]
@@ -141,7 +142,11 @@ def make_case(seed, name, index):
         made = {"token": made}
     token = made["token"] if "token" in made else draw.token()
     keys = made.get("keys", [tokens.encode(key) for key in draw.keys])
-    return Case(name, index, expected, keys, token, draw.plaintext, made.get("ttl"), made.get("at", draw.at))
+    right_key = tokens.encode(draw.key())
+    key_index = keys.index(right_key) + 1 if right_key in keys else 1
+    return Case(
+        name, index, expected, keys, key_index, token, draw.plaintext, made.get("ttl"), made.get("at", draw.at)
+    )
 
 
 def make_cases(seed, per_kind):
@@ -654,6 +659,17 @@ def _(draw):
     draw.random.shuffle(keys)
     ttl = some_ttl(draw)
     return {"token": token, "keys": [tokens.encode(key) for key in keys], **aged(draw, ttl, ttl)}
+
+
+@kind("keys with the same first half", OPENED)
+def _(draw):
+    # Both sign the token; what it is under the wrong one ends in no padding.
+    draw.plaintext = draw.text(draw.number(0, BLOCK - 1))
+    blocks = draw.data()[HEADER:-HMAC]
+    while True:
+        other = draw.key()[:16] + draw.bytes(16)
+        if tokens.decrypt_blocks(other, draw.iv, blocks)[-1] > BLOCK:
+            return {"keys": [tokens.encode(other), tokens.encode(draw.key())]}
 
 
 @kind("none of several keys", REFUSED)

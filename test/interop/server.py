@@ -22,7 +22,8 @@ def read_rows(path):
 class Answers:
     """What the server has said, by the number of the task.
 
-    opened: outcome, plaintext, SQLSTATE, the function that disagrees or ""
+    opened: outcome, plaintext, SQLSTATE, which key it was, the function that
+        disagrees or ""
     sealed, column: the token
     rotated: outcome, token
     made_keys: a list
@@ -33,7 +34,8 @@ class Answers:
             return {int(row[0]): row[1:] for row in read_rows(folder / name)}
 
         self.opened = {
-            number: (row[0], bytes.fromhex(row[1]), *row[2:]) for number, row in read("opened").items()
+            number: (row[0], bytes.fromhex(row[1]), row[2], int(row[3]), row[4])
+            for number, row in read("opened").items()
         }
         self.sealed = {number: bytes.fromhex(row[0]) for number, row in read("sealed").items()}
         self.column = {number: bytes.fromhex(row[0]) for number, row in read("column_rotated").items()}

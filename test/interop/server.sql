@@ -16,7 +16,7 @@ CREATE TABLE rotate_tasks (number integer, keys text, token text);
 \copy seal_tasks FROM 'seal_tasks'
 \copy rotate_tasks FROM 'rotate_tasks'
 
-CREATE TABLE opened (number integer, outcome text, plaintext text, sqlstate text, quirk text);
+CREATE TABLE opened (number integer, outcome text, plaintext text, sqlstate text, key_index integer, quirk text);
 CREATE TABLE sealed (number integer, token text);
 CREATE TABLE rotated (number integer, outcome text, token text);
 
@@ -31,6 +31,14 @@ EXCEPTION WHEN SQLSTATE 'PF002' THEN
 	RETURN false;
 END
 $$;
+
+-- The first 12 digits of a token, which are the version and the timestamp.
+CREATE FUNCTION start_of(token bytea) RETURNS text LANGUAGE sql
+	RETURN left(btrim(convert_from(token, 'UTF8'), E'\t\n\x0b\f\r '), 12);
+
+-- The timestamp of a token as a number, negative from 2^63 on.
+CREATE FUNCTION seconds_of(token bytea) RETURNS bigint LANGUAGE sql
+	RETURN ('x' || encode(substr(decode(translate(start_of(token), '-_', '+/'), 'base64'), 2), 'hex'))::bit(64)::bigint;
 
 -- The functions that read a token agree with what fernet_decrypt_bytea has said:
 -- the name of the first that does not, or NULL.
@@ -69,11 +77,14 @@ BEGIN
 		rotated := fernet_rotate(token);
 		IF fernet_key_index(rotated) IS DISTINCT FROM 1
 			OR fernet_try_decrypt_bytea(rotated) IS DISTINCT FROM fernet_try_decrypt_bytea(token)
-			-- 12 digits of base64 are the version and the timestamp.
-			OR substr(btrim(rotated, E'\t\n\v\f\r '::bytea), 1, 12)
-				IS DISTINCT FROM substr(btrim(token, E'\t\n\v\f\r '::bytea), 1, 12)
+			OR start_of(rotated) IS DISTINCT FROM start_of(token)
 		THEN
 			RETURN 'fernet_rotate';
+		-- Later, PostgreSQL has no time.
+		ELSIF seconds_of(token) BETWEEN 0 AND 9000000000000
+			AND extract(epoch FROM fernet_timestamp(token)) IS DISTINCT FROM seconds_of(token)
+		THEN
+			RETURN 'fernet_timestamp';
 		END IF;
 	END IF;
 	RETURN NULL;
@@ -102,6 +113,7 @@ BEGIN
 		END;
 		INSERT INTO opened SELECT task.number, CASE WHEN failure IS NULL THEN 'opened' ELSE 'refused' END,
 			coalesce(encode(opened, 'hex'), ''), coalesce(failure, '00000'),
+			CASE WHEN failure IS NULL THEN fernet_key_index(task.token) END,
 			CASE WHEN failure IS DISTINCT FROM 'PF001'
 				THEN quirk(task.token, task.ttl, task.at, opened, failure) END;
 	END LOOP;
@@ -163,7 +175,7 @@ CALL seal_all();
 CALL rotate_all();
 CREATE TABLE made_keys AS SELECT encode(fernet_generate_key()::bytea, 'hex') FROM generate_series(1, 100);
 
-\copy (SELECT number, outcome, plaintext, sqlstate, coalesce(quirk, '') FROM opened) TO 'opened'
+\copy (SELECT number, outcome, plaintext, sqlstate, coalesce(key_index, 0), coalesce(quirk, '') FROM opened) TO 'opened'
 \copy sealed TO 'sealed'
 \copy rotated TO 'rotated'
 \copy made_keys TO 'made_keys'

@@ -37,6 +37,11 @@ def encrypt_blocks(key, iv, blocks):
     return encryptor.update(blocks) + encryptor.finalize()
 
 
+def decrypt_blocks(key, iv, blocks):
+    decryptor = Cipher(algorithms.AES(key[16:]), modes.CBC(iv)).decryptor()
+    return decryptor.update(blocks) + decryptor.finalize()
+
+
 def sign(key, signed):
     """Appends the HMAC."""
     return signed + hmac.new(key[:16], signed, hashlib.sha256).digest()
