@@ -9,15 +9,17 @@ unreadable by either version at any time.
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from cryptography.fernet import Fernet
 from sqlalchemy import text
@@ -26,6 +28,8 @@ from sqlalchemy.orm import Session
 from app import database, logs, metrics, models_database, models_python, schema
 from app.keys import VARIABLE, Keys
 
+from . import process
+from .process import Role
 from .requests import create, credentials_of
 
 PSYCOPG = "postgresql+psycopg://"
@@ -34,13 +38,15 @@ PSYCOPG2 = "postgresql+psycopg2://"
 # The processes of the platform. Version (a) never gives its key to the database;
 # version (b) gives it in either of the two ways.
 SERVERS = {
-    "python": ["python", "--key-by", "python", "--url", PSYCOPG2],
-    "database": ["database", "--key-by", "options", "--url", PSYCOPG],
-    "database, by transaction": [
-        *["database", "--key-by", "transaction", "--url", PSYCOPG]
-    ],
+    "python": Role("python", "nothing", PSYCOPG2),
+    "database": Role("database", "options", PSYCOPG),
+    "database, by transaction": Role("database", "transaction", PSYCOPG),
 }
-AUDITOR = {"auditor": ["audit", "--key-by", "options", "--threads", "1"]}
+AUDITOR = {"auditor": Role("audit", "options", PSYCOPG, threads=1)}
+
+# Processes are forked from one that has imported everything, and start at once.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([process.__name__])
 
 
 @dataclass
@@ -54,60 +60,61 @@ class Totals:
     slowest: float = 0.0
 
 
-@dataclass
 class Trial:
     """The processes under way, and what those that have ended have done."""
 
-    log: IO[str]
-    log_sql: bool
-    running: dict[str, subprocess.Popen] = field(default_factory=dict)
-    totals: dict[str, Totals] = field(default_factory=dict)
-    by_second: Counter = field(default_factory=Counter)
-    stage: str = ""
+    def __init__(self, log: Path, log_sql: bool, overlap: float) -> None:
+        self.log = log
+        self.totals: dict[str, Totals] = {}
+        self.by_second: Counter[int] = Counter()
+        self._log_sql = log_sql
+        self._overlap = overlap
+        self._running: dict[str, tuple[BaseProcess, Connection]] = {}
+        self._stage = ""
 
     def deploy(self, stage: str, keys: str) -> None:
         """Replaces one process after the other by one that has these keys.
 
-        The new one takes up work before the old one stops. So there are always
-        processes with the keys of this stage and of the one before side by side.
+        The new one works for a while before the old one stops. So processes with
+        the keys of this stage and of the one before are at work side by side.
         """
-        for name, arguments in (SERVERS | AUDITOR).items():
-            process = self._start(arguments, keys)
-            if name in self.running:
-                self._stop(name, self.stage)
-            self.running[name] = process
-        self.stage = stage
+        for name, role in (SERVERS | AUDITOR).items():
+            started = self._start(role, keys)
+            if name in self._running:
+                time.sleep(self._overlap)
+                self._stop(name)
+            self._running[name] = started
+        self._stage = stage
 
     def stop(self) -> None:
-        for name in list(self.running):
-            self._stop(name, self.stage)
+        for name in list(self._running):
+            self._stop(name)
 
-    def kill(self) -> None:
-        for process in self.running.values():
-            process.kill()
-
-    def _start(self, arguments: list[str], keys: str) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [
-                *[sys.executable, "-m", "load.process", *arguments],
-                *(["--log-sql"] if self.log_sql else []),
-            ],
-            env={**os.environ, VARIABLE: keys, "APP_ENV": "production"},
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
+    def _start(self, role: Role, keys: str) -> tuple[BaseProcess, Connection]:
+        ours, theirs = PROCESSES.Pipe()
+        # A daemon ends with this program, whatever happens to it.
+        child = PROCESSES.Process(
+            target=process.run,
+            args=(role, keys, str(self.log), self._log_sql, theirs),
+            daemon=True,
         )
-        if not process.stdout.readline():
-            raise RuntimeError(f"a process did not start: see {self.log.name}")
-        return process
+        child.start()
+        theirs.close()
+        self._receive(ours)
+        return child, ours
 
-    def _stop(self, name: str, stage: str) -> None:
-        process = self.running.pop(name)
-        process.terminate()
-        report = json.loads(process.communicate(timeout=300)[0])
-        if process.returncode != 0 or report["done"] == 0:
-            raise RuntimeError(f"the {name} did nothing: see {self.log.name}")
-        totals = self.totals.setdefault(stage, Totals())
+    def _stop(self, name: str) -> None:
+        """Has a process finish the request under way, and counts what it has done.
+
+        Until it has been replaced, it belongs to the stage before.
+        """
+        child, connection = self._running.pop(name)
+        connection.send("stop")
+        report = self._receive(connection)
+        child.join()
+        if report["done"] == 0:
+            raise RuntimeError(f"a process did nothing: see {self.log}")
+        totals = self.totals.setdefault(self._stage, Totals())
         totals.failed += report["failed"]
         totals.unreadable += report["unreadable"]
         if name in AUDITOR:
@@ -115,8 +122,13 @@ class Trial:
         else:
             totals.requests += report["done"]
             totals.slowest = max(totals.slowest, report["slowest"])
-            for second, done in report["by_second"].items():
-                self.by_second[int(second)] += done
+            self.by_second.update(report["by_second"])
+
+    def _receive(self, connection: Connection) -> Any:
+        try:
+            return connection.recv()
+        except EOFError:
+            raise RuntimeError(f"a process gave up: see {self.log}") from None
 
 
 def fill(keys: Keys, rows: int) -> None:
@@ -154,15 +166,16 @@ def run_job(trial: Trial, keys: str) -> tuple[float, list[str]]:
     """Runs the job that rotates. Returns when it began, and metrics from its midst."""
     started = time.time()
     seen: list[str] = []
-    job = subprocess.Popen(
-        # Small batches and pauses, so that it takes some time with little data.
-        [
-            *[sys.executable, "-m", "app.rotate"],
-            *["--batch-rows", "100", "--pause", "50 ms"],
-        ],
-        env={**os.environ, VARIABLE: keys},
-        stderr=trial.log,
-    )
+    with trial.log.open("a") as log:
+        job = subprocess.Popen(
+            # Small batches and pauses, so that it takes some time with little data.
+            [
+                *[sys.executable, "-m", "app.rotate"],
+                *["--batch-rows", "100", "--pause", "50 ms"],
+            ],
+            env={**os.environ, VARIABLE: keys},
+            stderr=log,
+        )
     observed = Keys(keys)
     engine = database.engine_by_options(PSYCOPG, observed)
     with engine.connect() as connection:
@@ -175,7 +188,7 @@ def run_job(trial: Trial, keys: str) -> tuple[float, list[str]]:
             time.sleep(0.05)
     engine.dispose()
     if job.returncode != 0:
-        raise RuntimeError(f"the rotation failed: see {trial.log.name}")
+        raise RuntimeError(f"the rotation failed: see {trial.log}")
     return started, seen
 
 
@@ -259,11 +272,9 @@ def main() -> int:
     arguments = parser.parse_args()
     logs.set_up()
 
-    with ExitStack() as stack:
-        log = stack.enter_context(arguments.log.open("w"))
-        trial = Trial(log, arguments.log_sql)
-        stack.callback(trial.kill)
-        result = run(trial, arguments.rows, arguments.seconds)
+    arguments.log.write_text("")
+    trial = Trial(arguments.log, arguments.log_sql, overlap=arguments.seconds / 4)
+    result = run(trial, arguments.rows, arguments.seconds)
     if arguments.json:
         print(json.dumps(result))
     else:

@@ -1,20 +1,15 @@
-"""One process of the trial. It works from its start until it gets SIGTERM.
+"""One process of the trial: a server of the platform, or the auditor."""
 
-Standard output has two lines of JSON: one when it is ready, and one with what it has
-done. Standard error has the log.
-"""
-
-import argparse
-import json
 import logging
 import os
-import signal
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import Connection
 
 from cryptography.fernet import InvalidToken
 from sqlalchemy import text
@@ -22,7 +17,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from app import database, logs, models_database, models_python, startup
-from app.keys import Keys
+from app.keys import VARIABLE, Keys
 
 from .requests import Customers, WrongValue, credentials_of
 
@@ -30,8 +25,15 @@ log = logging.getLogger(__name__)
 
 MODELS = {"python": models_python, "database": models_database}
 
-# Nobody is left to stop a process whose parent has died.
-LIFETIME = 3600
+
+@dataclass(frozen=True)
+class Role:
+    """What a process does, how its database sessions get the key, and by what driver."""
+
+    work: str
+    key_by: str
+    url: str
+    threads: int = 2
 
 
 class Tally:
@@ -63,7 +65,7 @@ class Tally:
 
     def report(self) -> dict[str, object]:
         return {
-            "by_second": self._done,
+            "by_second": dict(self._done),
             "done": sum(self._done.values()),
             "failed": self._counts["failed"],
             "unreadable": self._counts["unreadable"],
@@ -102,63 +104,59 @@ def audit(engine: Engine) -> int:
     return values
 
 
-def make_engine(arguments: argparse.Namespace, keys: Keys) -> Engine:
+def make_engine(role: Role, keys: Keys) -> Engine:
     """An engine whose sessions have passed the check of the application."""
-    if arguments.key_by == "python":
-        return database.engine_without_key(arguments.url)
-    if arguments.key_by == "transaction":
-        engine = database.engine_by_transaction(arguments.url, keys)
+    if role.key_by == "nothing":
+        return database.engine_without_key(role.url)
+    if role.key_by == "transaction":
+        engine = database.engine_by_transaction(role.url, keys)
     else:
-        engine = database.engine_by_options(arguments.url, keys)
+        engine = database.engine_by_options(role.url, keys)
     startup.check_database(engine, keys, startup.is_production())
     return engine
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work", choices=[*MODELS, "audit"])
-    parser.add_argument("--key-by", choices=["python", "options", "transaction"])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--url", default=database.database_url())
-    parser.add_argument("--log-sql", action="store_true")
-    arguments = parser.parse_args()
+def run(role: Role, keys: str, log_file: str, log_sql: bool, parent: Connection) -> None:
+    """Works until the parent says so, or is gone.
 
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    logs.set_up(log_sql=arguments.log_sql)
-    keys = startup.load_keys(os.environ)
+    Sends True when it is at work, and at the end what it has done.
+    """
+    with open(log_file, "a") as stream:
+        logs.set_up(stream, log_sql)
+        os.environ[VARIABLE] = keys
+        try:
+            _work(role, parent)
+        except Exception:
+            log.exception("the process gives up")
+            sys.exit(1)
+
+
+def _work(role: Role, parent: Connection) -> None:
+    keys = startup.load_keys()
     if keys is None:
-        sys.exit("there is nothing to do without a key")
-    engine = make_engine(arguments, keys)
-
-    if arguments.work == "audit":
-
-        def start() -> Callable[[], int]:
-            return partial(audit, engine)
-
-    else:
-        start = serve(engine, arguments.work)
+        raise startup.NotReady("there is nothing to do without a key")
+    engine = make_engine(role, keys)
+    start = serve(engine, role.work) if role.work in MODELS else partial(_audit, engine)
     tally = Tally()
+    stop = threading.Event()
 
     def loop() -> None:
         work = start()
         while not stop.is_set():
             tally.run(work)
 
-    # The starts of other processes go first, as they would on machines of their own.
-    os.nice(10)
-    threads = [threading.Thread(target=loop) for _ in range(arguments.threads)]
+    threads = [threading.Thread(target=loop) for _ in range(role.threads)]
     for thread in threads:
         thread.start()
     log.info("ready", extra={"fields": {"keys": keys.fingerprints}})
-    print(json.dumps({"ready": True}), flush=True)
-    stop.wait(LIFETIME)
+    parent.send(True)
+    parent.poll(None)
     stop.set()
     for thread in threads:
         thread.join()
     engine.dispose()
-    print(json.dumps(tally.report()), flush=True)
+    parent.send(tally.report())
 
 
-if __name__ == "__main__":
-    main()
+def _audit(engine: Engine) -> Callable[[], int]:
+    return partial(audit, engine)

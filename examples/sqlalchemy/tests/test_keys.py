@@ -25,6 +25,7 @@ class KeysTest(unittest.TestCase):
     def session_fingerprints(self, setting: str) -> list[str]:
         """What a session says that is given this key as it stands."""
         engine = database.engine_without_key(PSYCOPG)
+        self.addCleanup(engine.dispose)
         with engine.connect() as connection:
             connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_fernet"))
             # A key is looked at from the first call of a function on.

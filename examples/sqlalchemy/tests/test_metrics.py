@@ -33,6 +33,7 @@ class MetricsTest(unittest.TestCase):
 
     def test_counters_count(self) -> None:
         engine = database.engine_by_options(PSYCOPG, KEYS)
+        self.addCleanup(engine.dispose)
         schema.create(engine)
         with engine.begin() as connection:
             connection.execute(text("SELECT fernet_encrypt('x')"))

@@ -35,6 +35,7 @@ class StartupTest(unittest.TestCase):
             database.engine_by_transaction(PSYCOPG, keys),
         ):
             startup.check_database(engine, keys, production=True)
+            engine.dispose()
 
     def test_no_start_when_the_database_has_other_keys(self) -> None:
         keys = Keys(f"{NEW},{OLD}")
@@ -49,10 +50,12 @@ class StartupTest(unittest.TestCase):
                 self.assertIn(keys.fingerprints[0], str(refused.exception))
                 with self.assertLogs("app.startup", "WARNING"):
                     startup.check_database(engine, keys, production=False)
+                engine.dispose()
 
     def test_no_start_when_the_doctor_finds_a_failure(self) -> None:
         keys = Keys(OLD)
         engine = database.engine_by_options(PSYCOPG, keys)
+        self.addCleanup(engine.dispose)
         with engine.begin() as connection:
             connection.exec_driver_sql(
                 "CREATE FUNCTION integrations.leak(token text) RETURNS text"
