@@ -73,24 +73,6 @@ class Tally:
         }
 
 
-def serve(engine: Engine, version: str) -> Callable[[], Callable[[], int]]:
-    """Work for the application: each thread has customers of its own."""
-    credentials = credentials_of(MODELS[version])
-
-    def start() -> Callable[[], int]:
-        with Session(engine) as session:
-            customers = Customers(session, credentials)
-
-        def work() -> int:
-            with Session(engine) as session:
-                customers.request(session)
-            return 1
-
-        return work
-
-    return start
-
-
 def audit(engine: Engine) -> int:
     """Reads every value by both versions, in one snapshot. Returns how many."""
     values = 0
@@ -102,6 +84,21 @@ def audit(engine: Engine) -> int:
                     credential.check(row)
                     values += 1
     return values
+
+
+def make_work(engine: Engine, role: Role) -> Callable[[], int]:
+    """What one thread does again and again. Says how much it has done."""
+    if role.work == "audit":
+        return partial(audit, engine)
+    with Session(engine) as session:
+        customers = Customers(session, credentials_of(MODELS[role.work]))
+
+    def serve() -> int:
+        with Session(engine) as session:
+            customers.request(session)
+        return 1
+
+    return serve
 
 
 def make_engine(role: Role, keys: Keys) -> Engine:
@@ -136,16 +133,17 @@ def _work(role: Role, parent: Connection) -> None:
     if keys is None:
         raise startup.NotReady("there is nothing to do without a key")
     engine = make_engine(role, keys)
-    start = serve(engine, role.work) if role.work in MODELS else partial(_audit, engine)
     tally = Tally()
     stop = threading.Event()
 
-    def loop() -> None:
-        work = start()
+    def loop(work: Callable[[], int]) -> None:
         while not stop.is_set():
             tally.run(work)
 
-    threads = [threading.Thread(target=loop) for _ in range(role.threads)]
+    threads = [
+        threading.Thread(target=loop, args=[make_work(engine, role)])
+        for _ in range(role.threads)
+    ]
     for thread in threads:
         thread.start()
     log.info("ready", extra={"fields": {"keys": keys.fingerprints}})
@@ -156,7 +154,3 @@ def _work(role: Role, parent: Connection) -> None:
         thread.join()
     engine.dispose()
     parent.send(tally.report())
-
-
-def _audit(engine: Engine) -> Callable[[], int]:
-    return partial(audit, engine)

@@ -14,25 +14,40 @@ ROWS, SECONDS = ("20000", "60") if LONG else ("1000", "1")
 
 
 class RotationTest(unittest.TestCase):
-    def test_both_versions_under_load(self) -> None:
+    def load(self, *arguments: str) -> tuple[int, str, str]:
+        """Returns the exit status, the output and the log of a run."""
         with contextlib.ExitStack() as stack:
             log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "log"
             run = subprocess.run(
-                [
-                    *[sys.executable, "-m", "load", "--rows", ROWS],
-                    *["--seconds", SECONDS, "--log", str(log), "--log-sql"],
-                ],
+                [sys.executable, "-m", "load", "--log", str(log), *arguments],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
             print(run.stdout)
-            self.assertEqual(run.returncode, 0)
-            text = log.read_text()
-        # The log has the statements, and neither key nor token nor plaintext. The
-        # keys are made by the program: what looks like one must not be there.
-        self.assertIn("INSERT INTO integrations.slack_connection", text)
-        self.assertIn("every value is under the first key", text)
+            return run.returncode, run.stdout, log.read_text()
+
+    def assert_no_secrets(self, log: str) -> None:
         for secret in ("gAAAAA", "xoxb-", "ATATT-"):
-            self.assertNotIn(secret, text)
-        self.assertEqual(re.findall(r"(?<![\w-])[\w-]{43}=", text), [])
+            self.assertNotIn(secret, log)
+        # The program makes its keys: what looks like one must not be there.
+        self.assertEqual(re.findall(r"(?<![\w-])[\w-]{43}=", log), [])
+
+    def test_both_versions_under_load(self) -> None:
+        status, _, log = self.load("--rows", ROWS, "--seconds", SECONDS, "--log-sql")
+        self.assertEqual(status, 0)
+        self.assertIn("INSERT INTO integrations.slack_connection", log)
+        self.assertIn("every value is under the first key", log)
+        self.assert_no_secrets(log)
+
+    def test_a_careless_rotation_is_noticed(self) -> None:
+        """Processes with the old key alone meet values under the new one."""
+        status, output, log = self.load(
+            "--rows", "100", "--seconds", "0.5", "--careless"
+        )
+        self.assertEqual(status, 1)
+        old = re.search(r"^old +\d+ +\d+ +\d+ +(\d+)", output, re.MULTILINE)
+        self.assertGreater(int(old.group(1)), 0)
+        self.assertIn('"sqlstate": "PF004"', log)
+        self.assertIn('"type": "InvalidToken"', log)
+        self.assert_no_secrets(log)
