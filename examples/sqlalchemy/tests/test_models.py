@@ -3,7 +3,7 @@
 import unittest
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
@@ -77,9 +77,10 @@ class ModelsTest(unittest.TestCase):
                     self.assertIsNone(row.bot_token)
             model = models_database.SlackConnection
             with Session(engine) as session:
-                for condition in (model.bot_token.is_(None), model.bot_token == None):  # noqa: E711
-                    found = session.execute(select(model.name).where(condition))
-                    self.assertEqual(len(found.all()), 2)
+                rows = session.query(model)
+                self.assertEqual(rows.filter(model.bot_token.is_(None)).count(), 2)
+                self.assertEqual(rows.filter_by(bot_token=None).count(), 2)
+                self.assertEqual(rows.filter(model.bot_token.is_not(None)).count(), 0)
 
     def test_a_search_for_a_plaintext_is_an_error(self) -> None:
         column = models_database.SlackConnection.bot_token
