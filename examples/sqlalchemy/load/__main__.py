@@ -8,7 +8,6 @@ unreadable by either version at any time.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import subprocess
@@ -272,17 +271,13 @@ def main() -> int:
     parser.add_argument(
         "--careless", action="store_true", help="leave out the step old,new"
     )
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
     logs.set_up()
 
     arguments.log.write_text("")
     trial = Trial(arguments.log, arguments.log_sql, overlap=arguments.seconds / 4)
     result = run(trial, arguments.rows, arguments.seconds, arguments.careless)
-    if arguments.json:
-        print(json.dumps(result))
-    else:
-        show(trial, result)
+    show(trial, result)
     return 0 if succeeded(result) else 1
 
 

@@ -10,7 +10,13 @@ import unittest
 from pathlib import Path
 
 LONG = os.environ.get("FERNET_LONG") == "1"
-ROWS, SECONDS = ("20000", "60") if LONG else ("1000", "1")
+# In the short form every statement is logged, and none of it may hold a secret. In
+# the long one that would be a gigabyte.
+SIZE = (
+    ["--rows", "20000", "--seconds", "60"]
+    if LONG
+    else ["--rows", "1000", "--seconds", "1", "--log-sql"]
+)
 
 
 class RotationTest(unittest.TestCase):
@@ -34,9 +40,10 @@ class RotationTest(unittest.TestCase):
         self.assertEqual(re.findall(r"(?<![\w-])[\w-]{43}=", log), [])
 
     def test_both_versions_under_load(self) -> None:
-        status, _, log = self.load("--rows", ROWS, "--seconds", SECONDS, "--log-sql")
+        status, _, log = self.load(*SIZE)
         self.assertEqual(status, 0)
-        self.assertIn("INSERT INTO integrations.slack_connection", log)
+        if not LONG:
+            self.assertIn("INSERT INTO integrations.slack_connection", log)
         self.assertIn("every value is under the first key", log)
         self.assert_no_secrets(log)
 
