@@ -19,7 +19,7 @@ using test::ToBytes;
 using Text = std::array<char, kEncodedKeySize>;
 
 std::string ToString(const Text &text) {
-  return std::string(text.begin(), text.end());
+  return {text.begin(), text.end()};
 }
 
 std::string Hkdf(std::string_view secret, std::string_view salt,
