@@ -4,6 +4,17 @@
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
 
+# Another version has other checks, and other ideas of macros, that nobody has
+# looked at: its findings are no news about the code. When Debian has one, see
+# what it says, then name it here.
+readonly versions=' 2.10 '
+version=$(cppcheck --version | sed -nE 's/^Cppcheck ([0-9]+\.[0-9]+).*/\1/p')
+if [[ $versions != *" $version "* ]]; then
+  printf 'skipped: cppcheck.suppressions is made for version%s, and this is %s\n' \
+    "${versions% }" "$version"
+  exit 77
+fi
+
 # It reads no header of the server and of OpenSSL, only what its libraries say of
 # them: hence the versions, which headers of ours ask for.
 if ! cppcheck --quiet --std=c++20 --library=posix --library=openssl \
