@@ -52,10 +52,12 @@ copy_postgres() {
     as_owner mkdir -p "$(dirname -- "$prefix$folder")"
     as_owner cp -rs "$folder" "$prefix$folder"
   done
-  # An installed version of ours must not be there instead of what is built.
-  as_owner find "$prefix" -name 'pg_fernet*' -prune -exec rm -rf {} +
   [[ $("$bin/pg_config" --pkglibdir) == "$prefix"/* ]] ||
     die "this PostgreSQL cannot be relocated: $PG_CONFIG"
+  # An installed version of ours must not be there instead of what is built. Not
+  # in all of the prefix: it may hold a path with our name, as a copy of a copy.
+  as_owner find "$("$bin/pg_config" --pkglibdir)" "$("$bin/pg_config" --sharedir)" \
+    -mindepth 1 -name 'pg_fernet*' -prune -exec rm -rf {} +
 }
 
 # build_module builds the module in the copy, and installs it into the private
