@@ -36,7 +36,8 @@ my ($old, $new, $other) = (new_key(), new_key(), new_key());
 my $both = "-c fernet.key=$new,$old";
 
 # A partition, a view, a generated column, a wrong type, a table whose trigger
-# refuses every row, one whose rows are no tokens, one under a foreign key.
+# refuses every row, one whose rows are no tokens, one under a foreign key; one that
+# encrypts what is written to it, and one whose triggers are mistakes.
 my $setup = connect_to($node, options => $both);
 value_of($setup, $_) foreach split /;\n\n/, <<"SQL";
 CREATE EXTENSION pg_fernet;
@@ -53,6 +54,22 @@ CREATE TABLE guarded AS SELECT 1 AS id, ''::text AS token;
 
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
 	AS \$\$ BEGIN RAISE EXCEPTION 'no update of this table'; END \$\$;
+
+CREATE TABLE encrypting (token text, short varchar(10));
+
+CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON encrypting FOR EACH ROW
+	EXECUTE FUNCTION fernet_encrypt_trigger('token', 'short');
+
+CREATE TABLE mistaken (token text, n integer);
+
+CREATE TRIGGER no_column BEFORE INSERT ON mistaken FOR EACH ROW
+	WHEN (NEW.n = 1) EXECUTE FUNCTION fernet_encrypt_trigger('nothing');
+
+CREATE TRIGGER no_text BEFORE INSERT ON mistaken FOR EACH ROW
+	WHEN (NEW.n = 2) EXECUTE FUNCTION fernet_encrypt_trigger('n');
+
+CREATE TRIGGER too_late AFTER INSERT ON mistaken FOR EACH ROW
+	WHEN (NEW.n = 3) EXECUTE FUNCTION fernet_encrypt_trigger('token');
 
 SELECT set_config('fernet.key', '$other', false)
 SQL
@@ -97,6 +114,10 @@ my @failing = (
 		"fernet_key_index('$token')",
 		q(fernet_assert_rotated('garbage', 'token')),
 		q(fernet_rotate_batch('garbage', 'token'))),
+	[
+		'PF001', q(INSERT INTO encrypting VALUES ('plain')),
+		key => '', is_statement => 1
+	],
 	# Malformed keys: each of its own kind
 	map({ [ 'PF002', set_key($_) ] }
 		'hunter2', "$new,", ",$new", "$new,$new", $standard,
@@ -120,14 +141,14 @@ my @failing = (
 	[ 'PF005', "fernet_decrypt('$early', '1 hour', '2019-01-01')" ],
 	[ 'PF005', "fernet_decrypt_bytea('$early', '1 hour')" ],
 	# A key that the server would store, or a setting there is none of
-	[ 'PF006', "ALTER ROLE CURRENT_USER SET fernet.key = '$new'", is_utility => 1 ],
-	[ 'PF006', "ALTER DATABASE postgres SET fernet.key = '$new'", is_utility => 1 ],
+	[ 'PF006', "ALTER ROLE CURRENT_USER SET fernet.key = '$new'", is_statement => 1 ],
+	[ 'PF006', "ALTER DATABASE postgres SET fernet.key = '$new'", is_statement => 1 ],
 	[
 		'PF006',
 		"CREATE FUNCTION f() RETURNS void LANGUAGE sql SET fernet.key = '$new' AS ''",
-		is_utility => 1
+		is_statement => 1
 	],
-	[ '42704', "SET fernet.kye = '$new'", is_utility => 1 ],
+	[ '42704', "SET fernet.kye = '$new'", is_statement => 1 ],
 	# Rotation and census
 	[ 'PF007', q(fernet_assert_rotated('garbage', 'token')) ],
 	[ 'PF007', q(fernet_assert_rotated('strange', 'token', 'leave')) ],
@@ -146,7 +167,7 @@ my @failing = (
 	[ '22023', q(fernet_rotate_batch('garbage', 'token', 0, 0)) ],
 	[ '22023', q(fernet_assert_rotated('garbage', 'token', 'encrypt')) ],
 	[ '22023', q(fernet_assert_rotated('garbage', 'token', 'maybe')) ],
-	map({ [ '2D000', "CALL fernet_$_", is_utility => 1 ] }
+	map({ [ '2D000', "CALL fernet_$_", is_statement => 1 ] }
 		q(rotate_column('garbage', 'token')),
 		q(decrypt_column('garbage', 'token', true))),
 	# Text, time and size
@@ -157,9 +178,20 @@ my @failing = (
 	[ '22023', q(fernet_encrypt('x', '1969-12-31')) ],
 	[ '22023', q(fernet_encrypt('x'::bytea, 'infinity')) ],
 	[ '22008', "fernet_timestamp('$endless')", key => $endless_key ],
+	# Derived keys
+	map({ [ '22023', "fernet_key_from_$_" ] }
+		q(hkdf('', 'salt', 'info')), q(pbkdf2(''::bytea, 'salt', 1)), q(sha256('')),
+		q(pbkdf2('secret', 'salt', 0)), q(pbkdf2('secret', 'salt', 10000001))),
+	# What the trigger refuses
+	map({ [ $_->[0], "INSERT INTO $_->[1]", is_statement => 1 ] }
+		[ 'PF003', "encrypting VALUES ('" . substr($token, 0, 80) . q(') ],
+		[ '22001', q(encrypting (short) VALUES ('plain')) ],
+		[ '42703', 'mistaken (n) VALUES (1)' ],
+		[ '42809', 'mistaken (n) VALUES (2)' ],
+		[ '39P01', 'mistaken (n) VALUES (3)' ]),
 );
 
-# What answers garbage without an error, by its answer.
+# What answers garbage without an error, or can answer nothing else, by its answer.
 my @answering = (
 	map({ [ undef, "$_('xoxb-no-token')" ], [ undef, "$_('$foreign')" ],
 			[ undef, "$_('\\xff00'::bytea)" ] }
@@ -176,6 +208,16 @@ my @answering = (
 	[ 3, q((fernet_rotate_batch('garbage', 'token')).failed), share => 0.1 ],
 	[ 3, q((fernet_rotate_batch('strange', 'token')).failed), share => 0.1 ],
 	[ 1, q((fernet_rotate_batch('guarded', 'token')).failed), share => 0.1 ],
+	[ 'true', "fernet_is_token('$token')" ],
+	[ 'false', q(fernet_is_token('xoxb-no-token')) ],
+	map({ [ 44, "length(fernet_$_)" ] }
+		'generate_key()', q(key_from_hkdf('secret', 'salt', 'info')),
+		q(key_from_pbkdf2('secret', 'salt', 2)), q(key_from_sha256('secret'))),
+	[ 2, '(SELECT count(*) FROM fernet_keys())' ],
+	[ 1, '(SELECT count(*) FROM fernet_stat() WHERE encrypted >= 0)' ],
+	[ '', 'fernet_stat_reset()' ],
+	# It computes a fingerprint, seals and opens, and reads files.
+	[ 'true', '(SELECT count(*) > 5 FROM fernet_doctor())', share => 0.05 ],
 );
 
 # ---------------------------------------------------------------------------
@@ -252,7 +294,7 @@ SQL
 foreach my $case (@failing)
 {
 	my ($state, $call, %how) = @$case;
-	my $statement = $how{is_utility} ? "EXECUTE \$x\$$call\$x\$" : "result := $call";
+	my $statement = $how{is_statement} ? "EXECUTE \$x\$$call\$x\$" : "result := $call";
 	test_repeated("$state " . label($call), <<"SQL", %how);
 BEGIN
 	$statement;
@@ -274,6 +316,18 @@ END IF;
 SQL
 }
 
+# The trigger that does what it should; the row is taken back.
+test_repeated('no error, INSERT with the trigger', <<"SQL", share => 0.5);
+BEGIN
+	INSERT INTO encrypting VALUES ('plain') RETURNING fernet_decrypt(token) INTO result;
+	RAISE SQLSTATE 'XX998';
+EXCEPTION WHEN SQLSTATE 'XX998' THEN
+	IF result IS DISTINCT FROM 'plain' THEN
+		RAISE SQLSTATE 'XX999' USING MESSAGE = 'another answer';
+	END IF;
+END;
+SQL
+
 # The audit log changes nothing.
 test_repeated('with the audit log', <<"SQL", share => 0.1);
 SET LOCAL fernet.log = 'all';
@@ -289,7 +343,7 @@ SQL
 # As statements of a client, those that cannot be caught in PL/pgSQL with them
 
 my @statements = (
-	(map { [ $_->[0], ($_->[2] // '') eq 'is_utility' ? $_->[1] : "SELECT $_->[1]" ] }
+	(map { [ $_->[0], ($_->[2] // '') eq 'is_statement' ? $_->[1] : "SELECT $_->[1]" ] }
 		grep { $_->[0] ne '2D000' && ($_->[2] // '') ne 'key' } @failing),
 	map({ [ $_->[0], "CALL fernet_$_->[1]" ] }
 		[ 'PF007', q(rotate_column('garbage', 'token')) ],
@@ -387,6 +441,22 @@ sub depth
 	}
 	is(value_of($connection, 'SELECT count(*) FROM fernet_keys()'),
 		'0', 'and no key is left');
+}
+
+# No function of the extension is missing above.
+{
+	my $called = join "\n", 'fernet_encrypt_trigger()',
+	  map { "$_->[1](" } @failing, @answering, @statements;
+	my $connection = connect_to($node);
+	my $functions = value_of($connection, <<'SQL');
+SELECT string_agg(DISTINCT p.proname, ' ')
+FROM pg_proc AS p
+JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+JOIN pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+WHERE e.extname = 'pg_fernet' AND p.prolang <> (SELECT oid FROM pg_language WHERE lanname = 'sql')
+SQL
+	is(join(' ', grep { $called !~ /\b\Q$_\E\(/ } split / /, $functions),
+		'', 'each function of the extension has failed or answered');
 }
 
 note 'the largest growth, in kB: '
