@@ -36,7 +36,13 @@ PG_CPPFLAGS = -I$(root)/src -isystem $(shell $(PG_CONFIG) --includedir-server) \
 # The folder of the build must not be in the result: two builds give the same.
 PG_CXXFLAGS = -ffile-prefix-map=$(abspath $(root))=. -ffile-prefix-map=$(CURDIR)=. \
 	-std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden \
-	-Wall -Wextra -Wshadow -Wconversion $(if $(WERROR),-Werror)
+	-Wall -Wextra -Wshadow -Wconversion $(if $(WERROR),-Werror) \
+	$(if $(SANITIZE),$(SANITIZE_FLAGS))
+# SANITIZE=address,undefined is for a server that has the libraries of the
+# sanitizers preloaded. An error is reported, and then things go on. What glibc
+# checks instead of memcpy and its like, the sanitizers would not see.
+SANITIZE_FLAGS = -fsanitize=$(SANITIZE) -fsanitize-recover=all \
+	-fno-omit-frame-pointer -Wp,-U_FORTIFY_SOURCE
 SHLIB_LINK = -lcrypto
 
 # Bitcode is for inlining functions into queries; ours call OpenSSL.

@@ -63,14 +63,14 @@ check_cppcheck() {
 
 # What has room for no reason on its own line has a comment on the line above, or
 # behind it: a shellcheck directive, a pragma, perl's "no warnings", a line of
-# cppcheck.suppressions.
+# cppcheck.suppressions, a brace that begins a suppression of valgrind's.
 check_lines_with_comments() {
   local place
   while IFS= read -r place; do
     complain "${place%%:  *}" 'this silences a tool without a reason' \
       'Write the reason as a comment on the line above it.'
   done < <({
-    files '*.cpp' '*.hpp' '*.sh' '*.pl' '*.pm' '*.py' '*.suppressions' Makefile \
+    files '*.cpp' '*.hpp' '*.sh' '*.pl' '*.pm' '*.py' '*.suppressions' '*.supp' Makefile \
       CMakeLists.txt
     files scripts bench .ci test/perl test/docs
   } | sort -u | xargs -r -d '\n' perl -ne '
@@ -78,7 +78,8 @@ check_lines_with_comments() {
     my $directive = m{^\s*\#\s*shellcheck\s+disabl[e]=} ||
       m{^\s*\#\s*pragma\s+(GCC|clang)\s+diagnostic\s+ignore[d]} ||
       m{^\s*no\s+warning[s]\b} || m{\#\s*noq[a]\b} || m{\#\#\s*no\s+criti[c]} ||
-      ($ARGV =~ /\.suppressions$/ && /^\s*[\w*]/);
+      ($ARGV =~ /\.suppressions$/ && /^\s*[\w*]/) ||
+      ($ARGV =~ /\.supp$/ && /^\s*\{/);
     # A comment that is a directive itself is no reason.
     my $reason = $above =~ m{^\s*(\#|//)\s*(?!shellcheck\b)\S.*\s\w} ||
       m{(noqa|critic|;).*(\#|//|--)\s*\w+\s+\w};
