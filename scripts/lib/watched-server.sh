@@ -4,7 +4,7 @@
 # Names that common.sh and private-server.sh define:
 # shellcheck disable=SC2154
 
-# In this folder of the server, each process has a file for what the tool finds.
+# In this folder of the server, each process has a file for what valgrind finds.
 readonly findings=findings
 
 # start_watched_server FOLDER COMMAND... makes a cluster in a new folder and
@@ -42,11 +42,12 @@ stop_watched_server() {
 }
 
 # print_findings FOLDER prints what the tool has found, without what it says of
-# itself, and which processes of the server have crashed. Empty if nothing.
+# itself, and which processes of the server have crashed. Empty if nothing. The
+# sanitizers write into the log of the server, with the functions on the stack.
 print_findings() {
   as_owner find "$1/$findings" -type f -exec grep -hvE '^--[0-9]+-- ' {} + || true
-  grep -E 'PANIC:|TRAP:|terminated by signal|exited with exit code' "$1/log" ||
-    true
+  grep -E -e 'PANIC:|TRAP:|terminated by signal|exited with exit code' \
+    -e 'Sanitizer: |runtime error: |^ +#[0-9]+ 0x' "$1/log" || true
 }
 
 # sees_fault FOLDER FLAGS WORDS... has the server read what it may not and compute
@@ -67,6 +68,7 @@ sees_fault() {
   seen=$(print_findings "$folder")
   printf '%s\n' "$seen"
   as_owner find "$folder/$findings" -type f -size +0 -delete
+  as_owner truncate -s 0 "$folder/log"
   for words in fault_overread "$@"; do
     [[ $seen == *"$words"* ]] || return
   done
@@ -83,14 +85,19 @@ valgrind_command() {
   [[ ! -e $shipped ]] || printf '%s\n' "--suppressions=$shipped"
 }
 
-# sanitizer_command FOLDER prints the command for a server that loads a module with
-# AddressSanitizer and UndefinedBehaviorSanitizer, a word a line. The server is not
-# built with them, so their libraries have to be there first. The leaks of a
-# backend are those of the server; test/t/012_failures.pl looks for ours.
+# build_no_translations FILE makes a library that has to be loaded with that of
+# AddressSanitizer: test/fault/no_translations.c says why.
+build_no_translations() {
+  as_owner cc -O1 -fPIC -shared -o "$1" "$tree/test/fault/no_translations.c"
+}
+
+# sanitizer_command NO_TRANSLATIONS prints the command for a server that
+# loads a module with AddressSanitizer and UndefinedBehaviorSanitizer, a word a
+# line. The server is not built with them, so their libraries have to be there
+# first. The leaks of a backend are those of the server; test/t/012_failures.pl
+# looks for ours.
 sanitizer_command() {
-  local -r to=$1/$findings
   printf '%s\n' env \
-    "LD_PRELOAD=$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \
-    "ASAN_OPTIONS=detect_leaks=0:halt_on_error=0:log_path=$to/address" \
-    "UBSAN_OPTIONS=print_stacktrace=1:log_path=$to/undefined"
+    "LD_PRELOAD=$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so) $1" \
+    ASAN_OPTIONS=detect_leaks=0:halt_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 }
