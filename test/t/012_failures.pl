@@ -17,7 +17,9 @@ use Test::More;
 # A leak of the smallest piece of memory, 32 bytes, in each call is 3 MB in the long
 # form and 192 kB in the short one. Beside that there is some noise.
 my $repeats = is_long() ? 100_000 : 6_000;
-my %allowed = (contexts => 64, RssAnon => 128, VmData => 256);    # kB
+# In kB. What fernet_doctor reads is in memory only after some hundred calls: 212 kB,
+# whether it is called 300 times or 6,000.
+my %allowed = (contexts => 64, RssAnon => 256, VmData => 256);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -184,7 +186,7 @@ my @failing = (
 		q(pbkdf2('secret', 'salt', 0)), q(pbkdf2('secret', 'salt', 10000001))),
 	# What the trigger refuses
 	map({ [ $_->[0], "INSERT INTO $_->[1]", is_statement => 1 ] }
-		[ 'PF003', "encrypting VALUES ('" . substr($token, 0, 80) . q(') ],
+		[ 'PF003', "encrypting VALUES ('" . substr($token, 0, 80) . "')" ],
 		[ '22001', q(encrypting (short) VALUES ('plain')) ],
 		[ '42703', 'mistaken (n) VALUES (1)' ],
 		[ '42809', 'mistaken (n) VALUES (2)' ],
