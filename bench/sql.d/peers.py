@@ -18,6 +18,8 @@ KEY = f"'\\x{HEX_KEY}'::bytea"
 AES_KEY = f"'\\x{HEX_KEY[32:]}'::bytea"
 
 # The tables: how many bytes a plaintext has, and which part of the rows.
+# "small" is there again with other tokens in the same place, since to get at
+# another column of a row, and into the cache, takes time of its own.
 SIZES = {"small": (40, 1), "part": (40, 0.05), "medium": (1024, 0.05), "large": (1 << 20, 0.00001)}
 
 # What is called, on which table; and what is subtracted.
@@ -32,11 +34,11 @@ VARIANTS = {
     "fernet_key_index": ("small", "fernet_key_index(token)", TOKEN),
     "fernet_timestamp": ("small", "fernet_timestamp(token)", TOKEN),
     "fernet_is_token": ("small", "fernet_is_token(token)", TOKEN),
-    "fernet_rotate": ("small", "fernet_rotate(old_token)", TOKEN),
+    "fernet_rotate": ("old", "fernet_rotate(token)", TOKEN),
     "fernet_rotate, nothing to do": ("small", "fernet_rotate(token)", TOKEN),
     "fernet_inspect": ("part", "fernet_inspect(token)", TOKEN),
-    "fernet_decrypt, 2nd of 2 keys": ("small", "fernet_decrypt(old_token)", TOKEN),
-    "fernet_decrypt, 2 keys in turn": ("small", "fernet_decrypt(turn_token)", TOKEN),
+    "fernet_decrypt, 2nd of 2 keys": ("old", "fernet_decrypt(token)", TOKEN),
+    "fernet_decrypt, 2 keys in turn": ("turn", "fernet_decrypt(token)", TOKEN),
     "md5": ("small", "md5(v)", PLAIN),
     "pgcrypto encrypt_iv": (
         "part",
@@ -100,7 +102,13 @@ def make_tables(connection, rows):
             cursor.execute(f"CREATE TABLE sorted AS SELECT * FROM {name} ORDER BY i")
             cursor.execute(f"DROP TABLE {name}")
             cursor.execute(f"ALTER TABLE sorted RENAME TO {name}")
-    for name in SIZES:
+    for name in ["old", "turn"]:
+        execute(
+            connection,
+            f"""CREATE TABLE {name} AS SELECT i, v, b, {name}_token AS token, turn_token, old_token, c
+                FROM small ORDER BY i""",
+        )
+    for name in [*SIZES, "old", "turn"]:
         execute(connection, f"VACUUM ANALYZE {name}")
     execute(connection, "CHECKPOINT")
 
@@ -226,7 +234,7 @@ def main():
     connection = connect(NEW_KEY, OLD_KEY)
     make_tables(connection, options.rows)
     check(connection)
-    counts = {name: count_rows(connection, name) for name in SIZES}
+    counts = {name: count_rows(connection, name) for name in [*SIZES, "old", "turn"]}
     print(f"{counts['small']} rows of 40 bytes, rounds: {options.rounds}")
 
     sessions = [connection, connect(NEW_KEY, OLD_KEY)]
