@@ -16,7 +16,7 @@ number() {
 build_extension() {
   choose_owner
   copy_tree
-  copy_postgres
+  copy_postgres "$work/postgres"
   if ! build_module WERROR=; then
     tail -n 40 "$log/build.log" >&2
     die 'the extension could not be built'

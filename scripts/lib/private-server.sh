@@ -35,11 +35,11 @@ copy_tree() {
   tar -C "$root" --null -T "$work/files" -cf - | as_owner tar -C "$tree" -xf -
 }
 
-# copy_postgres [FOLDER] makes the private PostgreSQL of PG_CONFIG, sets prefix to
+# copy_postgres FOLDER makes the private PostgreSQL of PG_CONFIG, sets prefix to
 # its folder, and bin to the folder of its programs.
 copy_postgres() {
   local folder kind
-  prefix=${1:-$work/postgres}
+  prefix=$1
   make_owned_folder "$prefix"
   folder=$("$PG_CONFIG" --bindir)
   bin=$prefix$folder
