@@ -77,9 +77,10 @@ sub copy_postgres
 		must_run($log, 'mkdir', '-p', "$folder$from");
 		must_run($log, 'cp', '-rs', "$from/.", "$folder$from");
 	}
-	# An installed version of ours must not be there instead of what is built.
-	must_run($log, 'find', $folder, '-name', 'pg_fernet*', '-prune',
-		'-exec', 'rm', '-rf', '{}', '+');
+	# An installed version of ours must not be there instead of what is built. A
+	# folder on the way to it may have our name.
+	must_run($log, 'find', (map { $folder . output_of($pg_config, "--$_") } qw(pkglibdir sharedir)),
+		'-mindepth', '1', '-name', 'pg_fernet*', '-prune', '-exec', 'rm', '-rf', '{}', '+');
 	return "$folder$bindir/pg_config";
 }
 

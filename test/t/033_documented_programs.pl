@@ -16,6 +16,8 @@ use Test::More;
 # What a block that is not run begins with.
 my %not_run = (
 	'sudo apt-get install' => 'scripts/test installs and builds by itself',
+	'cmake --preset' => 'check install and unit ctest do it',
+	'make' => 'check install and 031_extension_path do it',
 	'scripts/demo' => 'the suite demo runs it',
 	'scripts/test' => 'it is what runs this');
 
