@@ -58,4 +58,5 @@ RESET fernet.key;
 
 -- not for index expressions or generated columns, where a key would be stored
 CREATE TEMP TABLE secrets (secret text);
+\set VERBOSITY sqlstate
 CREATE INDEX ON secrets (fernet_key_from_sha256(secret));

@@ -54,7 +54,13 @@ EXCEPTION WHEN feature_not_supported THEN
 	-- from PostgreSQL 19 on
 END
 $$;
-SET escape_string_warning = on;
+DO $$
+BEGIN
+	SET escape_string_warning = on;
+EXCEPTION WHEN undefined_object THEN
+	-- from PostgreSQL 19 on
+END
+$$;
 SET backslash_quote = off;
 SET bytea_output = 'escape';
 SET quote_all_identifiers = on;
