@@ -22,6 +22,17 @@ bool Succeeded(int result) noexcept {
   return true;
 }
 
+// CopyState makes `to` continue where `from` is. Where that fails, it leaves `to`
+// empty: OpenSSL leaves it without the memory for a state but with the digest, from
+// which 3.5 concludes, at the next copy, that the memory is there, and crashes.
+bool CopyState(EVP_MD_CTX *to, const EVP_MD_CTX *from) noexcept {
+  if (Succeeded(EVP_MD_CTX_copy_ex(to, from))) {
+    return true;
+  }
+  EVP_MD_CTX_reset(to);
+  return false;
+}
+
 // AbsorbPad starts `context` with the HMAC key, every byte xored with `pad`.
 //
 // Source: RFC 2104, section 2, steps 1, 2 and 5; section 4 on keeping the
@@ -95,7 +106,7 @@ Status PreparedKey::Prepare(const Algorithms &algorithms,
 }
 
 bool PreparedKey::BeginMac(EVP_MD_CTX *scratch) const noexcept {
-  return Succeeded(EVP_MD_CTX_copy_ex(scratch, inner_.get()));
+  return CopyState(scratch, inner_.get());
 }
 
 bool PreparedKey::AddToMac(EVP_MD_CTX *scratch,
@@ -105,7 +116,7 @@ bool PreparedKey::AddToMac(EVP_MD_CTX *scratch,
 
 bool PreparedKey::FinishMac(EVP_MD_CTX *scratch, Hmac *out) const noexcept {
   return Succeeded(EVP_DigestFinal_ex(scratch, out->data(), nullptr)) &&
-         Succeeded(EVP_MD_CTX_copy_ex(scratch, outer_.get())) &&
+         CopyState(scratch, outer_.get()) &&
          Succeeded(EVP_DigestUpdate(scratch, out->data(), out->size())) &&
          Succeeded(EVP_DigestFinal_ex(scratch, out->data(), nullptr));
 }

@@ -290,7 +290,8 @@ foreach my $name (sort keys %calls, sort keys %fails)
 	# One at a time only: the server has no memory to report an error with.
 	fail_by_turn($warm, [$name], kind => 'malloc', callers => 'server', %step);
 }
-cmp_ok($total, '>', 500, "of $total failures in a warm session, no harm came");
+# More than 500 with OpenSSL 3.0, of which 3.5 allocates a third less.
+cmp_ok($total, '>', 200, "of $total failures in a warm session, no harm came");
 
 # ---------------------------------------------------------------------------
 # A session that has done nothing yet: the mapping of the pages, the fetch of
