@@ -116,7 +116,7 @@ inline constexpr UpdatedIndexes kNoIndexes = false;
 #endif
 
 // heap_update() does return when it meets a locked row and shall not wait, but
-// has an assertion against that. With assertions, a row is locked first.
+// has an assertion against that. With assertions, a row is locked before that.
 #ifdef USE_ASSERT_CHECKING
 inline constexpr bool kUpdateMustWait = true;
 #else

@@ -101,7 +101,7 @@ void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
   InitEvalPlanQual(&out->recheck, out->state);
   out->new_row = table_slot_create(relation, &out->state->es_tupleTable);
   out->locked_row = table_slot_create(relation, &out->state->es_tupleTable);
-  out->lock_first = lock_first || kUpdateMustWait ||
+  out->lock_first = lock_first ||
                     (relation->trigdesc != nullptr &&
                      relation->trigdesc->trig_update_before_row);
   out->domain_cache = nullptr;
@@ -138,7 +138,9 @@ RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
     return UpdateTuple(relation, &row->tts_tid, new_row, state->es_output_cid,
                        state->es_snapshot, wait, &failure, &updated);
   };
-  TM_Result result = update(writer->lock_first);
+  TM_Result result = kUpdateMustWait && !writer->lock_first
+                         ? TM_BeingModified
+                         : update(writer->lock_first);
   if (result == TM_BeingModified && !writer->lock_first &&
       LockWithoutWaiting(writer, row)) {
     result = update(true);
