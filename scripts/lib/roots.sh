@@ -172,6 +172,10 @@ make_root() {
   printf 'deb %s %s main\n' "$(debian_mirror)" "$2" >"$new/etc/apt/sources.list"
   # The mirror may be a snapshot of an earlier day.
   printf 'Acquire::Check-Valid-Until "false";\n' >"$new/etc/apt/apt.conf.d/90snapshot"
+  # Where connections end at a proxy, its certificate is one of these.
+  mkdir -p "$new/usr/local/share/ca-certificates"
+  cp /usr/local/share/ca-certificates/*.crt "$new/usr/local/share/ca-certificates/" \
+    2>/dev/null || true
   # What is made here can be made again: nothing has to reach the disk first.
   printf 'force-unsafe-io\n' >"$new/etc/dpkg/dpkg.cfg.d/unsafe-io"
   remove_tree "$folder"
