@@ -10,13 +10,14 @@ OUTCOMES = {"opens": "opened", "refuses": "refused", "crashes": "crashed"}
 
 
 class Difference:
-    """A line of the table: what a library always or sometimes does with a kind
-    of case, and what pg_fernet does."""
+    """A line of the table: what a library does with a kind of case, always,
+    sometimes or in some of its versions, and what pg_fernet does."""
 
     def __init__(self, fields):
         self.library, self.kind, it, ours, self.why = fields
-        self.sometimes = it.startswith("sometimes ")
-        self.theirs = OUTCOMES[it.removeprefix("sometimes ")]
+        self.in_some_versions = it.startswith("in some versions ")
+        self.sometimes = self.in_some_versions or it.startswith("sometimes ")
+        self.theirs = OUTCOMES[it.split()[-1]]
         self.ours = OUTCOMES[ours]
         if self.theirs == self.ours or not self.why:
             raise ValueError(f"no difference, or no reason: {self.name}")
