@@ -19,8 +19,9 @@ my ($key, $new_key, $third_key) =
 
 # A server, its replica, and one that subscribes. Each page has a database of its
 # own.
+my @unicode = ('--encoding=UTF8', '--locale=C');
 my $server = PostgreSQL::Test::Cluster->new('server');
-$server->init(allows_streaming => 'logical');
+$server->init(allows_streaming => 'logical', extra => \@unicode);
 $server->append_conf('postgresql.conf', <<'CONF');
 session_preload_libraries = 'pg_fernet'
 log_statement = none
@@ -31,7 +32,7 @@ my $replica = PostgreSQL::Test::Cluster->new('replica');
 $replica->init_from_backup($server, 'empty', has_streaming => 1);
 $replica->start;
 my $subscriber = PostgreSQL::Test::Cluster->new('subscriber');
-$subscriber->init(allows_streaming => 'logical');
+$subscriber->init(allows_streaming => 'logical', extra => \@unicode);
 $subscriber->start;
 
 # The pages that are run below, unless the machine lacks what they need.
