@@ -23,9 +23,10 @@ complain() {
   found=1
 }
 
+# Not to be packed in the background, while we remove it.
 in_clone() {
-  git -C "$clone" -c init.defaultBranch=main -c user.name=test \
-    -c user.email=test@example.org "$@"
+  git -C "$clone" -c maintenance.auto=false -c gc.auto=0 \
+    -c init.defaultBranch=main -c user.name=test -c user.email=test@example.org "$@"
 }
 
 if ! git -c safe.directory='*' ls-files -z --cached --others \

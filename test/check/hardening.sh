@@ -1,7 +1,8 @@
 #!/bin/bash
 # The module is no weaker than the server that loads it: nothing in it is both
-# written and executed, it names no folder to load libraries from, and it has the
-# protections that PostgreSQL itself was built with.
+# written and executed, it names no folder to load libraries from but perhaps the
+# one of PostgreSQL's own, as that has its extensions do where it was built for a
+# folder of its own, and it has the protections that PostgreSQL was built with.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
 
@@ -36,7 +37,9 @@ if grep -qE '^ *LOAD .* R?WE ' <<<"$segments"; then
   complain 'has memory that is both written and executed' \
     'Look for a section attribute, or a script for the linker.'
 fi
-if grep -qE '\((RPATH|RUNPATH)\)' <<<"$dynamic"; then
+libdir=$("$pg_config" --libdir)
+if sed -nE 's/.*\((RPATH|RUNPATH)\).*\[(.*)\]/\2/p' <<<"$dynamic" | tr ':' '\n' |
+  grep -vxF -- "$libdir" >/dev/null; then
   complain 'names folders to load libraries from' \
     'Take -rpath out of SHLIB_LINK, and out of the environment (LDFLAGS).'
 fi
