@@ -22,9 +22,10 @@ bool Succeeded(int result) noexcept {
   return true;
 }
 
-// CopyState makes `to` continue where `from` is. Where that fails, it leaves `to`
-// empty: OpenSSL leaves it without the memory for a state but with the digest, from
-// which 3.5 concludes, at the next copy, that the memory is there, and crashes.
+// CopyState makes `to` continue where `from` is. Where that fails, it leaves
+// `to` empty: OpenSSL leaves it without the memory for a state but with the
+// digest, from which 3.5 concludes, at the next copy, that the memory is there,
+// and crashes.
 bool CopyState(EVP_MD_CTX *to, const EVP_MD_CTX *from) noexcept {
   if (Succeeded(EVP_MD_CTX_copy_ex(to, from))) {
     return true;
