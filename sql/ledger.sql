@@ -53,6 +53,18 @@ SELECT set_config('fernet.key', :'keys', false) \g /dev/null
 SELECT max(id) AS last FROM fernet_rotation \gset
 CALL fernet_rotate_column('pages', 'token', batch_rows => 100);
 SELECT state, pass, pages_total >= 10 AS several_pages, pages_done = pages_total AS all, rotated FROM fernet_rotation WHERE id > :last;
+-- the ledger is its owner's, who may want no rows in it, or no changes of them
+SELECT max(id) AS last FROM fernet_rotation \gset
+CREATE FUNCTION no_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER no_row BEFORE INSERT ON fernet_rotation FOR EACH ROW EXECUTE FUNCTION no_row();
+CALL fernet_rotate_column('pages', 'token', batch_rows => 100);
+DROP TRIGGER no_row ON fernet_rotation;
+SELECT count(*) FROM fernet_rotation WHERE id > :last;
+CREATE TRIGGER no_row BEFORE UPDATE ON fernet_rotation FOR EACH ROW EXECUTE FUNCTION no_row();
+CALL fernet_rotate_column('pages', 'token', batch_rows => 100);
+DROP TRIGGER no_row ON fernet_rotation;
+SELECT count(*), bool_and(finished IS NULL) AS unfinished FROM fernet_rotation WHERE id > :last;
+DELETE FROM fernet_rotation WHERE id > :last;
 -- an empty table, a partitioned one
 TRUNCATE pages;
 CREATE TABLE parted (id integer, token text) PARTITION BY RANGE (id);

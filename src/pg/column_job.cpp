@@ -204,6 +204,11 @@ void PassOverTable(Running *running, Oid table) {
     if (!OpenTarget(table, job.column, AccessOf(job), &target)) {
       return;
     }
+    RequireRights(job.relation, job.column, AccessOf(job));
+    if (!IsBelow(job.relation, table)) {
+      CloseTarget(target);
+      return;
+    }
     if (pages == InvalidBlockNumber) {
       pages = target.pages;
       running->pages_of_pass += pages;

@@ -70,6 +70,18 @@ void RequireEveryRowVisible(Oid relation) {
   }
 }
 
+// RequireOwnSession: what another session's temporary table holds is in the
+// memory of that session.
+void RequireOwnSession(Relation relation) {
+  if (RELATION_IS_OTHER_TEMP(relation)) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+            errmsg("\"%s\" is a temporary table of another session",
+                   RelationGetRelationName(relation)),
+            HideStatement());
+  }
+}
+
 void RequireWritable() {
   if (XactReadOnly || RecoveryInProgress()) {
     DropContext();
@@ -153,6 +165,15 @@ void Describe(Relation relation, const char *column, ColumnAccess access,
 
 }  // namespace
 
+void RequireRights(Oid relation, const char *column, ColumnAccess access) {
+  const AttrNumber attribute = get_attnum(relation, column);
+  RequirePrivilege(relation, attribute, ACL_SELECT);
+  RequireEveryRowVisible(relation);
+  if (access == ColumnAccess::kWrite) {
+    RequirePrivilege(relation, attribute, ACL_UPDATE);
+  }
+}
+
 AttrNumber CheckColumn(Oid relation_oid, const char *column,
                        ColumnAccess access) {
   if (access == ColumnAccess::kWrite) {
@@ -166,12 +187,9 @@ AttrNumber CheckColumn(Oid relation_oid, const char *column,
             errmsg("relation with OID %u does not exist", relation_oid),
             HideStatement());
   }
+  RequireOwnSession(relation);
   Describe(relation, column, access, &target);
-  RequirePrivilege(relation_oid, target.attribute, ACL_SELECT);
-  RequireEveryRowVisible(relation_oid);
-  if (access == ColumnAccess::kWrite) {
-    RequirePrivilege(relation_oid, target.attribute, ACL_UPDATE);
-  }
+  RequireRights(relation_oid, column, access);
   const AttrNumber attribute = target.attribute;
   relation_close(relation, NoLock);
   List *const below =
@@ -197,6 +215,11 @@ List *TablesBelow(Oid relation, ColumnAccess access) {
     }
   }
   return tables;
+}
+
+bool IsBelow(Oid relation, Oid table) {
+  return table == relation ||
+         typeInheritsFrom(get_rel_type_id(table), get_rel_type_id(relation));
 }
 
 bool OpenTarget(Oid relation_oid, const char *column, ColumnAccess access,

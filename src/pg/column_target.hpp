@@ -21,15 +21,23 @@ enum class ColumnAccess { kRead, kWrite };
 // CheckColumn checks all that can be known before `column` of `relation` and of
 // the tables below it is read or written as a whole. Raises 42P01 or 42703 when
 // there is none, 42501 without the privilege or where row security would hide
-// rows, 42809 for what is no table or a column of another type; and, for
-// writing, 428C9 for a generated column and 25006 where nothing can be written.
-// Returns the column's number in `relation`.
+// rows, 0A000 for a temporary table of another session, 42809 for what is no
+// table or a column of another type; and, for writing, 428C9 for a generated
+// column and 25006 where nothing can be written. Returns the column's number in
+// `relation`.
 AttrNumber CheckColumn(Oid relation, const char *column, ColumnAccess access);
+
+// RequireRights raises CheckColumn's 42501: what a role may do can be taken
+// from it between two transactions of a job.
+void RequireRights(Oid relation, const char *column, ColumnAccess access);
 
 // TablesBelow lists `relation` itself and its partitions or inheritance
 // children, those that hold rows of ours, as Oids in the current memory
 // context. Temporary tables of other sessions do not.
 List *TablesBelow(Oid relation, ColumnAccess access);
+
+// IsBelow says whether `table` is among them still: it may have been detached.
+bool IsBelow(Oid relation, Oid table);
 
 // OpenTarget opens `column` of the table `relation`, with CheckColumn's checks
 // of the column. Privileges and row security are asked only of the table that

@@ -35,6 +35,18 @@ void AsOwner(Oid table, const char *statement, int count, Oid *types,
   }
 }
 
+// Hold keeps the ledger where it is until the transaction ends. Returns false
+// if it is gone: the extension may have been dropped since the job began.
+bool Hold(Oid table) {
+  const Relation relation = try_relation_open(table, RowExclusiveLock);
+  if (relation == nullptr) {
+    return false;
+  }
+  relation_close(relation, NoLock);
+  return true;
+}
+
+// TableName is for a table that is held.
 const char *TableName(Oid table) {
   return quote_qualified_identifier(
       get_namespace_name(get_rel_namespace(table)), get_rel_name(table));
@@ -68,7 +80,7 @@ void MarkInterrupted(Oid table) {
 Ledger OpenLedger(Oid caller, const ColumnJob &job, const char *relation,
                   const char *operation, std::uint32_t lock_part) {
   const Oid table = get_relname_relid(kTableName, get_func_namespace(caller));
-  if (!OidIsValid(table)) {
+  if (!OidIsValid(table) || !Hold(table)) {
     return {};
   }
   MarkInterrupted(table);
@@ -95,6 +107,10 @@ Ledger OpenLedger(Oid caller, const ColumnJob &job, const char *relation,
                    " RETURNING id, started",
                    TableName(table)),
           lengthof(types), types, values, SPI_OK_INSERT_RETURNING);
+  // The ledger is its owner's, who may have a trigger that wants no row.
+  if (SPI_processed != 1) {
+    return {};
+  }
   const auto returned = [](int column) {
     bool is_null = false;
     return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column,
@@ -108,6 +124,12 @@ Ledger OpenLedger(Oid caller, const ColumnJob &job, const char *relation,
 void WriteLedger(const Ledger &ledger, const LedgerEntry &entry) {
   if (!OidIsValid(ledger.table)) {
     return;
+  }
+  if (!Hold(ledger.table)) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+            errmsg("the extension was dropped while a job of it ran"),
+            errdetail("What the job has committed stays."), HideStatement());
   }
   Oid types[] = {INT8OID, TEXTOID, INT4OID, INT8OID,       INT8OID,
                  INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID};

@@ -29,13 +29,15 @@ struct LedgerEntry {
 };
 
 // OpenLedger adds a row for `job` on the table `relation`, by its name, of the
-// extension that the function `caller` belongs to, and marks rows whose job is
-// gone as interrupted. The caller is connected to SPI. `lock_part` tells the
-// lock by which the job is known to live.
+// extension that the function `caller` belongs to, if it has one and its owner
+// wants the row, and marks rows whose job is gone as interrupted. The caller is
+// connected to SPI. `lock_part` tells the lock by which the job is known to
+// live.
 Ledger OpenLedger(Oid caller, const ColumnJob &job, const char *relation,
                   const char *operation, std::uint32_t lock_part);
 
-// WriteLedger brings the row up to date.
+// WriteLedger brings the row up to date, where there is one. Raises 55000 if
+// the ledger is gone, and with it the extension that the job belongs to.
 void WriteLedger(const Ledger &ledger, const LedgerEntry &entry);
 
 }  // namespace fernet::pg
