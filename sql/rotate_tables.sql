@@ -122,5 +122,24 @@ CALL fernet_rotate_column('never_made', 'token');
 SELECT id, fernet_key_index(token) FROM never_null ORDER BY id;
 SELECT id, fernet_key_index(token) FROM never_made ORDER BY id;
 
+-- what a dropped column held goes with the rotation, out of line values too, as it
+-- goes with UPDATE
+CREATE TABLE dropped (id integer, plain text, big text, token text);
+ALTER TABLE dropped ALTER big SET STORAGE EXTERNAL;
+SET fernet.key = :'old';
+INSERT INTO dropped SELECT i, repeat('p', 500), repeat('b', 10000), fernet_encrypt('secret ' || i) FROM generate_series(1, 20) AS i;
+SET fernet.key = :'keys';
+SELECT reltoastrelid::regclass AS toast FROM pg_class WHERE oid = 'dropped'::regclass \gset
+ALTER TABLE dropped DROP COLUMN plain, DROP COLUMN big;
+CALL fernet_rotate_column('dropped', 'token');
+VACUUM (TRUNCATE) dropped;
+SELECT count(*) AS chunks FROM :toast;
+CREATE EXTENSION pageinspect;
+SELECT count(*) AS rows, count(*) FILTER (WHERE position('ppp'::bytea IN t_data) > 0) AS with_the_dropped
+FROM generate_series(0, pg_relation_size('dropped') / 8192 - 1) AS page, heap_page_items(get_raw_page('dropped', page::integer))
+WHERE t_data IS NOT NULL;
+DROP EXTENSION pageinspect;
+SELECT count(*) FILTER (WHERE fernet_decrypt(token) = 'secret ' || id) AS same FROM dropped;
+
 SET search_path TO DEFAULT;
 DROP SCHEMA regress_fernet_tables CASCADE;

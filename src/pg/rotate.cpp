@@ -2,7 +2,6 @@
 // fernet_rotate_batch, fernet_decrypt_column.
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "pg/boundary.hpp"
 #include "pg/column_job.hpp"
@@ -38,9 +37,13 @@ std::int64_t ReadBatchRows(FunctionCallInfo fcinfo, int index) {
 
 std::int64_t ReadPause(FunctionCallInfo fcinfo, int index) {
   const Interval *const pause = PG_GETARG_INTERVAL_P(index);
-  const std::int64_t microseconds = pause->day * USECS_PER_DAY + pause->time;
-  if (pause->month != 0 || std::abs(pause->day) > 1 || microseconds < 0 ||
-      microseconds > USECS_PER_DAY) {
+  constexpr std::int64_t kDay = USECS_PER_DAY;
+  // A sum of two that are in their limits does not overflow.
+  const bool is_long = pause->month != 0 || pause->day < -1 || pause->day > 1 ||
+                       pause->time < -kDay || pause->time > 2 * kDay;
+  const std::int64_t microseconds =
+      is_long ? -1 : pause->day * kDay + pause->time;
+  if (microseconds < 0 || microseconds > kDay) {
     RefuseParameter("pause", "between 0 and a day");
   }
   return microseconds;
@@ -107,6 +110,10 @@ BlockNumber RowsFrom(const ColumnTarget &target, const ValueRule &rule,
                      BlockNumber page, std::int64_t batch_rows, Tally *tally) {
   FailureWarnings warnings;
   const double density = PageDensity(target);
+  // Each stretch of pages sets up an executor, whose traces go with it.
+  const MemoryContext caller_memory = CurrentMemoryContext;
+  const MemoryContext stretch_memory = AllocSetContextCreate(
+      caller_memory, "pg_fernet pages", ALLOCSET_DEFAULT_SIZES);
   while (page < target.pages && tally->total() < batch_rows) {
     const auto wanted = static_cast<std::int64_t>(
         static_cast<double>(batch_rows - tally->total()) / density);
@@ -114,10 +121,14 @@ BlockNumber RowsFrom(const ColumnTarget &target, const ValueRule &rule,
     const PageRange range = {
         page,
         static_cast<BlockNumber>(std::min<std::int64_t>(end, target.pages))};
+    MemoryContextSwitchTo(stretch_memory);
     tally->Add(
         RunBatch(target, rule, range, false, &warnings, nullptr, nullptr));
+    MemoryContextSwitchTo(caller_memory);
+    MemoryContextReset(stretch_memory);
     page = range.end;
   }
+  MemoryContextDelete(stretch_memory);
   return page;
 }
 

@@ -21,7 +21,8 @@ EState *NewExecutorState(const ColumnTarget &target) {
   return state;
 }
 
-// FillNewRow makes the new row out of the old one and `value`.
+// FillNewRow makes the new row out of the old one and `value`. What a column
+// held that was dropped goes, as with UPDATE.
 void FillNewRow(RowWriter *writer, TupleTableSlot *row, Datum value) {
   TupleTableSlot *const out = writer->new_row;
   const auto columns =
@@ -31,6 +32,13 @@ void FillNewRow(RowWriter *writer, TupleTableSlot *row, Datum value) {
   ExecClearTuple(out);
   memcpy(out->tts_values, row->tts_values, columns * sizeof(Datum));
   memcpy(out->tts_isnull, row->tts_isnull, columns * sizeof(bool));
+  for (std::size_t i = 0; i < columns; ++i) {
+    if (TupleDescAttr(row->tts_tupleDescriptor, static_cast<int>(i))
+            ->attisdropped) {
+      out->tts_values[i] = Datum{0};
+      out->tts_isnull[i] = true;
+    }
+  }
   out->tts_values[changed] = value;
   out->tts_isnull[changed] = false;
   ExecStoreVirtualTuple(out);
@@ -101,9 +109,8 @@ void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
   InitEvalPlanQual(&out->recheck, out->state);
   out->new_row = table_slot_create(relation, &out->state->es_tupleTable);
   out->locked_row = table_slot_create(relation, &out->state->es_tupleTable);
-  out->lock_first = lock_first ||
-                    (relation->trigdesc != nullptr &&
-                     relation->trigdesc->trig_update_before_row);
+  out->lock_first = lock_first || (relation->trigdesc != nullptr &&
+                                   relation->trigdesc->trig_update_before_row);
   out->domain_cache = nullptr;
   out->has_written = false;
   AfterTriggerBeginQuery();
@@ -115,6 +122,8 @@ RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
   const Relation relation = writer->target->relation;
   EState *const state = writer->state;
   TupleTableSlot *const new_row = writer->new_row;
+  // What the row before has left, whatever became of it.
+  ResetPerTupleExprContext(state);
   FillNewRow(writer, row, value);
   if (writer->lock_first && !LockWithoutWaiting(writer, row)) {
     return RowResult::kBusy;
@@ -163,7 +172,6 @@ RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
                        nullptr, new_row, recheck_indexes, writer->transitions,
                        false);
   list_free(recheck_indexes);
-  ResetPerTupleExprContext(state);
   return RowResult::kWritten;
 }
 

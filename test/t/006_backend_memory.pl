@@ -194,4 +194,53 @@ test_in_loop(
 	$local =~ s/true/false/r . $use,
 	$transactions);
 
+# A batch whose rows are all refused, each after a trigger's condition has read a
+# large value. The trigger takes the samples.
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE refused (id integer, big text, token text);
+ALTER TABLE refused ALTER big SET STORAGE EXTERNAL;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF OLD.id % 100 = 0 THEN
+		PERFORM sample('rows that a trigger refuses', OLD.id / 100);
+	END IF;
+	RETURN NULL;
+END $$;
+SQL
+my ($old, $new) = (new_key(), new_key());
+my (undef, $refusal) = session($node, <<'SQL', options => "-c fernet.key=$old");
+INSERT INTO refused SELECT i, repeat('x', 30000), fernet_encrypt('y') FROM generate_series(1, 1000) AS i;
+CREATE TRIGGER refuse BEFORE UPDATE ON refused FOR EACH ROW
+	WHEN (length(NEW.big || 'x') > 5) EXECUTE FUNCTION refuse();
+SQL
+same($refusal, '', 'a table whose trigger refuses every row');
+(undef, $refusal) = session(
+	$node,
+	"SET client_min_messages = error;\nCALL fernet_rotate_column('refused', 'token')",
+	options => "-c fernet.key=$new,$old");
+like($refusal, qr/^ERROR:  PF007: 1000 of 1000 values/, 'every row is refused');
+my ($growth) = session($node, <<'SQL');
+SELECT max(process) - min(process) FROM sample
+WHERE work = 'rows that a trigger refuses' AND step > 2;
+SQL
+ok($growth <= $allowed, "rows that a trigger refuses: the process grows by $growth kB");
+
+# One call that reads many pages without a value, each a stretch of its own.
+my ($peaks, $error) = session($node, <<'SQL', options => "-c fernet.key=$new,$old");
+CREATE TABLE sparse (id integer, filler text, token text);
+ALTER TABLE sparse ALTER filler SET STORAGE PLAIN;
+INSERT INTO sparse SELECT i, repeat('x', 7000), NULL FROM generate_series(1, 2000) AS i;
+CREATE INDEX ON sparse (id);
+CREATE INDEX ON sparse (token);
+CREATE INDEX ON sparse ((id + 1));
+SELECT fernet_rotate_batch('sparse', 'token', 1990, 1) \g /dev/null
+SELECT substring(pg_read_file('/proc/self/status') FROM 'VmPeak:\s+(\d+)') AS before \gset
+SELECT next_page IS NULL, rotated FROM fernet_rotate_batch('sparse', 'token', 0, 1);
+SELECT substring(pg_read_file('/proc/self/status') FROM 'VmPeak:\s+(\d+)')::integer - :before;
+SQL
+same($error, '', 'many pages without a value: works');
+my ($end, $grown) = split /\n/, $peaks;
+same($end, 't|0', 'many pages without a value: one call reads all of them');
+cmp_ok($grown, '<=', 1024, "many pages without a value: the process grows by $grown kB");
+
 done_testing();
