@@ -189,6 +189,20 @@ INSERT INTO parts VALUES (2, 'by a writer');
 RESET ROLE;
 SELECT fernet_decrypt(token) AS token FROM parts WHERE id = 2;
 
+-- what ADD COLUMN ... DEFAULT gave to rows is not written by an update of another
+-- column, whatever form the server gives to it; nor needs that a key
+CREATE TABLE defaults (id integer, note text);
+INSERT INTO defaults SELECT i, 'a' FROM generate_series(1, 3) AS i;
+ALTER TABLE defaults ADD COLUMN secret text DEFAULT 'plain default', ADD COLUMN damaged text DEFAULT 'gAAAAABdamaged';
+CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON defaults FOR EACH ROW EXECUTE FUNCTION fernet_encrypt_trigger('secret', 'damaged');
+RESET fernet.key;
+UPDATE defaults SET note = 'b' WHERE id = 1;
+SELECT set_config('fernet.key', 'a2V5IEEgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM=', false) \g /dev/null
+UPDATE defaults SET note = 'c' WHERE id = 2;
+UPDATE defaults SET secret = secret || '!' WHERE id = 3;
+SELECT id, note, left(secret, 5) AS secret, fernet_is_token(secret) AS encrypted, damaged FROM defaults ORDER BY id;
+DROP TABLE defaults;
+
 -- what it cannot be used for
 SELECT fernet_encrypt_trigger();
 CREATE TABLE refused (token text, n integer);

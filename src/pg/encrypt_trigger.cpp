@@ -69,7 +69,9 @@ const Columns *FindColumns(FunctionCallInfo fcinfo, const TriggerData *call) {
 
 // IsWritten says whether the statement, or a trigger before this one, has given
 // the column of the row its value. What was there already is not ours to touch:
-// a table may be adopted while it is in use.
+// a table may be adopted while it is in use. The same value may have another
+// form: so do those that ADD COLUMN ... DEFAULT has given to rows without
+// rewriting them.
 bool IsWritten(const TriggerData *call, AttrNumber attribute, Datum value) {
   if (TRIGGER_FIRED_BY_INSERT(call->tg_event) ||
       bms_is_member(attribute - FirstLowInvalidHeapAttributeNumber,
@@ -80,7 +82,8 @@ bool IsWritten(const TriggerData *call, AttrNumber attribute, Datum value) {
   const Datum old =
       heap_getattr(call->tg_trigtuple, attribute,
                    RelationGetDescr(call->tg_relation), &was_null);
-  return was_null || !datumIsEqual(old, value, false, -1);
+  return was_null || !(datumIsEqual(old, value, false, -1) ||
+                       datum_image_eq(old, value, false, -1));
 }
 
 // RefuseDamagedToken: what holds a token in some form must not be encrypted as
@@ -106,6 +109,26 @@ void CheckTokenFits(const ColumnTarget &column, std::size_t size) {
   }
 }
 
+// CheckDomain: the plaintext was checked as it came in, the token is not. The
+// error is the domain's, without the statement and the line of COPY, which
+// would show the plaintext.
+void CheckDomain(Oid domain, const varlena *token) {
+  const MemoryContext memory = CurrentMemoryContext;
+  PG_TRY();
+  { domain_check(PointerGetDatum(token), false, domain, nullptr, nullptr); }
+  PG_CATCH();
+  {
+    MemoryContextSwitchTo(memory);
+    ErrorData *const error = CopyErrorData();
+    FlushErrorState();
+    error->hide_stmt = true;
+    error->hide_ctx = true;
+    error->context = nullptr;
+    ReThrowError(error);
+  }
+  PG_END_TRY();
+}
+
 // Encrypt makes a token of `value` as it is written to `column`, or returns
 // null if it is one already.
 varlena *Encrypt(const ColumnTarget &column, varlena *value) {
@@ -126,9 +149,7 @@ varlena *Encrypt(const ColumnTarget &column, varlena *value) {
   WipeAndFree(bytes, value);
   CheckTokenFits(column, VARSIZE(token) - VARHDRSZ);
   if (OidIsValid(column.domain)) {
-    // The plaintext was checked as it came in, the token is not.
-    domain_check(PointerGetDatum(token), false, column.domain, nullptr,
-                 nullptr);
+    CheckDomain(column.domain, token);
   }
   return token;
 }

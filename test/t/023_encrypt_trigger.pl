@@ -103,6 +103,35 @@ same(join("\n", secrets_below([ $marker, $key ], $publisher->data_dir)),
 	'', 'nor anywhere else in the data directory, and neither is the key');
 
 # ---------------------------------------------------------------------------
+# A domain that a plaintext passes and its token does not: the error is the
+# domain's, and shows the plaintext to nobody
+
+$publisher->append_conf('postgresql.conf', "log_min_error_statement = error\n");
+$publisher->reload;
+ask($publisher, <<'SQL');
+CREATE DOMAIN short AS text CHECK (length(VALUE) < 80);
+CREATE TABLE narrow (id integer, token short);
+CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON narrow
+	FOR EACH ROW EXECUTE FUNCTION fernet_encrypt_trigger('token');
+SQL
+foreach my $case (
+	[ INSERT => "INSERT INTO narrow VALUES (1, '$marker')" ],
+	[ COPY => "COPY narrow FROM stdin;\n1\t$marker\n\\.\n" ])
+{
+	my ($name, $sql) = @$case;
+	my $start = -s $publisher->logfile;
+	my (undef, $err) = session($publisher, $sql, options => $with_key);
+	like($err, qr/^ERROR:  23514: value for domain short violates/,
+		"$name: the domain refuses the token");
+	unlike($err, qr/\Q$marker/, "$name: the client is shown no plaintext");
+	my $log = substr(slurp($publisher->logfile), $start);
+	like($log, qr/ERROR:  value for domain short/, "$name: the log has the error");
+	unlike($log, qr/\Q$marker/, "$name: and no plaintext");
+}
+$publisher->append_conf('postgresql.conf', "log_min_error_statement = panic\n");
+$publisher->reload;
+
+# ---------------------------------------------------------------------------
 # A dump, restored by sessions without a key
 
 my $stored = <<'SQL';
