@@ -1,5 +1,7 @@
 #include "pg/page_scan.hpp"
 
+#include "pg/text_encoding.hpp"
+
 namespace fernet::pg {
 namespace {
 
@@ -15,11 +17,15 @@ ItemPointerData PlaceOf(BlockNumber page, OffsetNumber offset) {
 void VisitRow(const ColumnTarget &target, TupleTableSlot *row, VisitValue visit,
               void *state) {
   bool is_null = false;
-  const Datum value = slot_getattr(row, target.attribute, &is_null);
-  if (!is_null) {
-    visit(row, reinterpret_cast<varlena *>(PG_DETOAST_DATUM_PACKED(value)),
-          state);
+  const Datum datum = slot_getattr(row, target.attribute, &is_null);
+  if (is_null) {
+    return;
   }
+  auto *const stored = reinterpret_cast<varlena *>(DatumGetPointer(datum));
+  varlena *const value = pg_detoast_datum_packed(stored);
+  visit(row, value, state);
+  // It may be a plaintext that is being adopted.
+  WipeAndFree(value, stored);
 }
 
 }  // namespace

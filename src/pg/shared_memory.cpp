@@ -3,7 +3,9 @@
 namespace fernet::pg {
 namespace {
 
-constexpr const char *kName = "pg_fernet";
+// With the number of the layout: a later version whose memory looks different
+// must not be given that of the one before, which is there until a restart.
+constexpr const char *kName = "pg_fernet 1";
 
 #ifndef FERNET_HAS_DSM_REGISTRY
 constinit std::size_t requested = 0;

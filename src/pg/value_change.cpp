@@ -120,6 +120,9 @@ ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
   }
   if (change.kind == ValueChange::kChanged &&
       IsTooLong(change.value, max_characters)) {
+    if (rule.direction == ValueRule::kDecrypt) {
+      WipeAndFree(change.value, nullptr);
+    }
     return Failed(ERRCODE_STRING_DATA_RIGHT_TRUNCATION);
   }
   return change;
