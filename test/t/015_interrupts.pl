@@ -215,6 +215,15 @@ sub check_session
 	return;
 }
 
+# end_of_async waits for an asynchronous statement, and returns its SQLSTATE or ''.
+# The value of pg_result tells success from failure up to DBD::Pg 3.18 only.
+sub end_of_async
+{
+	my ($connection) = @_;
+	my $result = $connection->pg_result;
+	return $connection->state || (defined $result ? '' : 'XXXXX');
+}
+
 my %done = map { $_ => 0 } qw(cancel timeout terminate);
 my %ended = map { $_ => 0 } qw(cancel timeout terminate);
 
@@ -248,9 +257,8 @@ sub interrupt
 		sleep($moment);
 		my $function = $way eq 'cancel' ? 'cancel' : 'terminate';
 		value_of($watcher, "SELECT pg_${function}_backend($connection->{pg_pid})");
-		my $result = $connection->pg_result;
-		$state = defined $result ? '' : $connection->state || 'XXXXX';
-		$message = defined $result ? '' : $connection->errstr // '';
+		$state = end_of_async($connection);
+		$message = $state eq '' ? '' : $connection->errstr // '';
 	}
 	my %right =
 	  (cancel => '57014', timeout => '57014', terminate => '57P01');
@@ -403,8 +411,7 @@ note sprintf 'grown by %d kB in contexts, %d kB in the process; %.0f s',
 		sleep(is_long() ? 1 : 0.3);
 		my $cancelled = time();
 		value_of($watcher, "SELECT pg_cancel_backend($session->{pg_pid})");
-		my $ended = $session->pg_result;
-		my $state = defined $ended ? 'success' : $session->state;
+		my $state = end_of_async($session) || 'success';
 		my $seconds = time() - $cancelled;
 		ok( ($state eq '57014' || ($session == $foreign && $state eq 'success'))
 			  && $seconds <= $allowed,
