@@ -19,11 +19,14 @@ void RequireNoTransactionBlock(FunctionCallInfo fcinfo) {
                           !castNode(CallContext, fcinfo->context)->atomic;
   if (!may_commit) {
     DropContext();
-    ereport(ERROR, errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-            errmsg("a job on a whole column cannot run inside a transaction "
-                   "block or a function"),
-            errdetail("It commits after every batch."),
-            errhint("Rotate with fernet_rotate_batch there."), HideStatement());
+    ereport(
+        ERROR, errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+        errmsg("a job on a whole column cannot run inside a transaction "
+               "block or a function"),
+        errdetail("It commits after every batch."),
+        errhint("Call it outside of BEGIN, with autocommit on in a driver. In "
+                "a transaction, fernet_rotate_batch rotates."),
+        HideStatement());
   }
 }
 
