@@ -107,10 +107,13 @@ my $log = slurp($node->logfile);
 is(join(',', map { forms_found_in($_, \$log) } $old, $new), '',
 	'no key in the server log after all of them');
 
-# What docs/keys.md warns of: a space in the connection options.
-my (undef, $err) = session($node, 'SELECT 1', options => "-c fernet.key=$old, $new");
+# What docs/keys.md warns of: a space in the connection options. A key that begins
+# with a dash would be an option of its own, of which the server logs less.
+my $cut_off = new_key();
+$cut_off =~ s/^-/_/;
+my (undef, $err) = session($node, 'SELECT 1', options => "-c fernet.key=$old, $cut_off");
 like($err, qr/invalid command-line argument/, 'a space ends the option');
 $log = slurp($node->logfile);
-ok(scalar(forms_found_in($new, \$log)), 'and the server logs what comes after it');
+ok(scalar(forms_found_in($cut_off, \$log)), 'and the server logs what comes after it');
 $node->stop;
 done_testing();
