@@ -41,6 +41,13 @@ bool IsEncodedKeyText(std::span<const char> text) noexcept {
          ParseKey(inner, &key).ok();
 }
 
+// IsQuoted says whether `text` has a quotation mark at either end, which a list
+// of keys that is in quotes as a whole has at one end of its outermost keys.
+bool IsQuoted(std::span<const char> text) noexcept {
+  const auto is_quote = [](char c) { return c == '"' || c == '\''; };
+  return !text.empty() && (is_quote(text.front()) || is_quote(text.back()));
+}
+
 // NameTheMistake turns "this is not 43 or 44 characters" into the reason the
 // user can act on.
 Status NameTheMistake(std::span<const char> text) noexcept {
@@ -49,6 +56,9 @@ Status NameTheMistake(std::span<const char> text) noexcept {
   }
   if (IsEncodedKeyText(text)) {
     return Status::kKeyBase64Twice;
+  }
+  if (IsQuoted(text)) {
+    return Status::kKeyQuoted;
   }
   return Status::kKeyBadLength;
 }

@@ -17,6 +17,7 @@ enum class Status : std::uint8_t {
   kKeyStandardAlphabet,  // '+' or '/': base64, but not the URL-safe alphabet
   kKeyHex,               // 64 hexadecimal digits
   kKeyBase64Twice,       // base64url of the base64url of a key
+  kKeyQuoted,            // a quotation mark before or after it
   kKeyTrailingBits,      // 32 bytes and then bits that should be zero
   kKeyDuplicate,         // the same 32 bytes stand earlier in the list
   kTooManyKeys,          // more than kMaxKeys

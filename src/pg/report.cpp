@@ -41,6 +41,9 @@ const char *KeyFailureDetail(const Outcome &outcome) {
     case Status::kKeyBase64Twice:
       return "It is a key to which base64 was applied a second time, as for "
              "the data of a Kubernetes Secret. Decode it once.";
+    case Status::kKeyQuoted:
+      return "It begins or ends with a quotation mark. Those of a "
+             "configuration file or a shell are no part of the key.";
     case Status::kKeyTrailingBits:
       return "Its last character has bits that belong to no byte, so it is no "
              "output of a base64 encoder.";

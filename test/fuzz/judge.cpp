@@ -144,6 +144,12 @@ bool IsKeyTwice(std::string_view text) {
          JudgeKey(Trim(AsText(bytes))).ok();
 }
 
+bool IsQuoted(std::string_view text) {
+  constexpr std::string_view kQuotes = "\"'";
+  return !text.empty() && (kQuotes.find(text.front()) != kQuotes.npos ||
+                           kQuotes.find(text.back()) != kQuotes.npos);
+}
+
 }  // namespace
 
 Outcome JudgeKey(std::string_view text) {
@@ -152,6 +158,7 @@ Outcome JudgeKey(std::string_view text) {
     const bool hex = text.size() == 64 && IsHex(text);
     return {hex                ? Status::kKeyHex
             : IsKeyTwice(text) ? Status::kKeyBase64Twice
+            : IsQuoted(text)   ? Status::kKeyQuoted
                                : Status::kKeyBadLength,
             text.size()};
   }
