@@ -65,6 +65,20 @@ CALL fernet_rotate_column('pages', 'token', batch_rows => 100);
 DROP TRIGGER no_row ON fernet_rotation;
 SELECT count(*), bool_and(finished IS NULL) AS unfinished FROM fernet_rotation WHERE id > :last;
 DELETE FROM fernet_rotation WHERE id > :last;
+-- or a trigger that waits for the commit, which must not have the caller's rights there
+SELECT pg_get_userbyid(relowner) AS owner FROM pg_class WHERE oid = 'fernet_rotation'::regclass \gset
+ALTER TABLE fernet_rotation OWNER TO regress_fernet_one;
+SET ROLE regress_fernet_one;
+CREATE TABLE seen (role name);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
+	'BEGIN INSERT INTO "regress_fernet Ledger".seen VALUES (current_user); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER see AFTER INSERT OR UPDATE ON fernet_rotation DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW EXECUTE FUNCTION see();
+RESET ROLE;
+CALL fernet_rotate_column('pages', 'token', batch_rows => 100);
+SELECT DISTINCT role FROM seen;
+DROP TRIGGER see ON fernet_rotation;
+ALTER TABLE fernet_rotation OWNER TO :"owner";
 -- an empty table, a partitioned one
 TRUNCATE pages;
 CREATE TABLE parted (id integer, token text) PARTITION BY RANGE (id);
