@@ -234,7 +234,7 @@ PY
 	($out, $status) = $job->(PGPORT => 1);
 	is($status, 2, 'the job: exit status 2 without a connection');
 	($out, $status) = $job->(FERNET_KEY_FILE => "$folder/none");
-	is($status, 1, 'the job: exit status 1 without a key file');
+	is($status, 2, 'the job: exit status 2 without a key file');
 	unlike(slurp($server->logfile), qr/\Q$new_key\E/, 'no key of the job in the server log');
 
   SKIP:
