@@ -49,13 +49,18 @@ my $copy = PostgreSQL::Test::Utils::tempdir() . '/postgres';
 my $old = PostgreSQL::Test::Cluster->new('old',
 	install_path => install_copy($old_config, $copy));
 my $new = PostgreSQL::Test::Cluster->new('new');
-my $settings = "session_preload_libraries = 'pg_fernet'\nlog_statement = none\n";
+# Not by allows_streaming, which on PostgreSQL 18 brings a setting that older servers
+# refuse.
+my $settings = <<'CONF';
+session_preload_libraries = 'pg_fernet'
+log_statement = none
+wal_level = logical
+max_wal_senders = 10
+CONF
 my @alike = ('--encoding=UTF8', '--locale=C');
-$old->init(allows_streaming => 'logical', extra => [@alike]);
+$old->init(extra => [@alike]);
 # From PostgreSQL 18 on, initdb does without being asked what it did not before.
-$new->init(
-	allows_streaming => 'logical',
-	extra => [ @alike, $major >= 18 ? '--no-data-checksums' : () ]);
+$new->init(extra => [ @alike, $major >= 18 ? '--no-data-checksums' : () ]);
 $_->append_conf('postgresql.conf', $settings) foreach $old, $new;
 $old->start;
 
