@@ -10,7 +10,7 @@
 namespace fernet::pg {
 namespace {
 
-constexpr const char *kMask = "********";
+constexpr char kMask[] = "********";
 
 // What guc.c believes the value to be: kMask or an empty string.
 constinit char *displayed_key = nullptr;
@@ -105,7 +105,7 @@ bool CheckKey(char **value, void **extra, GucSource source) {
   }
   events::KeysSet(*session_keys::ListBehind(*extra));
   // A key has 43 characters at the least, so the mask fits in its place.
-  strcpy(*value, kMask);
+  memcpy(*value, kMask, sizeof kMask);
   return true;
 }
 
