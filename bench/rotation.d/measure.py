@@ -19,15 +19,6 @@ from measuring import NEW_KEY, OLD_KEY, connect, execute, in_turn, judge, query
 from psycopg2.extras import execute_values
 
 BATCH_ROWS = 5000
-# What a client does takes too long for a whole table, and is the same for every
-# row of it.
-def client_sample(rows):
-    return min(rows // 2, 200000)
-
-
-def orm_sample(rows):
-    return min(rows // 40, 3000)
-
 
 # 32 to 64 bytes, as API tokens have them; theirs have 140 to 184 characters.
 PLAINTEXT = "left(md5(id::text) || md5((id + 1)::text), 32 + mod(id, 33)::int)"
@@ -124,7 +115,8 @@ def check_rotated(connection, rows):
 
 
 #
-# The variants. Each returns how many rows it has treated.
+# The variants. Each returns how many rows it has treated. What a client does takes
+# too long for a whole table, and is the same for every row of it.
 #
 
 
@@ -171,6 +163,14 @@ def rotate_slices(connection, rows):
     rotate_slice(connection, 1)
     thread.join()
     return rows
+
+
+def client_sample(rows):
+    return min(rows // 2, 200000)
+
+
+def orm_sample(rows):
+    return min(rows // 40, 3000)
 
 
 def rotate_in_client(connection, rows):
