@@ -52,7 +52,6 @@ my $new = PostgreSQL::Test::Cluster->new('new');
 # Not by allows_streaming, which on PostgreSQL 18 brings a setting that older servers
 # refuse.
 my $settings = <<'CONF';
-session_preload_libraries = 'pg_fernet'
 log_statement = none
 wal_level = logical
 max_wal_senders = 10
@@ -63,6 +62,8 @@ $old->init(extra => [@alike]);
 $new->init(extra => [ @alike, $major >= 18 ? '--no-data-checksums' : () ]);
 $_->append_conf('postgresql.conf', $settings) foreach $old, $new;
 $old->start;
+$old->safe_psql('postgres',
+	"ALTER DATABASE postgres SET session_preload_libraries = 'pg_fernet'");
 
 ask($old, <<"SQL", "-c fernet.key=$first");
 CREATE SCHEMA crypto;
@@ -144,6 +145,8 @@ my $folder = PostgreSQL::Test::Utils::tempdir();
 $new->start;
 
 same(ask($new, $stored), $original, 'tokens, ledger and definitions are as they were');
+is(ask($new, 'SHOW session_preload_libraries'),
+	'pg_fernet', 'and the database loads the library');
 my $both = "-c fernet.key=$second,$first";
 same(
 	ask($new, <<"SQL", $both),
