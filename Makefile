@@ -7,7 +7,11 @@ root := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(root)/pg_fernet.control)
 
 MODULE_big = pg_fernet
-OBJS = $(patsubst $(root)/%.cpp,%.o,$(sort $(wildcard $(root)/src/core/*.cpp $(root)/src/pg/*.cpp)))
+sources := $(wildcard $(addprefix $(root)/src/,core/*.cpp pg/*.cpp pg/*/*.cpp))
+OBJS = $(patsubst $(root)/%.cpp,%.o,$(sort $(sources)))
+# The compiler writes down which headers an object is made of.
+dependencies = $(OBJS:.o=.d)
+EXTRA_CLEAN = $(dependencies)
 DATA = $(patsubst $(root)/%,%,$(wildcard $(root)/sql/*--*.sql))
 
 REGRESS = roundtrip tokens keys errors limits nulls settings transactions \
@@ -36,7 +40,7 @@ PG_CPPFLAGS = -I$(root)/src -isystem $(shell $(PG_CONFIG) --includedir-server) \
 	-DPGDLLEXPORT='__attribute__((visibility("default")))'
 # The folder of the build must not be in the result: two builds give the same.
 PG_CXXFLAGS = -ffile-prefix-map=$(abspath $(root))=. -ffile-prefix-map=$(CURDIR)=. \
-	-std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden \
+	-MMD -MP -std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden \
 	-Wall -Wextra -Wshadow -Wconversion $(if $(WERROR),-Werror) \
 	$(if $(SANITIZE),$(SANITIZE_FLAGS))
 # SANITIZE=address,undefined is for a server that has the libraries of the
@@ -48,6 +52,9 @@ SHLIB_LINK = -lcrypto
 
 # Bitcode is for inlining functions into queries; ours call OpenSSL.
 override with_llvm := no
+# A PostgreSQL built with --enable-depend would do the same, in one folder for the
+# files of all folders.
+override autodepend := no
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
@@ -61,8 +68,7 @@ override datadir := $(prefix)/share$(below)
 override pkglibdir := $(prefix)/lib$(below)
 endif
 
-# PGXS makes no header dependencies unless PostgreSQL was built with them.
-$(OBJS): $(wildcard $(root)/src/core/*.hpp $(root)/src/pg/*.hpp)
+-include $(dependencies)
 
 # With VPATH, the folders of the objects have to be made.
 $(shell mkdir -p $(dir $(OBJS)))
