@@ -1,7 +1,7 @@
-#include "pg/boundary.hpp"
-#include "pg/counters.hpp"
-#include "pg/settings.hpp"
-#include "pg/utility_hook.hpp"
+#include "pg/report/counters.hpp"
+#include "pg/server/boundary.hpp"
+#include "pg/session/settings.hpp"
+#include "pg/session/utility_hook.hpp"
 
 extern "C" {
 FERNET_MODULE_MAGIC(FERNET_VERSION);

@@ -1,0 +1,36 @@
+// The values of a column by the key that decrypts them, in one reading.
+#pragma once
+
+#include <array>
+
+#include "pg/server/boundary.hpp"
+#include "pg/session/session_keys.hpp"
+
+namespace fernet::pg {
+
+// CensusGroup counts values that are the same, and those of a key by their
+// times, in seconds since 1970.
+struct CensusGroup {
+  std::int64_t values = 0;
+  std::uint64_t oldest = 0;
+  std::uint64_t newest = 0;
+
+  void Add(std::uint64_t timestamp);
+};
+
+// ColumnCensus is the whole count; plain data of a fixed size.
+struct ColumnCensus {
+  SessionKeys keys;  // all null without a key
+  std::array<CensusGroup, kMaxKeys> of_key;
+  CensusGroup unknown_key;
+  CensusGroup no_key_set;
+  CensusGroup malformed;
+  std::int64_t plaintext = 0;  // those of malformed with no sign of a token
+};
+
+// TakeCensus counts every value of `column` that the calling query sees, with
+// `keys`, into `*out`. Raises what CheckColumn does.
+void TakeCensus(Oid relation, const char *column, const SessionKeys &keys,
+                ColumnCensus *out);
+
+}  // namespace fernet::pg

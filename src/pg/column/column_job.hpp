@@ -1,0 +1,42 @@
+// A job on a whole column: passes of batches with a commit after each.
+#pragma once
+
+#include "pg/column/page_batch.hpp"
+#include "pg/server/boundary.hpp"
+#include "pg/value/value_change.hpp"
+
+namespace fernet::pg {
+
+// ColumnJob is what a caller asks for.
+struct ColumnJob {
+  Oid relation;
+  const char *column;
+  ValueRule rule;  // its keys must stay good for the whole job
+  std::int64_t batch_rows;
+  std::int64_t pause_microseconds;  // after each batch
+  int slice;                        // from 1
+  int slices;
+  bool dry_run;
+  Oid caller;  // the function that was called, which tells the extension
+};
+
+// JobResult is what has become of the column's values: `changed` by this job,
+// the others as one snapshot saw them at the end.
+struct JobResult {
+  std::int64_t changed = 0;    // by this job; of a dry run, to be changed
+  std::int64_t unchanged = 0;  // as they should be before the job
+  std::int64_t plaintext = 0;
+  std::int64_t failed = 0;
+  std::int64_t pending = 0;  // locked, or written by the application meanwhile
+  std::int64_t total = 0;
+
+  std::int64_t left() const { return failed + pending; }
+};
+
+// RunColumnJob runs `job` in transactions of its own. The caller is connected
+// to SPI so that it may commit, and CurrentMemoryContext outlives the commits.
+// Raises what CheckColumn does, and 55006 when another job is at work on the
+// same column or slice; it is for the caller to say what is left at the end.
+JobResult RunColumnJob(const ColumnJob &job);
+
+}  // namespace fernet::pg

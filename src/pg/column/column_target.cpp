@@ -1,0 +1,265 @@
+#include "pg/column/column_target.hpp"
+
+#include "pg/report/report.hpp"
+
+namespace fernet::pg {
+namespace {
+
+void RequireTable(Relation relation) {
+  const char kind = relation->rd_rel->relkind;
+  if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE) {
+    return;
+  }
+  DropContext();
+  ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
+          errmsg("\"%s\" is not a table", RelationGetRelationName(relation)),
+          HideStatement());
+}
+
+// RequirePageRanges is for table access methods other than heap.
+void RequirePageRanges(Relation relation) {
+  if (relation->rd_rel->relkind == RELKIND_RELATION &&
+      relation->rd_tableam->scan_set_tidrange == nullptr) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+            errmsg("\"%s\" cannot be read by ranges of pages",
+                   RelationGetRelationName(relation)),
+            errdetail("Its table access method has no TID range scan."),
+            HideStatement());
+  }
+}
+
+// RequireNoUpdateRules: a rule would turn an UPDATE into something else, and
+// the writer of rows knows nothing of it.
+void RequireNoUpdateRules(Relation relation) {
+  const RuleLock *const rules = relation->rd_rules;
+  for (int i = 0; rules != nullptr && i < rules->numLocks; ++i) {
+    if (rules->rules[i]->event == CMD_UPDATE &&
+        rules->rules[i]->enabled != RULE_DISABLED) {
+      DropContext();
+      ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+              errmsg("\"%s\" has a rule on UPDATE",
+                     RelationGetRelationName(relation)),
+              errhint("Make it a trigger, or rotate by UPDATE and "
+                      "fernet_rotate."),
+              HideStatement());
+    }
+  }
+}
+
+void RequirePrivilege(Oid relation, AttrNumber attribute, AclMode mode) {
+  if (pg_class_aclcheck(relation, GetUserId(), mode) == ACLCHECK_OK) {
+    return;
+  }
+  const AclResult result =
+      pg_attribute_aclcheck(relation, attribute, GetUserId(), mode);
+  if (result != ACLCHECK_OK) {
+    DropContext();
+    aclcheck_error(result, OBJECT_TABLE, get_rel_name(relation));
+  }
+}
+
+void RequireEveryRowVisible(Oid relation) {
+  if (check_enable_rls(relation, InvalidOid, true) == RLS_ENABLED) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+            errmsg("row security would hide rows of \"%s\"",
+                   get_rel_name(relation)),
+            errhint("Use the owner of the table, or a role with BYPASSRLS."),
+            HideStatement());
+  }
+}
+
+// RequireOwnSession: what another session's temporary table holds is in the
+// memory of that session.
+void RequireOwnSession(Relation relation) {
+  if (RELATION_IS_OTHER_TEMP(relation)) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+            errmsg("\"%s\" is a temporary table of another session",
+                   RelationGetRelationName(relation)),
+            HideStatement());
+  }
+}
+
+void RequireWritable() {
+  if (XactReadOnly || RecoveryInProgress()) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+            RecoveryInProgress()
+                ? errmsg("cannot write to a column during recovery")
+                : errmsg("cannot write to a column in a read-only transaction"),
+            HideStatement());
+  }
+}
+
+AttrNumber FindColumn(Relation relation, const char *column) {
+  const AttrNumber attribute = get_attnum(RelationGetRelid(relation), column);
+  if (attribute <= 0) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
+            errmsg("column \"%s\" of relation \"%s\" does not exist", column,
+                   RelationGetRelationName(relation)),
+            HideStatement());
+  }
+  return attribute;
+}
+
+LOCKMODE LockFor(ColumnAccess access) {
+  return access == ColumnAccess::kRead ? AccessShareLock : RowExclusiveLock;
+}
+
+// DescribeColumn fills in what `out` says of the column's type.
+void DescribeColumn(ColumnAccess access, ColumnTarget *out) {
+  const auto *const column =
+      TupleDescAttr(RelationGetDescr(out->relation), out->attribute - 1);
+  // A virtual one, of PostgreSQL 18, has no values to be read.
+  const bool is_stored = column->attgenerated == ATTRIBUTE_GENERATED_STORED;
+  if (column->attgenerated != '\0' &&
+      (access == ColumnAccess::kWrite || !is_stored)) {
+    DropContext();
+    ereport(
+        ERROR, errcode(ERRCODE_GENERATED_ALWAYS),
+        errmsg("column \"%s\" is a generated column", NameStr(column->attname)),
+        HideStatement());
+  }
+  int32 modifier = column->atttypmod;
+  const Oid base = getBaseTypeAndTypmod(column->atttypid, &modifier);
+  out->domain = base == column->atttypid ? InvalidOid : column->atttypid;
+  out->max_characters =
+      base == VARCHAROID && modifier >= VARHDRSZ ? modifier - VARHDRSZ : 0;
+  switch (base) {
+    case TEXTOID:
+    case VARCHAROID:
+      out->value_type = TEXTOID;
+      return;
+    case BYTEAOID:
+      out->value_type = BYTEAOID;
+      return;
+    default:
+      DropContext();
+      ereport(
+          ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
+          errmsg("column \"%s\" of type %s cannot hold tokens",
+                 NameStr(column->attname), format_type_be(column->atttypid)),
+          errdetail("Tokens are kept in columns of type text, varchar or "
+                    "bytea, or of a domain over one of them."),
+          HideStatement());
+  }
+}
+
+void Describe(Relation relation, const char *column, ColumnAccess access,
+              ColumnTarget *out) {
+  RequireTable(relation);
+  RequirePageRanges(relation);
+  if (access == ColumnAccess::kWrite) {
+    RequireNoUpdateRules(relation);
+  }
+  out->relation = relation;
+  out->attribute = FindColumn(relation, column);
+  DescribeColumn(access, out);
+  out->pages = relation->rd_rel->relkind == RELKIND_RELATION
+                   ? RelationGetNumberOfBlocks(relation)
+                   : 0;
+}
+
+}  // namespace
+
+void RequireRights(Oid relation, const char *column, ColumnAccess access) {
+  const AttrNumber attribute = get_attnum(relation, column);
+  RequirePrivilege(relation, attribute, ACL_SELECT);
+  RequireEveryRowVisible(relation);
+  if (access == ColumnAccess::kWrite) {
+    RequirePrivilege(relation, attribute, ACL_UPDATE);
+  }
+}
+
+AttrNumber CheckColumn(Oid relation_oid, const char *column,
+                       ColumnAccess access) {
+  if (access == ColumnAccess::kWrite) {
+    RequireWritable();
+  }
+  ColumnTarget target;
+  const Relation relation = try_relation_open(relation_oid, LockFor(access));
+  if (relation == nullptr) {
+    DropContext();
+    ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+            errmsg("relation with OID %u does not exist", relation_oid),
+            HideStatement());
+  }
+  RequireOwnSession(relation);
+  Describe(relation, column, access, &target);
+  RequireRights(relation_oid, column, access);
+  const AttrNumber attribute = target.attribute;
+  relation_close(relation, NoLock);
+  List *const below =
+      find_all_inheritors(relation_oid, LockFor(access), nullptr);
+  for (int i = 0; i < list_length(below); ++i) {
+    const Relation child = relation_open(list_nth_oid(below, i), NoLock);
+    if (!RELATION_IS_OTHER_TEMP(child)) {
+      Describe(child, column, access, &target);
+    }
+    relation_close(child, NoLock);
+  }
+  return attribute;
+}
+
+List *TablesBelow(Oid relation, ColumnAccess access) {
+  List *const below = find_all_inheritors(relation, LockFor(access), nullptr);
+  List *tables = NIL;
+  for (int i = 0; i < list_length(below); ++i) {
+    const Oid table = list_nth_oid(below, i);
+    if (get_rel_relkind(table) == RELKIND_RELATION &&
+        !isOtherTempNamespace(get_rel_namespace(table))) {
+      tables = lappend_oid(tables, table);
+    }
+  }
+  return tables;
+}
+
+bool IsBelow(Oid relation, Oid table) {
+  return table == relation ||
+         typeInheritsFrom(get_rel_type_id(table), get_rel_type_id(relation));
+}
+
+bool OpenTarget(Oid relation_oid, const char *column, ColumnAccess access,
+                ColumnTarget *out) {
+  const Relation relation = try_relation_open(relation_oid, LockFor(access));
+  if (relation == nullptr) {
+    return false;
+  }
+  Describe(relation, column, access, out);
+  return true;
+}
+
+void DescribeOpenColumn(Relation relation, const char *column,
+                        ColumnTarget *out) {
+  out->relation = relation;
+  out->attribute = FindColumn(relation, column);
+  out->pages = 0;
+  DescribeColumn(ColumnAccess::kWrite, out);
+}
+
+void CloseTarget(const ColumnTarget &target) {
+  relation_close(target.relation, NoLock);
+}
+
+const char *NameOf(Oid relation, const char *column) {
+  const char *const parts[] = {get_namespace_name(get_rel_namespace(relation)),
+                               get_rel_name(relation), column};
+  StringInfoData name;
+  initStringInfo(&name);
+  for (const char *part : parts) {
+    appendStringInfoString(&name, name.len == 0 ? "\"" : ".\"");
+    for (; part != nullptr && *part != '\0'; ++part) {
+      appendStringInfoString(&name, *part == '"' ? "\"\"" : "");
+      if (*part != '"') {
+        appendStringInfoChar(&name, *part);
+      }
+    }
+    appendStringInfoChar(&name, '"');
+  }
+  return name.data;
+}
+
+}  // namespace fernet::pg

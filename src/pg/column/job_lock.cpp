@@ -1,0 +1,66 @@
+#include "pg/column/job_lock.hpp"
+
+#include "pg/report/report.hpp"
+
+namespace fernet::pg {
+namespace {
+
+// Locks of our own kind, apart from those of pg_advisory_lock, which has 1 and
+// 2 in the last field. They belong to the session, for they outlive commits.
+constexpr uint16 kLockClass = 0xfe;
+
+LOCKTAG JobLock(Oid relation, std::uint32_t part) {
+  LOCKTAG tag;
+  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, relation, part, kLockClass);
+  return tag;
+}
+
+struct HeldLock {
+  LOCKTAG tag;
+  LOCKMODE mode;
+  MemoryContextCallback release;
+};
+
+void LockUntilEndOfJob(MemoryContext job_memory, Oid relation,
+                       std::uint32_t part, LOCKMODE mode) {
+  auto *const held =
+      static_cast<HeldLock *>(MemoryContextAlloc(job_memory, sizeof(HeldLock)));
+  held->tag = JobLock(relation, part);
+  held->mode = mode;
+  if (LockAcquire(&held->tag, mode, true, true) == LOCKACQUIRE_NOT_AVAIL) {
+    DropContext();
+    ereport(
+        ERROR, errcode(ERRCODE_OBJECT_IN_USE),
+        errmsg("another rotation of \"%s\" is running", get_rel_name(relation)),
+        errhint("Sessions that share the work each take one of the same "
+                "number of slices."),
+        HideStatement());
+  }
+  held->release.func = [](void *argument) {
+    const auto *const lock = static_cast<HeldLock *>(argument);
+    LockRelease(&lock->tag, lock->mode, true);
+  };
+  held->release.arg = held;
+  MemoryContextRegisterResetCallback(job_memory, &held->release);
+}
+
+}  // namespace
+
+std::uint32_t LockPart(AttrNumber attribute, int slice) {
+  return static_cast<std::uint32_t>(attribute) * 2048 +
+         static_cast<std::uint32_t>(slice);
+}
+
+// TakeTurn keeps two jobs off the same rows, which would only make each other
+// busy: one for the whole table excludes all others, a slice its like.
+void TakeTurn(MemoryContext job_memory, Oid relation, AttrNumber attribute,
+              int slice, int slices) {
+  LockUntilEndOfJob(job_memory, relation, LockPart(attribute, 0),
+                    slices == 1 ? ExclusiveLock : RowExclusiveLock);
+  if (slices > 1) {
+    LockUntilEndOfJob(job_memory, relation, LockPart(attribute, slice),
+                      ExclusiveLock);
+  }
+}
+
+}  // namespace fernet::pg

@@ -1,0 +1,18 @@
+// The locks that keep two jobs off the same rows, and by which a job is known
+// to be alive.
+#pragma once
+
+#include "pg/server/boundary.hpp"
+
+namespace fernet::pg {
+
+// LockPart numbers the columns of a table and their slices, from 1; slice 0 is
+// the column as a whole.
+std::uint32_t LockPart(AttrNumber attribute, int slice);
+
+// TakeTurn locks the column `attribute` of `relation`, or `slice` of `slices`
+// of it, until `job_memory` goes. Raises 55006 when another session has it.
+void TakeTurn(MemoryContext job_memory, Oid relation, AttrNumber attribute,
+              int slice, int slices);
+
+}  // namespace fernet::pg

@@ -1,0 +1,66 @@
+// One batch of a job on a column: a range of heap pages in one transaction.
+#pragma once
+
+#include "pg/column/column_target.hpp"
+#include "pg/column/page_scan.hpp"
+#include "pg/server/boundary.hpp"
+#include "pg/value/value_change.hpp"
+
+namespace fernet::pg {
+
+// Tally counts values that are not NULL.
+struct Tally {
+  std::int64_t changed = 0;
+  std::int64_t unchanged = 0;
+  std::int64_t plaintext = 0;  // no tokens, and left as they are
+  std::int64_t failed = 0;
+  std::int64_t busy = 0;  // changed or locked by another transaction
+
+  std::int64_t adopted = 0;       // of changed: plaintexts before
+  std::int64_t malformed = 0;     // of failed: no tokens
+  std::int64_t no_key_opens = 0;  // of failed: under no key
+
+  std::int64_t total() const {
+    return changed + unchanged + plaintext + failed + busy;
+  }
+  std::int64_t left() const { return failed + busy; }
+  void Add(const Tally &other);
+};
+
+// FailureWarnings tells of the first failing values by place and SQLSTATE,
+// never by content.
+struct FailureWarnings {
+  int told = 0;
+  bool muted = false;  // in a second pass, which finds the same ones again
+  std::int64_t too_long = 0;  // new values that the column has no room for
+};
+
+// OwnTransactions are the (sub)transactions in which a job has written whole
+// batches: a row version of one of them is as the job has left it, and need not
+// be opened again to know that. In the memory context that is handed to Note.
+struct OwnTransactions {
+  TransactionId *ids = nullptr;  // ascending
+  int count = 0;
+  int room = 0;
+  bool usable = true;  // false once the ids have wrapped around
+
+  void Note(TransactionId id, MemoryContext memory);
+  bool Include(TransactionId id) const;
+};
+
+// RunBatch applies `rule` to the values in `range` of `target`. With `dry_run`
+// it writes nothing and counts what it would.
+// Rows of `own` are unchanged without a look; a batch that writes is noted
+// there in `own_memory`. `own` may be null.
+Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
+               PageRange range, bool dry_run, FailureWarnings *warnings,
+               OwnTransactions *own, MemoryContext own_memory);
+
+// CountForStatistics adds what `tally` has written and refused to the counters.
+void CountForStatistics(const Tally &tally, ValueRule::Direction direction);
+
+// PageDensity is about how many rows a page of `target` holds, at least 1, by
+// what the last ANALYZE or VACUUM saw.
+double PageDensity(const ColumnTarget &target);
+
+}  // namespace fernet::pg

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "pg/column/column_target.hpp"
+#include "pg/server/boundary.hpp"
+
+namespace fernet::pg {
+
+struct PageRange {
+  BlockNumber from;
+  BlockNumber end;  // the first page after the range
+};
+
+// ScanValues calls `visit` with each row of `range` that the active snapshot
+// sees and whose value is not NULL, and with the value, detoasted. Memory that
+// `visit` allocates goes with the row. It may be interrupted.
+using VisitValue = void (*)(TupleTableSlot *row, varlena *value, void *state);
+void ScanValues(const ColumnTarget &target, PageRange range, VisitValue visit,
+                void *state);
+
+}  // namespace fernet::pg

@@ -1,0 +1,42 @@
+#pragma once
+
+#include "pg/column/column_target.hpp"
+#include "pg/server/boundary.hpp"
+
+namespace fernet::pg {
+
+// RowWriter updates one column of rows that a scan of the table has found, as
+// UPDATE would: with triggers, indexes, constraints and generated columns, but
+// without ever waiting for another transaction's lock on a row.
+struct RowWriter {
+  const ColumnTarget *target;
+  EState *state;
+  ResultRelInfo *result;
+  EPQState recheck;
+  TupleTableSlot *new_row;
+  TupleTableSlot *locked_row;
+  bool lock_first;  // or BEFORE triggers would lock the row, waiting for it
+  TransitionCaptureState *transitions;
+  void *domain_cache;
+  bool has_written;  // statement triggers have fired
+};
+
+enum class RowResult {
+  kWritten,
+  kBusy,      // changed or locked by another transaction
+  kUnwanted,  // a BEFORE trigger wants no update
+};
+
+// BeginWriting starts a command on `*target`, which must stay. The snapshot is
+// the active one. With `lock_first`, a row is locked before it is written, and
+// one that this transaction has changed since the snapshot is kBusy.
+void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out);
+
+// WriteValue puts `value`, of the column's base type, into the row in `row`, as
+// the snapshot saw it. What UPDATE would raise, it raises.
+RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value);
+
+// FinishWriting fires the AFTER triggers and ends the command.
+void FinishWriting(RowWriter *writer);
+
+}  // namespace fernet::pg

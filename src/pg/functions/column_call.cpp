@@ -1,0 +1,97 @@
+#include "pg/functions/column_call.hpp"
+
+#include "pg/functions/job_arguments.hpp"
+#include "pg/report/report.hpp"
+#include "pg/server/composite_result.hpp"
+#include "pg/session/session_keys.hpp"
+
+namespace fernet::pg {
+namespace {
+
+void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
+  if (job.dry_run || result.left() == 0) {
+    return;
+  }
+  DropContext();
+  ereport(
+      ERROR, errcode(kValuesLeft),
+      errmsg(
+          INT64_FORMAT " of " INT64_FORMAT " values in %s could not be %s",
+          result.left(), result.total, NameOf(job.relation, job.column),
+          job.rule.direction == ValueRule::kRotate ? "rotated" : "decrypted"),
+      errdetail("Failed: " INT64_FORMAT
+                ". Locked by other transactions, or written by them "
+                "meanwhile: " INT64_FORMAT ".",
+                result.failed, result.pending),
+      errhint("What could be done is done and committed. A new CALL tries "
+              "what is left."),
+      HideStatement());
+}
+
+}  // namespace
+
+void RequireNoTransactionBlock(FunctionCallInfo fcinfo) {
+  const bool may_commit = fcinfo->context != nullptr &&
+                          IsA(fcinfo->context, CallContext) &&
+                          !castNode(CallContext, fcinfo->context)->atomic;
+  if (!may_commit) {
+    DropContext();
+    ereport(
+        ERROR, errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+        errmsg("a job on a whole column cannot run inside a transaction "
+               "block or a function"),
+        errdetail("It commits after every batch."),
+        errhint("Call it outside of BEGIN, with autocommit on in a driver. In "
+                "a transaction, fernet_rotate_batch rotates."),
+        HideStatement());
+  }
+}
+
+std::int64_t ReadPause(FunctionCallInfo fcinfo, int index) {
+  const Interval *const pause = PG_GETARG_INTERVAL_P(index);
+  constexpr std::int64_t kDay = USECS_PER_DAY;
+  // A sum of two that are in their limits does not overflow.
+  const bool is_long = pause->month != 0 || pause->day < -1 || pause->day > 1 ||
+                       pause->time < -kDay || pause->time > 2 * kDay;
+  const std::int64_t microseconds =
+      is_long ? -1 : pause->day * kDay + pause->time;
+  if (microseconds < 0 || microseconds > kDay) {
+    RefuseParameter("pause", "between 0 and a day");
+  }
+  return microseconds;
+}
+
+void ReadSlice(FunctionCallInfo fcinfo, int index, ColumnJob *job) {
+  job->slice = PG_GETARG_INT32(index);
+  job->slices = PG_GETARG_INT32(index + 1);
+  if (job->slices < 1 || job->slices > 1024) {
+    RefuseParameter("slices", "between 1 and 1024");
+  }
+  if (job->slice < 1 || job->slice > job->slices) {
+    RefuseParameter("slice", "between 1 and \"slices\"");
+  }
+}
+
+Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job) {
+  const MemoryContext caller_memory = CurrentMemoryContext;
+  const MemoryContext call_memory = AllocSetContextCreate(
+      PortalContext, "pg_fernet job", ALLOCSET_DEFAULT_SIZES);
+  job.column = MemoryContextStrdup(call_memory, job.column);
+  // A key that was set for one transaction only is gone with the first commit.
+  job.rule.keys = session_keys::PinUntil(call_memory);
+  SPI_connect_ext(SPI_OPT_NONATOMIC);
+  MemoryContextSwitchTo(call_memory);
+  const JobResult result = RunColumnJob(job);
+  RequireNothingLeft(job, result);
+  SPI_finish();
+  MemoryContextSwitchTo(caller_memory);
+  Datum values[] = {Int64GetDatum(result.changed),
+                    Int64GetDatum(result.unchanged),
+                    Int64GetDatum(result.left())};
+  bool nulls[] = {false, false, false};
+  const Datum row = CompositeResult(fcinfo, values, nulls);
+  MemoryContextDelete(call_memory);
+  return row;
+}
+
+}  // namespace fernet::pg

@@ -1,0 +1,25 @@
+// What the procedures on whole columns have in common.
+#pragma once
+
+#include "pg/column/column_job.hpp"
+#include "pg/server/boundary.hpp"
+
+namespace fernet::pg {
+
+// RequireNoTransactionBlock raises 2D000 where a procedure may not commit.
+void RequireNoTransactionBlock(FunctionCallInfo fcinfo);
+
+// ReadPause reads the interval at `index`, in microseconds. Raises 22023 unless
+// it is between 0 and a day.
+std::int64_t ReadPause(FunctionCallInfo fcinfo, int index);
+
+// ReadSlice reads "slice" at `index` and "slices" after it into `job`. Raises
+// 22023.
+void ReadSlice(FunctionCallInfo fcinfo, int index, ColumnJob *job);
+
+// RunForCall runs `job` with its keys pinned and memory that outlives the
+// commits of the CALL, and returns its three counts as the result row. Raises
+// PF007 if values are left.
+Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job);
+
+}  // namespace fernet::pg

@@ -1,0 +1,48 @@
+#include "pg/functions/job_arguments.hpp"
+
+#include <cstring>
+
+#include "pg/report/report.hpp"
+
+namespace fernet::pg {
+
+void RequireArguments(FunctionCallInfo fcinfo, const char *const *names,
+                      int count) {
+  for (int i = 0; i < count; ++i) {
+    if (PG_ARGISNULL(i)) {
+      DropContext();
+      ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+              errmsg("\"%s\" must not be null", names[i]), HideStatement());
+    }
+  }
+}
+
+void RefuseParameter(const char *name, const char *rule) {
+  DropContext();
+  ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+          errmsg("\"%s\" must be %s", name, rule), HideStatement());
+}
+
+std::int64_t ReadBatchRows(FunctionCallInfo fcinfo, int index) {
+  const int32 rows = PG_GETARG_INT32(index);
+  if (rows < 1) {
+    RefuseParameter("batch_rows", "at least 1");
+  }
+  return rows;
+}
+
+OnPlaintext ReadOnPlaintext(FunctionCallInfo fcinfo, int index) {
+  const char *const word = text_to_cstring(PG_GETARG_TEXT_PP(index));
+  if (strcmp(word, "fail") == 0) {
+    return OnPlaintext::kFail;
+  }
+  if (strcmp(word, "leave") == 0) {
+    return OnPlaintext::kLeave;
+  }
+  if (strcmp(word, "encrypt") == 0) {
+    return OnPlaintext::kEncrypt;
+  }
+  RefuseParameter("on_plaintext", "\"fail\", \"leave\" or \"encrypt\"");
+}
+
+}  // namespace fernet::pg

@@ -1,0 +1,24 @@
+// Arguments that the functions on whole columns have in common.
+#pragma once
+
+#include "pg/server/boundary.hpp"
+#include "pg/value/value_change.hpp"
+
+namespace fernet::pg {
+
+// RequireArguments raises 22004 for the first of the `count` arguments in front
+// that is NULL; `names` are theirs.
+void RequireArguments(FunctionCallInfo fcinfo, const char *const *names,
+                      int count);
+
+// RefuseParameter raises 22023: "`name`" must be `rule`.
+[[noreturn]] void RefuseParameter(const char *name, const char *rule);
+
+// ReadBatchRows reads the argument "batch_rows" at `index`, at least 1.
+std::int64_t ReadBatchRows(FunctionCallInfo fcinfo, int index);
+
+// ReadOnPlaintext reads the argument "on_plaintext" at `index`: fail, leave or
+// encrypt.
+OnPlaintext ReadOnPlaintext(FunctionCallInfo fcinfo, int index);
+
+}  // namespace fernet::pg

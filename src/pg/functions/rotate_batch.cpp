@@ -1,0 +1,94 @@
+// SQL function fernet_rotate_batch.
+
+#include <algorithm>
+
+#include "pg/column/page_batch.hpp"
+#include "pg/functions/job_arguments.hpp"
+#include "pg/server/composite_result.hpp"
+#include "pg/server/raise.hpp"
+#include "pg/session/session_keys.hpp"
+
+namespace fernet::pg {
+namespace {
+
+// RowsFrom runs over pages of `target` from `page` on until about `batch_rows`
+// values are treated, and returns the next page.
+BlockNumber RowsFrom(const ColumnTarget &target, const ValueRule &rule,
+                     BlockNumber page, std::int64_t batch_rows, Tally *tally) {
+  FailureWarnings warnings;
+  const double density = PageDensity(target);
+  // Each stretch of pages sets up an executor, whose traces go with it.
+  const MemoryContext caller_memory = CurrentMemoryContext;
+  const MemoryContext stretch_memory = AllocSetContextCreate(
+      caller_memory, "pg_fernet pages", ALLOCSET_DEFAULT_SIZES);
+  while (page < target.pages && tally->total() < batch_rows) {
+    const auto wanted = static_cast<std::int64_t>(
+        static_cast<double>(batch_rows - tally->total()) / density);
+    const std::int64_t end = page + std::clamp<std::int64_t>(wanted, 1, 1024);
+    const PageRange range = {
+        page,
+        static_cast<BlockNumber>(std::min<std::int64_t>(end, target.pages))};
+    MemoryContextSwitchTo(stretch_memory);
+    tally->Add(
+        RunBatch(target, rule, range, false, &warnings, nullptr, nullptr));
+    MemoryContextSwitchTo(caller_memory);
+    MemoryContextReset(stretch_memory);
+    page = range.end;
+  }
+  MemoryContextDelete(stretch_memory);
+  return page;
+}
+
+}  // namespace
+}  // namespace fernet::pg
+
+// fernet_rotate_batch(relation regclass, column_name name,
+//     from_page bigint DEFAULT 0, batch_rows integer DEFAULT 5000,
+//     OUT next_page bigint, OUT rotated bigint, OUT unchanged bigint,
+//     OUT failed bigint)
+FERNET_SQL_FUNCTION(fernet_rotate_batch) {
+  namespace pg = fernet::pg;
+  constexpr const char *kNames[] = {"relation", "column_name", "from_page",
+                                    "batch_rows"};
+  pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
+  const Oid relation = PG_GETARG_OID(0);
+  const char *const column = NameStr(*PG_GETARG_NAME(1));
+  const int64 from_page = PG_GETARG_INT64(2);
+  const std::int64_t batch_rows = pg::ReadBatchRows(fcinfo, 3);
+  if (from_page < 0 || from_page > MaxBlockNumber) {
+    pg::RefuseParameter("from_page", "the number of a page");
+  }
+  // Triggers may set another key in the middle of the batch.
+  const MemoryContext memory = AllocSetContextCreate(
+      CurrentMemoryContext, "pg_fernet batch", ALLOCSET_DEFAULT_SIZES);
+  const pg::ValueRule rule = {.direction = pg::ValueRule::kRotate,
+                              .on_plaintext = pg::OnPlaintext::kFail,
+                              .keys = pg::session_keys::PinUntil(memory)};
+  pg::CheckColumn(relation, column, pg::ColumnAccess::kWrite);
+  if (get_rel_relkind(relation) != RELKIND_RELATION) {
+    pg::DropContext();
+    ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
+            errmsg("\"%s\" is a partitioned table", get_rel_name(relation)),
+            errhint("Rotate each of its partitions, or use "
+                    "fernet_rotate_column."),
+            pg::HideStatement());
+  }
+  pg::ColumnTarget target;
+  if (!pg::OpenTarget(relation, column, pg::ColumnAccess::kWrite, &target)) {
+    pg::DropContext();
+    ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+            errmsg("relation with OID %u does not exist", relation),
+            pg::HideStatement());
+  }
+  pg::Tally tally;
+  const BlockNumber next = pg::RowsFrom(
+      target, rule, static_cast<BlockNumber>(from_page), batch_rows, &tally);
+  Datum values[] = {Int64GetDatum(next), Int64GetDatum(tally.changed),
+                    Int64GetDatum(tally.unchanged),
+                    Int64GetDatum(tally.left())};
+  bool nulls[] = {next >= target.pages, false, false, false};
+  pg::CloseTarget(target);
+  pg::CountForStatistics(tally, rule.direction);
+  MemoryContextDelete(memory);
+  return pg::CompositeResult(fcinfo, values, nulls);
+}

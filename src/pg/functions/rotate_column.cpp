@@ -1,0 +1,33 @@
+// SQL procedure fernet_rotate_column.
+
+#include "pg/functions/column_call.hpp"
+#include "pg/functions/job_arguments.hpp"
+
+// fernet_rotate_column(relation regclass, column_name name,
+//     batch_rows integer DEFAULT 5000, pause interval DEFAULT '0',
+//     slice integer DEFAULT 1, slices integer DEFAULT 1,
+//     dry_run boolean DEFAULT false, on_plaintext text DEFAULT 'fail',
+//     INOUT rotated bigint, INOUT unchanged bigint, INOUT failed bigint)
+FERNET_SQL_FUNCTION(fernet_rotate_column) {
+  namespace pg = fernet::pg;
+  constexpr const char *kNames[] = {"relation", "column_name", "batch_rows",
+                                    "pause",    "slice",       "slices",
+                                    "dry_run",  "on_plaintext"};
+  pg::RequireNoTransactionBlock(fcinfo);
+  pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
+  pg::ColumnJob job = {
+      .relation = PG_GETARG_OID(0),
+      .column = NameStr(*PG_GETARG_NAME(1)),
+      .rule = {.direction = pg::ValueRule::kRotate,
+               .on_plaintext = pg::ReadOnPlaintext(fcinfo, 7),
+               .keys = {}},
+      .batch_rows = pg::ReadBatchRows(fcinfo, 2),
+      .pause_microseconds = pg::ReadPause(fcinfo, 3),
+      .slice = 1,
+      .slices = 1,
+      .dry_run = PG_GETARG_BOOL(6),
+      .caller = fcinfo->flinfo->fn_oid,
+  };
+  pg::ReadSlice(fcinfo, 4, &job);
+  return pg::RunForCall(fcinfo, job);
+}

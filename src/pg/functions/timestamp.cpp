@@ -1,0 +1,30 @@
+// SQL function fernet_timestamp.
+
+#include "pg/report/events.hpp"
+#include "pg/report/report.hpp"
+#include "pg/server/boundary.hpp"
+#include "pg/server/interrupts.hpp"
+#include "pg/server/unix_time.hpp"
+#include "pg/session/session_keys.hpp"
+#include "pg/value/verdict.hpp"
+
+// fernet_timestamp(token text or bytea) returns timestamptz
+FERNET_SQL_FUNCTION(fernet_timestamp) {
+  namespace pg = fernet::pg;
+  const pg::SessionKeys keys = pg::session_keys::Current();
+  fernet::TokenReader reader(pg::MayGoOn);
+  const pg::Verdict verdict =
+      pg::JudgeValue(keys, PG_GETARG_VARLENA_PP(0), &reader);
+  if (!verdict.opened()) {
+    pg::events::Failed("timestamp", verdict.outcome.status);
+    pg::ReportTokenFailure(verdict.outcome, *keys.list);
+  }
+  TimestampTz timestamp = 0;
+  if (!pg::UnixSecondsToTimestamp(reader.timestamp(), &timestamp)) {
+    pg::DropContext();
+    ereport(ERROR, errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+            errmsg("timestamp of the Fernet token is out of range"),
+            pg::HideStatement());
+  }
+  PG_RETURN_TIMESTAMPTZ(timestamp);
+}

@@ -1,0 +1,86 @@
+#include "pg/report/events.hpp"
+
+#include "pg/report/sqlstate.hpp"
+#include "pg/server/raise.hpp"
+
+namespace fernet::pg::events {
+namespace {
+
+constinit int log_level = kNone;
+
+constexpr config_enum_entry kLogLevels[] = {
+    {"none", kNone, false}, {"failures", kFailures, false},
+    {"keys", kKeys, false}, {"all", kAll, false},
+    {nullptr, 0, false},
+};
+
+// A line of the audit log goes to the server log only, never to the client.
+void Log(const char *text) {
+  ereport(LOG_SERVER_ONLY, errmsg_internal("fernet: %s", text),
+          HideStatement());
+}
+
+const char *FingerprintOf(const Key &key) {
+  FingerprintText fingerprint;
+  return Fingerprint(key, &fingerprint) == Status::kOk
+             ? pstrdup(fingerprint.data())
+             : "";
+}
+
+const char *FingerprintsOf(const KeyList &list) {
+  StringInfoData text;
+  initStringInfo(&text);
+  for (const Key &key : list.keys()) {
+    appendStringInfo(&text, " %s", FingerprintOf(key));
+  }
+  return text.data;
+}
+
+}  // namespace
+
+void Used(counters::Kind kind, const char *operation, const Key &key) {
+  counters::Add(kind);
+  if (log_level >= kAll) {
+    Log(psprintf("%s: ok, key %s", operation, FingerprintOf(key)));
+  }
+}
+
+void Failed(const char *operation, Status status) {
+  counters::AddFailure(status);
+  if (log_level >= kFailures) {
+    Log(psprintf("%s: failed, %s", operation,
+                 unpack_sql_state(FailureCode(status))));
+  }
+}
+
+void KeyRefused(int sqlstate) {
+  counters::Add(counters::kKeyErrors);
+  if (log_level >= kFailures) {
+    Log(psprintf("key: refused, %s", unpack_sql_state(sqlstate)));
+  }
+}
+
+void KeysSet(const KeyList &list) {
+  if (log_level >= kKeys) {
+    Log(psprintf("key: set,%s", FingerprintsOf(list)));
+  }
+}
+
+void JobEnded(const char *operation, const char *column, std::int64_t changed,
+              std::int64_t left, const KeyList &list) {
+  if (log_level >= kKeys) {
+    Log(psprintf(
+        "%s column %s: " INT64_FORMAT " changed, " INT64_FORMAT " left, key %s",
+        operation, column, changed, left, FingerprintOf(list.keys()[0])));
+  }
+}
+
+void DefineLogSetting() {
+  DefineCustomEnumVariable(
+      kLogSettingName, "Sets which uses of Fernet keys are written to the log.",
+      "\"failures\" logs tokens and keys that were refused, \"keys\" also the "
+      "fingerprints of keys that are set, \"all\" also every use of a key.",
+      &log_level, kNone, kLogLevels, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+}
+
+}  // namespace fernet::pg::events

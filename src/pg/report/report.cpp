@@ -1,0 +1,227 @@
+#include "pg/report/report.hpp"
+
+#include "pg/server/unix_time.hpp"
+
+namespace fernet::pg {
+namespace {
+
+// KeyFailureDetail says what is wrong with a key and what to do, without a
+// character of it.
+const char *KeyFailureDetail(const Outcome &outcome) {
+  const auto number = static_cast<unsigned long>(outcome.offset);
+  switch (outcome.status) {
+    case Status::kKeyMissing:
+      return "There is no key at this position of the list.";
+    case Status::kKeyBadLength:
+      if (outcome.offset == kEncodedKeySize) {
+        return "It is 44 bytes long, but the last of them is not \"=\". A key "
+               "is 32 bytes in URL-safe base64: 44 characters, or 43 without "
+               "the \"=\" at the end.";
+      }
+      return psprintf(
+          "It is %lu bytes long. A key is 32 bytes in URL-safe base64: 44 "
+          "characters, or 43 without the \"=\" at the end.%s",
+          number,
+          outcome.offset > kEncodedKeySize
+              ? " Several keys are separated by commas."
+              : "");
+    case Status::kKeyBadCharacter:
+      return psprintf(
+          "The character at offset %lu does not belong to URL-safe base64.",
+          number);
+    case Status::kKeyStandardAlphabet:
+      return psprintf(
+          "The character at offset %lu belongs to the standard base64 "
+          "alphabet; in the URL-safe one, \"-\" stands for \"+\" and \"_\" for "
+          "\"/\".",
+          number);
+    case Status::kKeyHex:
+      return "It is hexadecimal. A key is 32 bytes in URL-safe base64.";
+    case Status::kKeyBase64Twice:
+      return "It is a key to which base64 was applied a second time, as for "
+             "the data of a Kubernetes Secret. Decode it once.";
+    case Status::kKeyQuoted:
+      return "It begins or ends with a quotation mark. Those of a "
+             "configuration file or a shell are no part of the key.";
+    case Status::kKeyTrailingBits:
+      return "Its last character has bits that belong to no byte, so it is no "
+             "output of a base64 encoder.";
+    case Status::kKeyDuplicate:
+      return "The same key stands earlier in the list.";
+    case Status::kTooManyKeys:
+      return psprintf("A list has at most %u keys.", kMaxKeys);
+    default:
+      return "";
+  }
+}
+
+[[noreturn]] void ReportAge(Status status, std::uint64_t timestamp,
+                            std::uint64_t ttl_seconds) {
+  const char *const created = DescribeTime(timestamp);
+  if (status == Status::kTokenExpired) {
+    ereport(ERROR, errcode(kTokenAge), errmsg("Fernet token has expired"),
+            errdetail("It was made at %s and its ttl is %llu s.", created,
+                      static_cast<unsigned long long>(ttl_seconds)),
+            HideStatement());
+  }
+  ereport(ERROR, errcode(kTokenAge), errmsg("Fernet token is from the future"),
+          errdetail("It was made at %s, more than %llu s ahead of the clock.",
+                    created, static_cast<unsigned long long>(kMaxClockSkew)),
+          HideStatement());
+}
+
+// DropContextIfRaising keeps the context of what goes on after a WARNING.
+void DropContextIfRaising(int elevel) {
+  if (elevel >= ERROR) {
+    DropContext();
+  }
+}
+
+}  // namespace
+
+const char *TokenDefect(const Outcome &outcome) {
+  const auto offset = static_cast<unsigned long>(outcome.offset);
+  switch (outcome.status) {
+    case Status::kTokenBadCharacter:
+      return psprintf(
+          "The character at offset %lu does not belong to URL-safe base64.",
+          offset);
+    case Status::kTokenBadPadding:
+      return psprintf(
+          "The \"=\" at offset %lu does not complete a group of four "
+          "characters.",
+          offset);
+    case Status::kTokenBadLength:
+      return "Its number of characters is not one that base64 has: it was cut "
+             "or joined.";
+    case Status::kTokenTrailingBits:
+      return psprintf(
+          "The character at offset %lu has bits that belong to no byte: it was "
+          "cut or changed.",
+          offset);
+    case Status::kTokenBadVersion:
+      return "It does not begin with the version byte 0x80, as all Fernet "
+             "tokens do: those of our time begin with \"gAAAAA\".";
+    case Status::kTokenTooShort:
+      return "It is too short: a token has 100 characters at the least.";
+    case Status::kTokenPartialBlock:
+      return "The length of its ciphertext is not a whole number of 16-byte "
+             "blocks: it was cut.";
+    default:
+      return "";
+  }
+}
+
+const char *TriedKeys(const KeyList &list) {
+  StringInfoData text;
+  initStringInfo(&text);
+  const auto count = list.keys().size();
+  appendStringInfo(&text,
+                   count == 1 ? "Tried %lu key, with the fingerprint"
+                              : "Tried %lu keys, with the fingerprints",
+                   static_cast<unsigned long>(count));
+  for (const Key &key : list.keys()) {
+    FingerprintText fingerprint;
+    if (Fingerprint(key, &fingerprint) == Status::kOk) {
+      appendStringInfo(&text, "%s %s", &key == list.keys().data() ? "" : ",",
+                       fingerprint.data());
+    }
+  }
+  appendStringInfoChar(&text, '.');
+  return text.data;
+}
+
+const char *DescribeTime(std::uint64_t unix_seconds) {
+  TimestampTz time;
+  if (UnixSecondsToTimestamp(unix_seconds, &time)) {
+    return pstrdup(timestamptz_to_str(time));
+  }
+  return psprintf("%llu s after 1970",
+                  static_cast<unsigned long long>(unix_seconds));
+}
+
+void ReportNoKey() {
+  DropContext();
+  ereport(ERROR, errcode(kNoKey), errmsg("no Fernet key is set"),
+          errhint("%s", kHowToGiveTheKey), HideStatement());
+}
+
+void ReportKeyFailure(int elevel, const Outcome &outcome) {
+  DropContextIfRaising(elevel);
+  ereport(elevel, errcode(kMalformedKey),
+          errmsg("invalid Fernet key at position %u of \"fernet.key\"",
+                 outcome.key_position),
+          errdetail_internal("%s", KeyFailureDetail(outcome)), HideStatement());
+}
+
+void ReportMaskAsKey(int elevel) {
+  DropContextIfRaising(elevel);
+  ereport(elevel, errcode(kMalformedKey),
+          errmsg("invalid Fernet key at position 1 of \"fernet.key\""),
+          errdetail("It is the mask that the server shows in place of a key."),
+          HideStatement());
+}
+
+void ReportKeyWouldBeStored(int elevel) {
+  DropContextIfRaising(elevel);
+  ereport(elevel, errcode(kKeyWouldBeStored),
+          errmsg_internal("%s", kKeyWouldBeStoredText),
+          errhint("%s", kHowToGiveTheKey), HideStatement());
+}
+
+void ReportTooManyKeyLists(int elevel, std::uint32_t slots) {
+  DropContextIfRaising(elevel);
+  ereport(elevel, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+          errmsg("too many nested values of \"fernet.key\""),
+          errdetail("A session keeps %u, one for each savepoint or function "
+                    "that has set a key of its own and may still be undone.",
+                    slots),
+          HideStatement());
+}
+
+void ReportNoMemoryForKey(int elevel) {
+  DropContextIfRaising(elevel);
+  ereport(elevel, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+          errdetail("There was none for the key."), HideStatement());
+}
+
+void ReportUnknownSetting(const char *name) {
+  DropContext();
+  ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
+          errmsg("unrecognized configuration parameter \"%s\"", name),
+          errhint("The key is given in \"fernet.key\"."), HideStatement());
+}
+
+void ReportTokenFailure(const Outcome &outcome, const KeyList &keys,
+                        std::uint64_t timestamp, std::uint64_t ttl_seconds) {
+  DropContext();
+  if (IsMalformedToken(outcome.status)) {
+    ereport(ERROR, errcode(kMalformedToken), errmsg("malformed Fernet token"),
+            errdetail_internal("%s", TokenDefect(outcome)), HideStatement());
+  }
+  switch (outcome.status) {
+    case Status::kNoKeyOpens:
+      ereport(ERROR, errcode(kNoKeyOpensToken),
+              errmsg("no key in \"fernet.key\" opens this token"),
+              errdetail_internal("%s", TriedKeys(keys)), HideStatement());
+    case Status::kTokenExpired:
+    case Status::kTokenFromFuture:
+      ReportAge(outcome.status, timestamp, ttl_seconds);
+    default:
+      ReportCryptoFailure(outcome.status);
+  }
+}
+
+void ReportCryptoFailure(Status status) {
+  DropContext();
+  if (status == Status::kRandomFailed) {
+    ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR),
+            errmsg("could not generate random bytes"), HideStatement());
+  }
+  ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR),
+          errmsg("could not complete the cryptographic operation"),
+          errhint("OpenSSL needs a provider with AES-128-CBC and SHA-256."),
+          HideStatement());
+}
+
+}  // namespace fernet::pg

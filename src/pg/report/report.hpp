@@ -1,0 +1,56 @@
+// The words: every message of the extension, with its SQLSTATE. Each hides the
+// statement and its context, which may hold a literal key, token or plaintext.
+#pragma once
+
+#include "core/key.hpp"
+#include "core/status.hpp"
+#include "pg/report/sqlstate.hpp"
+#include "pg/server/boundary.hpp"
+#include "pg/server/raise.hpp"
+
+namespace fernet::pg {
+
+inline constexpr const char *kKeyWouldBeStoredText =
+    "\"fernet.key\" must not be stored by the server";
+inline constexpr const char *kHowToGiveTheKey =
+    "Give the key in the connection options, as in "
+    "options='-c fernet.key=...', or by SELECT "
+    "set_config('fernet.key', $1, false) with a bind parameter.";
+
+[[noreturn]] void ReportNoKey();
+
+// ReportKeyFailure raises PF002, or at a level below ERROR mentions it.
+void ReportKeyFailure(int elevel, const Outcome &outcome);
+// ReportMaskAsKey likewise, when the key is what SHOW displays.
+void ReportMaskAsKey(int elevel);
+// ReportKeyWouldBeStored likewise, PF006.
+void ReportKeyWouldBeStored(int elevel);
+// ReportTooManyKeyLists likewise, 54000: each of the `slots` for a key list
+// holds one that guc.c may come back to.
+void ReportTooManyKeyLists(int elevel, std::uint32_t slots);
+// ReportNoMemoryForKey likewise, 53200.
+void ReportNoMemoryForKey(int elevel);
+// ReportUnknownSetting raises 42704 for a SET of the misspelt `name`, whose
+// value may well be a key.
+[[noreturn]] void ReportUnknownSetting(const char *name);
+
+// ReportTokenFailure raises PF003, PF004 or PF005, or what became of libcrypto.
+// `keys` are those that were tried; PF005 tells of `timestamp`, in seconds
+// since 1970, and `ttl_seconds`.
+[[noreturn]] void ReportTokenFailure(const Outcome &outcome,
+                                     const KeyList &keys,
+                                     std::uint64_t timestamp = 0,
+                                     std::uint64_t ttl_seconds = 0);
+
+// ReportCryptoFailure raises what became of libcrypto: kRandomFailed or
+// kCryptoFailed.
+[[noreturn]] void ReportCryptoFailure(Status status);
+
+// TokenDefect says where a value fails to be a token, without a character of
+// it; TriedKeys names the keys of `list` by their fingerprints; DescribeTime is
+// a timestamp, or a number where PostgreSQL has none for it.
+const char *TokenDefect(const Outcome &outcome);
+const char *TriedKeys(const KeyList &list);
+const char *DescribeTime(std::uint64_t unix_seconds);
+
+}  // namespace fernet::pg

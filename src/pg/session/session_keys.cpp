@@ -1,0 +1,230 @@
+#include "pg/session/session_keys.hpp"
+
+#include <array>
+#include <new>
+
+#include "pg/report/counters.hpp"
+#include "pg/report/events.hpp"
+#include "pg/report/report.hpp"
+#include "pg/session/guc_records.hpp"
+
+namespace fernet::pg::session_keys {
+namespace {
+
+constexpr std::uint32_t kNoSlot = kSlots;
+
+// SecretMemory is what lies in SecretPages: zero means empty throughout.
+struct SecretMemory {
+  RandomBuffer ivs;
+  std::array<KeyList, kSlots> lists;
+};
+
+// What guc.c keeps for us beside the mask. It says nothing about the key.
+struct KeyHandle {
+  std::uint32_t slot;
+};
+
+// Immortal is a global whose destructor never runs: at exit, OpenSSL may be
+// gone before us. WipeAtExit does what matters.
+template <typename T>
+union Immortal {
+  constexpr Immortal() noexcept : object() {}
+  ~Immortal() {}  // NOLINT(modernize-use-equals-default): it would be deleted
+  T object;
+};
+
+// PreparedList is a slot's key list made ready for use.
+struct PreparedList {
+  std::uint32_t slot = kNoSlot;
+  Keyring ring;
+};
+
+constinit SecretPages pages;
+constinit SecretMemory *memory = nullptr;
+constinit std::array<bool, kSlots> used{};
+constinit std::uint32_t current = kNoSlot;
+constinit Immortal<PreparedList> prepared;
+constexpr std::size_t kPins = 4;
+constinit std::array<Immortal<PreparedList>, kPins> pins;
+constinit bool sweep_is_due = false;
+constinit MemoryContextCallback at_transaction_end{};
+
+void Release(PreparedList *list) {
+  list->ring.Clear();
+  list->slot = kNoSlot;
+}
+
+void WipeAtExit(int, Datum) {
+  current = kNoSlot;
+  Release(&prepared.object);
+  for (auto &pin : pins) {
+    Release(&pin.object);
+  }
+  OPENSSL_cleanse(memory, sizeof *memory);
+  used.fill(false);
+}
+
+bool MapMemory() {
+  if (memory != nullptr) {
+    return true;
+  }
+  pages = SecretPages::Map(sizeof(SecretMemory));
+  if (pages.address == nullptr) {
+    return false;
+  }
+  // The pages are zero and so is an empty SecretMemory: constructing it would
+  // only touch every page.
+  memory = static_cast<SecretMemory *>(pages.address);
+  on_proc_exit(WipeAtExit, 0);
+  return true;
+}
+
+// Sweep wipes every slot that guc.c can no longer come back to.
+void Sweep() {
+  std::array<bool, kSlots> reachable{};
+  ForEachHeldValue(
+      [](const void *handle, void *marks) {
+        const std::uint32_t slot = static_cast<const KeyHandle *>(handle)->slot;
+        (*static_cast<std::array<bool, kSlots> *>(marks))[slot] = true;
+      },
+      &reachable);
+  for (const auto &pin : pins) {
+    if (pin.object.slot != kNoSlot) {
+      reachable[pin.object.slot] = true;
+    }
+  }
+  for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
+    if (used[slot] && !reachable[slot]) {
+      memory->lists[slot].Wipe();
+      used[slot] = false;
+    }
+  }
+}
+
+// SweepAtTransactionEnd has Sweep called once this transaction is over. guc.c
+// unwinds its values after the transaction callbacks have run; the memory of
+// the transaction goes last of all.
+void SweepAtTransactionEnd() {
+  if (sweep_is_due || TopTransactionContext == nullptr) {
+    return;
+  }
+  at_transaction_end.func = [](void *) {
+    sweep_is_due = false;
+    Sweep();
+  };
+  sweep_is_due = true;
+  MemoryContextRegisterResetCallback(TopTransactionContext,
+                                     &at_transaction_end);
+}
+
+std::uint32_t TakeFreeSlot() {
+  Sweep();
+  for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
+    if (!used[slot]) {
+      return slot;
+    }
+  }
+  return kNoSlot;
+}
+
+// MakeReady prepares the keyring of `slot` unless it is prepared already.
+SessionKeys MakeReady(PreparedList *list, std::uint32_t slot) {
+  if (list->slot != slot) {
+    const Status status = list->ring.Prepare(memory->lists[slot].keys());
+    if (status != Status::kOk) {
+      list->slot = kNoSlot;
+      ReportCryptoFailure(status);
+    }
+    list->slot = slot;
+  }
+  return {&list->ring, &memory->lists[slot], &memory->ivs};
+}
+
+// RequireKey raises PF001 without a key.
+void RequireKey() {
+  counters::Prepare();
+  if (!HasKey()) {
+    events::KeyRefused(kNoKey);
+    ReportNoKey();
+  }
+}
+
+}  // namespace
+
+AddResult Add(std::span<const char> text, void **out_handle) {
+  if (!MapMemory()) {
+    return {.outcome = {}, .out_of_memory = true};
+  }
+  const std::uint32_t slot = TakeFreeSlot();
+  if (slot == kNoSlot) {
+    return {.outcome = {}, .too_many = true};
+  }
+  const Outcome outcome = memory->lists[slot].Parse(text);
+  if (!outcome.ok()) {
+    return {.outcome = outcome};
+  }
+  auto *const handle =
+      static_cast<KeyHandle *>(guc_malloc(LOG, sizeof(KeyHandle)));
+  if (handle == nullptr) {
+    memory->lists[slot].Wipe();
+    return {.outcome = {}, .out_of_memory = true};
+  }
+  handle->slot = slot;
+  used[slot] = true;
+  *out_handle = handle;
+  SweepAtTransactionEnd();
+  return {};
+}
+
+const KeyList *ListBehind(const void *handle) {
+  return &memory->lists[static_cast<const KeyHandle *>(handle)->slot];
+}
+
+void Assign(const void *handle) {
+  current = handle == nullptr ? kNoSlot
+                              : static_cast<const KeyHandle *>(handle)->slot;
+  if (prepared.object.slot != current) {
+    Release(&prepared.object);
+  }
+  SweepAtTransactionEnd();
+}
+
+SessionKeys Current() {
+  RequireKey();
+  return MakeReady(&prepared.object, current);
+}
+
+SessionKeys CurrentOrNone() { return HasKey() ? Current() : SessionKeys{}; }
+
+bool HasKey() { return current != kNoSlot; }
+
+const KeyList *CurrentList() {
+  return HasKey() ? &memory->lists[current] : nullptr;
+}
+
+SessionKeys PinUntil(MemoryContext memory_context) {
+  RequireKey();
+  auto *const unpin = static_cast<MemoryContextCallback *>(
+      MemoryContextAlloc(memory_context, sizeof(MemoryContextCallback)));
+  for (auto &pin : pins) {
+    if (pin.object.slot != kNoSlot) {
+      continue;
+    }
+    const SessionKeys keys = MakeReady(&pin.object, current);
+    unpin->func = [](void *list) {
+      Release(static_cast<PreparedList *>(list));
+      Sweep();
+    };
+    unpin->arg = &pin.object;
+    MemoryContextRegisterResetCallback(memory_context, unpin);
+    return keys;
+  }
+  DropContext();
+  ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+          errmsg("too many jobs on columns inside of one another"),
+          HideStatement());
+}
+
+SecretPages MemoryState() { return pages; }
+
+}  // namespace fernet::pg::session_keys

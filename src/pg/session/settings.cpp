@@ -1,0 +1,135 @@
+#include "pg/session/settings.hpp"
+
+#include <cstring>
+
+#include "pg/report/events.hpp"
+#include "pg/report/report.hpp"
+#include "pg/session/guc_records.hpp"
+#include "pg/session/session_keys.hpp"
+#include "pg/session/statement_text.hpp"
+
+namespace fernet::pg {
+namespace {
+
+constexpr char kMask[] = "********";
+
+// What guc.c believes the value to be: kMask or an empty string.
+constinit char *displayed_key = nullptr;
+
+// Until then a hook may not raise an ERROR; see DefineSettings.
+constinit bool defined = false;
+
+// BelongsToSession tells the sources that leave no trace in the server from
+// those by which it would store the key. PGC_S_TEST is ALTER ROLE, ALTER
+// DATABASE and the SET clause of a function trying a value.
+bool BelongsToSession(GucSource source) {
+  return source == PGC_S_DEFAULT || source == PGC_S_CLIENT ||
+         (source >= PGC_S_INTERACTIVE && source != PGC_S_TEST);
+}
+
+// MayRaise says whether a bad value from `source` is a statement's error. The
+// others come from a login or a library load, which must go on without a key.
+bool MayRaise(GucSource source) {
+  return defined && source >= PGC_S_INTERACTIVE;
+}
+
+int FailureLevel(GucSource source) {
+  if (!MayRaise(source)) {
+    return WARNING;
+  }
+  counters::Prepare();
+  return ERROR;
+}
+
+void Wipe(char *value) { OPENSSL_cleanse(value, strlen(value)); }
+
+// Dropped makes `*value` the empty one after a WARNING has told of it.
+bool Dropped(char *value) {
+  Wipe(value);
+  *value = '\0';
+  return true;
+}
+
+// RefuseToStore is for the sources by which the server would store the key.
+bool RefuseToStore(char *value, GucSource source) {
+  if (source == PGC_S_FILE) {
+    // Returning false is what keeps a line of postgresql.conf from being
+    // applied, and guc.c does the reporting.
+    Wipe(value);
+    GUC_check_errcode(kKeyWouldBeStored);
+    GUC_check_errmsg("%s", kKeyWouldBeStoredText);
+    GUC_check_errhint("%s", kHowToGiveTheKey);
+    return false;
+  }
+  Wipe(value);
+  events::KeyRefused(kKeyWouldBeStored);
+  ReportKeyWouldBeStored(FailureLevel(source));
+  return Dropped(value);
+}
+
+// CheckKey takes the key out of guc.c's hands: on success `*value` is the mask
+// and `*extra` a handle to the session's own copy. It may run outside of a
+// transaction and in a parallel worker, so it reads no catalogs.
+bool CheckKey(char **value, void **extra, GucSource source) {
+  if (**value == '\0') {
+    return true;  // switches the key off, which everything may do
+  }
+  const bool is_mask = strcmp(*value, kMask) == 0;
+  if (InitializingParallelWorker && is_mask) {
+    return true;  // a worker gets no key: hence PARALLEL RESTRICTED
+  }
+  if (!is_mask) {
+    WithholdStatementTextWith(*value);
+  }
+  if (!BelongsToSession(source)) {
+    return RefuseToStore(*value, source);
+  }
+  if (is_mask) {
+    events::KeyRefused(kMalformedKey);
+    ReportMaskAsKey(FailureLevel(source));
+    return Dropped(*value);
+  }
+
+  const std::size_t length = strlen(*value);
+  const session_keys::AddResult added =
+      session_keys::Add(std::span<const char>(*value, length), extra);
+  Wipe(*value);
+  if (added.out_of_memory) {
+    ReportNoMemoryForKey(FailureLevel(source));
+    return Dropped(*value);
+  }
+  if (added.too_many) {
+    ReportTooManyKeyLists(FailureLevel(source), session_keys::kSlots);
+    return Dropped(*value);
+  }
+  if (!added.outcome.ok()) {
+    events::KeyRefused(kMalformedKey);
+    ReportKeyFailure(FailureLevel(source), added.outcome);
+    return Dropped(*value);
+  }
+  events::KeysSet(*session_keys::ListBehind(*extra));
+  // A key has 43 characters at the least, so the mask fits in its place.
+  memcpy(*value, kMask, sizeof kMask);
+  return true;
+}
+
+void AssignKey(const char *, void *extra) { session_keys::Assign(extra); }
+
+}  // namespace
+
+void DefineSettings() {
+  // First, so that a key from before the library was loaded is audited too.
+  events::DefineLogSetting();
+  DefineCustomStringVariable(
+      kKeySettingName,
+      "Sets the Fernet key of the session: one, or several separated by "
+      "commas.",
+      "The first key encrypts, all decrypt. The server keeps the key in memory "
+      "of the session only, and shows a mask in its place.",
+      &displayed_key, "", PGC_USERSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+      CheckKey, AssignKey, nullptr);
+  MarkGUCPrefixReserved("fernet");
+  defined = true;
+}
+
+}  // namespace fernet::pg

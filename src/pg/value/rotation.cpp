@@ -1,0 +1,38 @@
+#include "pg/value/rotation.hpp"
+
+#include "pg/report/report.hpp"
+#include "pg/server/interrupts.hpp"
+#include "pg/value/verdict.hpp"
+
+namespace fernet::pg {
+
+RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
+                           varlena **out_rotated) {
+  TokenReader reader(MayGoOn);
+  const Verdict verdict = JudgeToRotate(keys, value, &reader);
+  if (!verdict.opened()) {
+    return {RotationResult::kFailed, verdict.outcome};
+  }
+  if (verdict.key_index == 0) {
+    return {RotationResult::kUnchanged, {}};
+  }
+  const std::size_t room = Keyring::RotatedSize(reader);
+  varlena *const rotated = AllocateValue(room);
+  std::size_t size = 0;
+  const Status status =
+      keys.ring->Rotate(&reader, verdict.key_index, keys.ivs,
+                        std::span(VARDATA(rotated), room), &size);
+  RaiseIfStopped(status);
+  if (status == Status::kRandomFailed || status == Status::kCryptoFailed) {
+    ReportCryptoFailure(status);
+  }
+  if (status != Status::kOk) {
+    pfree(rotated);
+    return {RotationResult::kFailed, {status}};
+  }
+  SetValueSize(rotated, size);
+  *out_rotated = rotated;
+  return {RotationResult::kRotated, {}};
+}
+
+}  // namespace fernet::pg

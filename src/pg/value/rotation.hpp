@@ -1,0 +1,26 @@
+// Rotation of one token.
+#pragma once
+
+#include "core/status.hpp"
+#include "pg/server/boundary.hpp"
+#include "pg/session/session_keys.hpp"
+
+namespace fernet::pg {
+
+struct RotationResult {
+  enum Kind {
+    kRotated,    // re-encrypted with the first key
+    kUnchanged,  // encrypted with the first key already
+    kFailed,     // see outcome: malformed, or no key opens it
+  };
+  Kind kind;
+  Outcome outcome;
+};
+
+// RotateValue re-encrypts the token `value` with the first key, keeping its
+// timestamp, into a new value in `*out_rotated`, which it leaves alone unless
+// the result is kRotated. Raises what became of libcrypto.
+RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
+                           varlena **out_rotated);
+
+}  // namespace fernet::pg

@@ -1,0 +1,128 @@
+#include "pg/value/value_change.hpp"
+
+#include "pg/report/report.hpp"
+#include "pg/server/unix_time.hpp"
+#include "pg/value/rotation.hpp"
+#include "pg/value/text_encoding.hpp"
+#include "pg/value/token_value.hpp"
+#include "pg/value/verdict.hpp"
+
+namespace fernet::pg {
+namespace {
+
+ValueChange Failed(int sqlstate) {
+  return {.kind = ValueChange::kFailed, .sqlstate = sqlstate};
+}
+
+ValueChange FailedOpening(Status status) {
+  if (status == Status::kRandomFailed || status == Status::kCryptoFailed) {
+    ReportCryptoFailure(status);
+  }
+  return Failed(FailureCode(status));
+}
+
+ValueChange EncryptPlaintext(const ValueRule &rule, const varlena *value,
+                             bool is_text) {
+  const varlena *const bytes = is_text ? TryTextToUtf8(value) : value;
+  if (bytes == nullptr) {
+    return Failed(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE);
+  }
+  const auto plaintext = ViewBytes(bytes);
+  if (plaintext.size() > MaxPlaintextSize(kMaxValueSize)) {
+    return Failed(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
+  }
+  const std::size_t size = TokenSize(plaintext.size());
+  varlena *const token = AllocateValue(size);
+  const auto now = static_cast<std::uint64_t>(UnixSecondsNow());
+  const Status status = rule.keys.ring->Seal(
+      plaintext, now, rule.keys.ivs, std::span(VARDATA(token), size), MayGoOn);
+  RaiseIfStopped(status);
+  WipeAndFree(const_cast<varlena *>(bytes), value);
+  if (status != Status::kOk) {
+    ReportCryptoFailure(status);
+  }
+  return {.kind = ValueChange::kChanged, .value = token, .was_plaintext = true};
+}
+
+ValueChange RotateOne(const ValueRule &rule, const varlena *value) {
+  varlena *rotated = nullptr;
+  const RotationResult result = RotateValue(rule.keys, value, &rotated);
+  switch (result.kind) {
+    case RotationResult::kRotated:
+      return {.kind = ValueChange::kChanged, .value = rotated};
+    case RotationResult::kUnchanged:
+      return {.kind = ValueChange::kUnchanged};
+    case RotationResult::kFailed:
+      break;
+  }
+  return FailedOpening(result.outcome.status);
+}
+
+ValueChange DecryptOne(const ValueRule &rule, const varlena *value,
+                       bool is_text) {
+  TokenReader reader(MayGoOn);
+  std::uint32_t index = 0;
+  varlena *plaintext = nullptr;
+  const Outcome outcome =
+      OpenValue(rule.keys, value, {}, &reader, &index, &plaintext);
+  if (!outcome.ok()) {
+    return FailedOpening(outcome.status);
+  }
+  if (LoadValue(plaintext, &reader).ok() || !MayBePlaintext(plaintext)) {
+    WipeAndFree(plaintext, nullptr);
+    return Failed(kPlaintextIsToken);
+  }
+  if (is_text) {
+    plaintext = TryUtf8ToText(plaintext);
+    if (plaintext == nullptr) {
+      return Failed(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE);
+    }
+  }
+  return {.kind = ValueChange::kChanged, .value = plaintext};
+}
+
+ValueChange TreatPlaintext(const ValueRule &rule, const varlena *value,
+                           bool is_text) {
+  if (rule.direction == ValueRule::kDecrypt) {
+    return {.kind = ValueChange::kUnchanged};
+  }
+  switch (rule.on_plaintext) {
+    case OnPlaintext::kFail:
+      break;
+    case OnPlaintext::kLeave:
+      return {.kind = ValueChange::kPlaintext};
+    case OnPlaintext::kEncrypt:
+      return EncryptPlaintext(rule, value, is_text);
+  }
+  return Failed(kMalformedToken);
+}
+
+bool IsTooLong(const varlena *value, int max_characters) {
+  return max_characters > 0 &&
+         pg_mbstrlen_with_len(VARDATA_ANY(value),
+                              static_cast<int>(VARSIZE_ANY_EXHDR(value))) >
+             max_characters;
+}
+
+}  // namespace
+
+ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
+                        bool is_text, int max_characters) {
+  ValueChange change = rule.direction == ValueRule::kRotate
+                           ? RotateOne(rule, value)
+                           : DecryptOne(rule, value, is_text);
+  if (change.kind == ValueChange::kFailed &&
+      change.sqlstate == kMalformedToken && MayBePlaintext(value)) {
+    change = TreatPlaintext(rule, value, is_text);
+  }
+  if (change.kind == ValueChange::kChanged &&
+      IsTooLong(change.value, max_characters)) {
+    if (rule.direction == ValueRule::kDecrypt) {
+      WipeAndFree(change.value, nullptr);
+    }
+    return Failed(ERRCODE_STRING_DATA_RIGHT_TRUNCATION);
+  }
+  return change;
+}
+
+}  // namespace fernet::pg
