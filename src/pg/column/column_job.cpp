@@ -268,9 +268,7 @@ Tally Pass(Running *running, MemoryContext job_memory, bool verifying) {
       TablesBelow(running->job->relation, AccessOf(*running->job));
   MemoryContextSwitchTo(running->batch_memory);
   if (get_rel_name(running->job->relation) == nullptr) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
-            errmsg("%s is gone", running->name), HideStatement());
+    FERNET_RAISE(ERRCODE_UNDEFINED_TABLE, errmsg("%s is gone", running->name));
   }
   for (int i = 0; i < list_length(tables); ++i) {
     PassOverTable(running, list_nth_oid(tables, i));
@@ -306,15 +304,14 @@ void RequireWidth(Running *running, MemoryContext job_memory) {
   running->warnings.muted = false;
   const std::int64_t too_long = std::exchange(running->warnings.too_long, 0);
   if (too_long > 0) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-            errmsg("column \"%s\" is too narrow for the tokens of " INT64_FORMAT
-                   " values",
-                   running->job->column, too_long),
-            errdetail("A token has 4 characters for each 3 bytes of its "
-                      "plaintext, and about 80 more."),
-            errhint("Make it wider, or of type text. Nothing was changed."),
-            HideStatement());
+    FERNET_RAISE(
+        ERRCODE_STRING_DATA_RIGHT_TRUNCATION,
+        errmsg("column \"%s\" is too narrow for the tokens of " INT64_FORMAT
+               " values",
+               running->job->column, too_long),
+        errdetail("A token has 4 characters for each 3 bytes of its "
+                  "plaintext, and about 80 more."),
+        errhint("Make it wider, or of type text. Nothing was changed."));
   }
 }
 

@@ -10,22 +10,19 @@ void RequireTable(Relation relation) {
   if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE) {
     return;
   }
-  DropContext();
-  ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
-          errmsg("\"%s\" is not a table", RelationGetRelationName(relation)),
-          HideStatement());
+  FERNET_RAISE(
+      ERRCODE_WRONG_OBJECT_TYPE,
+      errmsg("\"%s\" is not a table", RelationGetRelationName(relation)));
 }
 
 // RequirePageRanges is for table access methods other than heap.
 void RequirePageRanges(Relation relation) {
   if (relation->rd_rel->relkind == RELKIND_RELATION &&
       relation->rd_tableam->scan_set_tidrange == nullptr) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-            errmsg("\"%s\" cannot be read by ranges of pages",
-                   RelationGetRelationName(relation)),
-            errdetail("Its table access method has no TID range scan."),
-            HideStatement());
+    FERNET_RAISE(ERRCODE_FEATURE_NOT_SUPPORTED,
+                 errmsg("\"%s\" cannot be read by ranges of pages",
+                        RelationGetRelationName(relation)),
+                 errdetail("Its table access method has no TID range scan."));
   }
 }
 
@@ -36,37 +33,33 @@ void RequireNoUpdateRules(Relation relation) {
   for (int i = 0; rules != nullptr && i < rules->numLocks; ++i) {
     if (rules->rules[i]->event == CMD_UPDATE &&
         rules->rules[i]->enabled != RULE_DISABLED) {
-      DropContext();
-      ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-              errmsg("\"%s\" has a rule on UPDATE",
-                     RelationGetRelationName(relation)),
-              errhint("Make it a trigger, or rotate by UPDATE and "
-                      "fernet_rotate."),
-              HideStatement());
+      FERNET_RAISE(ERRCODE_FEATURE_NOT_SUPPORTED,
+                   errmsg("\"%s\" has a rule on UPDATE",
+                          RelationGetRelationName(relation)),
+                   errhint("Make it a trigger, or rotate by UPDATE and "
+                           "fernet_rotate."));
     }
   }
 }
 
 void RequirePrivilege(Oid relation, AttrNumber attribute, AclMode mode) {
-  if (pg_class_aclcheck(relation, GetUserId(), mode) == ACLCHECK_OK) {
+  if (pg_class_aclcheck(relation, GetUserId(), mode) == ACLCHECK_OK ||
+      pg_attribute_aclcheck(relation, attribute, GetUserId(), mode) ==
+          ACLCHECK_OK) {
     return;
   }
-  const AclResult result =
-      pg_attribute_aclcheck(relation, attribute, GetUserId(), mode);
-  if (result != ACLCHECK_OK) {
-    DropContext();
-    aclcheck_error(result, OBJECT_TABLE, get_rel_name(relation));
-  }
+  FERNET_RAISE(
+      ERRCODE_INSUFFICIENT_PRIVILEGE,
+      errmsg("permission denied for table %s", get_rel_name(relation)));
 }
 
 void RequireEveryRowVisible(Oid relation) {
   if (check_enable_rls(relation, InvalidOid, true) == RLS_ENABLED) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-            errmsg("row security would hide rows of \"%s\"",
-                   get_rel_name(relation)),
-            errhint("Use the owner of the table, or a role with BYPASSRLS."),
-            HideStatement());
+    FERNET_RAISE(
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        errmsg("row security would hide rows of \"%s\"",
+               get_rel_name(relation)),
+        errhint("Use the owner of the table, or a role with BYPASSRLS."));
   }
 }
 
@@ -74,33 +67,28 @@ void RequireEveryRowVisible(Oid relation) {
 // memory of that session.
 void RequireOwnSession(Relation relation) {
   if (RELATION_IS_OTHER_TEMP(relation)) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-            errmsg("\"%s\" is a temporary table of another session",
-                   RelationGetRelationName(relation)),
-            HideStatement());
+    FERNET_RAISE(ERRCODE_FEATURE_NOT_SUPPORTED,
+                 errmsg("\"%s\" is a temporary table of another session",
+                        RelationGetRelationName(relation)));
   }
 }
 
 void RequireWritable() {
   if (XactReadOnly || RecoveryInProgress()) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-            RecoveryInProgress()
-                ? errmsg("cannot write to a column during recovery")
-                : errmsg("cannot write to a column in a read-only transaction"),
-            HideStatement());
+    FERNET_RAISE(
+        ERRCODE_READ_ONLY_SQL_TRANSACTION,
+        RecoveryInProgress()
+            ? errmsg("cannot write to a column during recovery")
+            : errmsg("cannot write to a column in a read-only transaction"));
   }
 }
 
 AttrNumber FindColumn(Relation relation, const char *column) {
   const AttrNumber attribute = get_attnum(RelationGetRelid(relation), column);
   if (attribute <= 0) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
-            errmsg("column \"%s\" of relation \"%s\" does not exist", column,
-                   RelationGetRelationName(relation)),
-            HideStatement());
+    FERNET_RAISE(ERRCODE_UNDEFINED_COLUMN,
+                 errmsg("column \"%s\" of relation \"%s\" does not exist",
+                        column, RelationGetRelationName(relation)));
   }
   return attribute;
 }
@@ -117,11 +105,9 @@ void DescribeColumn(ColumnAccess access, ColumnTarget *out) {
   const bool is_stored = column->attgenerated == ATTRIBUTE_GENERATED_STORED;
   if (column->attgenerated != '\0' &&
       (access == ColumnAccess::kWrite || !is_stored)) {
-    DropContext();
-    ereport(
-        ERROR, errcode(ERRCODE_GENERATED_ALWAYS),
-        errmsg("column \"%s\" is a generated column", NameStr(column->attname)),
-        HideStatement());
+    FERNET_RAISE(ERRCODE_GENERATED_ALWAYS,
+                 errmsg("column \"%s\" is a generated column",
+                        NameStr(column->attname)));
   }
   int32 modifier = column->atttypmod;
   const Oid base = getBaseTypeAndTypmod(column->atttypid, &modifier);
@@ -137,14 +123,12 @@ void DescribeColumn(ColumnAccess access, ColumnTarget *out) {
       out->value_type = BYTEAOID;
       return;
     default:
-      DropContext();
-      ereport(
-          ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
+      FERNET_RAISE(
+          ERRCODE_WRONG_OBJECT_TYPE,
           errmsg("column \"%s\" of type %s cannot hold tokens",
                  NameStr(column->attname), format_type_be(column->atttypid)),
           errdetail("Tokens are kept in columns of type text, varchar or "
-                    "bytea, or of a domain over one of them."),
-          HideStatement());
+                    "bytea, or of a domain over one of them."));
   }
 }
 
@@ -182,10 +166,8 @@ AttrNumber CheckColumn(Oid relation_oid, const char *column,
   ColumnTarget target;
   const Relation relation = try_relation_open(relation_oid, LockFor(access));
   if (relation == nullptr) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
-            errmsg("relation with OID %u does not exist", relation_oid),
-            HideStatement());
+    FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
+                 errmsg("relation with OID %u does not exist", relation_oid));
   }
   RequireOwnSession(relation);
   Describe(relation, column, access, &target);

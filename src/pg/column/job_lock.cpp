@@ -28,13 +28,11 @@ void LockUntilEndOfJob(MemoryContext job_memory, Oid relation,
   held->tag = JobLock(relation, part);
   held->mode = mode;
   if (LockAcquire(&held->tag, mode, true, true) == LOCKACQUIRE_NOT_AVAIL) {
-    DropContext();
-    ereport(
-        ERROR, errcode(ERRCODE_OBJECT_IN_USE),
+    FERNET_RAISE(
+        ERRCODE_OBJECT_IN_USE,
         errmsg("another rotation of \"%s\" is running", get_rel_name(relation)),
         errhint("Sessions that share the work each take one of the same "
-                "number of slices."),
-        HideStatement());
+                "number of slices."));
   }
   held->release.func = [](void *argument) {
     const auto *const lock = static_cast<HeldLock *>(argument);

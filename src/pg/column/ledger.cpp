@@ -28,10 +28,9 @@ void AsOwner(Oid table, const char *statement, int count, Oid *types,
       SPI_execute_with_args(statement, count, types, values, nullptr, false, 0);
   SetUserIdAndSecContext(caller, context);
   if (result != expected) {
-    ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR),
-            errmsg("could not write to \"%s\": %s", kTableName,
-                   SPI_result_code_string(result)),
-            HideStatement());
+    FERNET_RAISE(ERRCODE_INTERNAL_ERROR,
+                 errmsg("could not write to \"%s\": %s", kTableName,
+                        SPI_result_code_string(result)));
   }
 }
 
@@ -125,10 +124,9 @@ void WriteLedger(const Ledger &ledger, const LedgerEntry &entry) {
     return;
   }
   if (!Hold(ledger.table)) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-            errmsg("the extension was dropped while a job of it ran"),
-            errdetail("What the job has committed stays."), HideStatement());
+    FERNET_RAISE(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                 errmsg("the extension was dropped while a job of it ran"),
+                 errdetail("What the job has committed stays."));
   }
   Oid types[] = {INT8OID, TEXTOID, INT4OID, INT8OID,       INT8OID,
                  INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID};

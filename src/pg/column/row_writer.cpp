@@ -155,10 +155,9 @@ RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
     result = update(true);
   }
   if (result == TM_SelfModified) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-            errmsg("row was already modified by a trigger of its own update"),
-            HideStatement());
+    FERNET_RAISE(
+        ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
+        errmsg("row was already modified by a trigger of its own update"));
   }
   if (result != TM_Ok) {
     return RowResult::kBusy;

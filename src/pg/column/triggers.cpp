@@ -83,11 +83,10 @@ void RequireNoEncryption(Oid relation_oid, const char *column) {
   for (int i = 0; i < list_length(tables); ++i) {
     const Relation relation = relation_open(list_nth_oid(tables, i), NoLock);
     if (Encrypts(relation, column)) {
-      DropContext();
-      ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-              errmsg("a trigger of \"%s\" would encrypt \"%s\" again",
-                     RelationGetRelationName(relation), column),
-              errhint("Drop or disable it first."), HideStatement());
+      FERNET_RAISE(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                   errmsg("a trigger of \"%s\" would encrypt \"%s\" again",
+                          RelationGetRelationName(relation), column),
+                   errhint("Drop or disable it first."));
     }
     relation_close(relation, NoLock);
   }

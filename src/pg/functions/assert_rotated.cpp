@@ -30,19 +30,18 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
       (on_plaintext == pg::OnPlaintext::kFail ? 0 : census.plaintext);
   const std::int64_t left = secondary + census.unknown_key.values + malformed;
   if (left > 0) {
-    pg::DropContext();
-    ereport(ERROR, errcode(pg::kValuesLeft),
-            errmsg(INT64_FORMAT " of " INT64_FORMAT
-                                " values in %s are not under the first key",
-                   left,
-                   left + census.of_key[0].values + census.malformed.values -
-                       malformed,
-                   pg::NameOf(relation, column)),
-            errdetail("Under another key of \"fernet.key\": " INT64_FORMAT
-                      ". Under none of them: " INT64_FORMAT
-                      ". Not tokens: " INT64_FORMAT ".",
-                      secondary, census.unknown_key.values, malformed),
-            pg::HideStatement());
+    FERNET_RAISE(
+        pg::kValuesLeft,
+        errmsg(INT64_FORMAT " of " INT64_FORMAT
+                            " values in %s are not under the first key",
+               left,
+               left + census.of_key[0].values + census.malformed.values -
+                   malformed,
+               pg::NameOf(relation, column)),
+        errdetail("Under another key of \"fernet.key\": " INT64_FORMAT
+                  ". Under none of them: " INT64_FORMAT
+                  ". Not tokens: " INT64_FORMAT ".",
+                  secondary, census.unknown_key.values, malformed));
   }
   PG_RETURN_VOID();
 }

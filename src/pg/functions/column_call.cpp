@@ -12,9 +12,8 @@ void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
   if (job.dry_run || result.left() == 0) {
     return;
   }
-  DropContext();
-  ereport(
-      ERROR, errcode(kValuesLeft),
+  FERNET_RAISE(
+      kValuesLeft,
       errmsg(
           INT64_FORMAT " of " INT64_FORMAT " values in %s could not be %s",
           result.left(), result.total, NameOf(job.relation, job.column),
@@ -24,8 +23,7 @@ void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
                 "meanwhile: " INT64_FORMAT ".",
                 result.failed, result.pending),
       errhint("What could be done is done and committed. A new CALL tries "
-              "what is left."),
-      HideStatement());
+              "what is left."));
 }
 
 }  // namespace
@@ -35,15 +33,13 @@ void RequireNoTransactionBlock(FunctionCallInfo fcinfo) {
                           IsA(fcinfo->context, CallContext) &&
                           !castNode(CallContext, fcinfo->context)->atomic;
   if (!may_commit) {
-    DropContext();
-    ereport(
-        ERROR, errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+    FERNET_RAISE(
+        ERRCODE_INVALID_TRANSACTION_TERMINATION,
         errmsg("a job on a whole column cannot run inside a transaction "
                "block or a function"),
         errdetail("It commits after every batch."),
         errhint("Call it outside of BEGIN, with autocommit on in a driver. In "
-                "a transaction, fernet_rotate_batch rotates."),
-        HideStatement());
+                "a transaction, fernet_rotate_batch rotates."));
   }
 }
 

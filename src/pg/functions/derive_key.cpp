@@ -33,9 +33,8 @@ Argument ReadArgument(FunctionCallInfo fcinfo, int index, ArgumentType type) {
 Argument ReadSecret(FunctionCallInfo fcinfo, ArgumentType type) {
   const Argument secret = ReadArgument(fcinfo, 0, type);
   if (ViewBytes(secret.bytes).empty()) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-            errmsg("\"secret\" must not be empty"), HideStatement());
+    FERNET_RAISE(ERRCODE_INVALID_PARAMETER_VALUE,
+                 errmsg("\"secret\" must not be empty"));
   }
   return secret;
 }
@@ -48,10 +47,9 @@ void WipeCopies(const Argument &argument) {
 std::uint32_t ReadIterations(FunctionCallInfo fcinfo, int index) {
   const int32 iterations = PG_GETARG_INT32(index);
   if (iterations < 1 || iterations > kMaxIterations) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-            errmsg("\"iterations\" must be between 1 and %d", kMaxIterations),
-            HideStatement());
+    FERNET_RAISE(
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        errmsg("\"iterations\" must be between 1 and %d", kMaxIterations));
   }
   return static_cast<std::uint32_t>(iterations);
 }

@@ -18,12 +18,11 @@ struct Columns {
 };
 
 [[noreturn]] void RefuseCall(const char *rule) {
-  DropContext();
-  ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-          errmsg("fernet_encrypt_trigger() %s", rule),
-          errhint("CREATE TRIGGER ... BEFORE INSERT OR UPDATE ON ... FOR EACH "
-                  "ROW EXECUTE FUNCTION fernet_encrypt_trigger('column', ...)"),
-          HideStatement());
+  FERNET_RAISE(
+      ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+      errmsg("fernet_encrypt_trigger() %s", rule),
+      errhint("CREATE TRIGGER ... BEFORE INSERT OR UPDATE ON ... FOR EACH "
+              "ROW EXECUTE FUNCTION fernet_encrypt_trigger('column', ...)"));
 }
 
 const TriggerData *RequireTrigger(FunctionCallInfo fcinfo) {
@@ -84,23 +83,21 @@ bool IsWritten(const TriggerData *call, AttrNumber attribute, Datum value) {
 // RefuseDamagedToken: what holds a token in some form must not be encrypted as
 // if it were a plaintext, or it would be gone.
 [[noreturn]] void RefuseDamagedToken(const Outcome &outcome) {
-  DropContext();
-  ereport(ERROR, errcode(kMalformedToken), errmsg("malformed Fernet token"),
-          errdetail_internal("%s", TokenDefect(outcome)),
-          errhint("A plaintext that looks like a token has to be encrypted by "
-                  "fernet_encrypt()."),
-          HideStatement());
+  FERNET_RAISE(
+      kMalformedToken, errmsg("malformed Fernet token"),
+      errdetail_internal("%s", TokenDefect(outcome)),
+      errhint("A plaintext that looks like a token has to be encrypted by "
+              "fernet_encrypt()."));
 }
 
 void CheckTokenFits(const ColumnTarget &column, std::size_t size) {
   if (column.max_characters > 0 &&
       size > static_cast<std::size_t>(column.max_characters)) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-            errmsg("token of %zu characters is too long for type character "
-                   "varying(%d)",
-                   size, column.max_characters),
-            HideStatement());
+    FERNET_RAISE(
+        ERRCODE_STRING_DATA_RIGHT_TRUNCATION,
+        errmsg("token of %zu characters is too long for type character "
+               "varying(%d)",
+               size, column.max_characters));
   }
 }
 

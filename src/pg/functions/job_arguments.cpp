@@ -10,17 +10,15 @@ void RequireArguments(FunctionCallInfo fcinfo, const char *const *names,
                       int count) {
   for (int i = 0; i < count; ++i) {
     if (PG_ARGISNULL(i)) {
-      DropContext();
-      ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-              errmsg("\"%s\" must not be null", names[i]), HideStatement());
+      FERNET_RAISE(ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                   errmsg("\"%s\" must not be null", names[i]));
     }
   }
 }
 
 void RefuseParameter(const char *name, const char *rule) {
-  DropContext();
-  ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-          errmsg("\"%s\" must be %s", name, rule), HideStatement());
+  FERNET_RAISE(ERRCODE_INVALID_PARAMETER_VALUE,
+               errmsg("\"%s\" must be %s", name, rule));
 }
 
 std::int64_t ReadBatchRows(FunctionCallInfo fcinfo, int index) {

@@ -51,16 +51,13 @@ FERNET_SQL_FUNCTION(fernet_require_library) {
   pg::Version library{};
   pg::Version script{};
   if (!pg::ReadVersion(wanted, &script)) {
-    pg::DropContext();
-    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-            errmsg("a version is three numbers, as \"1.0.0\""),
-            pg::HideStatement());
+    FERNET_RAISE(ERRCODE_INVALID_PARAMETER_VALUE,
+                 errmsg("a version is three numbers, as \"1.0.0\""));
   }
   if (pg::ReadVersion(FERNET_VERSION, &library) &&
       pg::IsOlder(library, script)) {
-    pg::DropContext();
-    ereport(
-        ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+    FERNET_RAISE(
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         errmsg("the library of pg_fernet is older than its install script"),
         errdetail("This session has loaded version %s of the library; the "
                   "script is of version %s.",
@@ -69,8 +66,7 @@ FERNET_SQL_FUNCTION(fernet_require_library) {
                 "pg_fernet is in shared_preload_libraries, restart the server "
                 "first. If not, install it, or name the version that is: "
                 "CREATE EXTENSION pg_fernet VERSION '%s'.",
-                wanted, FERNET_VERSION),
-        pg::HideStatement());
+                wanted, FERNET_VERSION));
   }
   PG_RETURN_VOID();
 }

@@ -66,19 +66,16 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
                               .keys = pg::session_keys::PinUntil(memory)};
   pg::CheckColumn(relation, column, pg::ColumnAccess::kWrite);
   if (get_rel_relkind(relation) != RELKIND_RELATION) {
-    pg::DropContext();
-    ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
-            errmsg("\"%s\" is a partitioned table", get_rel_name(relation)),
-            errhint("Rotate each of its partitions, or use "
-                    "fernet_rotate_column."),
-            pg::HideStatement());
+    FERNET_RAISE(
+        ERRCODE_WRONG_OBJECT_TYPE,
+        errmsg("\"%s\" is a partitioned table", get_rel_name(relation)),
+        errhint("Rotate each of its partitions, or use "
+                "fernet_rotate_column."));
   }
   pg::ColumnTarget target;
   if (!pg::OpenTarget(relation, column, pg::ColumnAccess::kWrite, &target)) {
-    pg::DropContext();
-    ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
-            errmsg("relation with OID %u does not exist", relation),
-            pg::HideStatement());
+    FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
+                 errmsg("relation with OID %u does not exist", relation));
   }
   pg::Tally tally;
   const BlockNumber next = pg::RowsFrom(

@@ -21,10 +21,8 @@ FERNET_SQL_FUNCTION(fernet_timestamp) {
   }
   TimestampTz timestamp = 0;
   if (!pg::UnixSecondsToTimestamp(reader.timestamp(), &timestamp)) {
-    pg::DropContext();
-    ereport(ERROR, errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-            errmsg("timestamp of the Fernet token is out of range"),
-            pg::HideStatement());
+    FERNET_RAISE(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE,
+                 errmsg("timestamp of the Fernet token is out of range"));
   }
   PG_RETURN_TIMESTAMPTZ(timestamp);
 }

@@ -1,5 +1,6 @@
 #include "pg/report/report.hpp"
 
+#include "core/token.hpp"
 #include "pg/server/unix_time.hpp"
 
 namespace fernet::pg {
@@ -59,15 +60,14 @@ const char *KeyFailureDetail(const Outcome &outcome) {
                             std::uint64_t ttl_seconds) {
   const char *const created = DescribeTime(timestamp);
   if (status == Status::kTokenExpired) {
-    ereport(ERROR, errcode(kTokenAge), errmsg("Fernet token has expired"),
-            errdetail("It was made at %s and its ttl is %llu s.", created,
-                      static_cast<unsigned long long>(ttl_seconds)),
-            HideStatement());
+    FERNET_RAISE(kTokenAge, errmsg("Fernet token has expired"),
+                 errdetail("It was made at %s and its ttl is %llu s.", created,
+                           static_cast<unsigned long long>(ttl_seconds)));
   }
-  ereport(ERROR, errcode(kTokenAge), errmsg("Fernet token is from the future"),
-          errdetail("It was made at %s, more than %llu s ahead of the clock.",
-                    created, static_cast<unsigned long long>(kMaxClockSkew)),
-          HideStatement());
+  FERNET_RAISE(
+      kTokenAge, errmsg("Fernet token is from the future"),
+      errdetail("It was made at %s, more than %llu s ahead of the clock.",
+                created, static_cast<unsigned long long>(kMaxClockSkew)));
 }
 
 // DropContextIfRaising keeps the context of what goes on after a WARNING.
@@ -141,9 +141,8 @@ const char *DescribeTime(std::uint64_t unix_seconds) {
 }
 
 void ReportNoKey() {
-  DropContext();
-  ereport(ERROR, errcode(kNoKey), errmsg("no Fernet key is set"),
-          errhint("%s", kHowToGiveTheKey), HideStatement());
+  FERNET_RAISE(kNoKey, errmsg("no Fernet key is set"),
+               errhint("%s", kHowToGiveTheKey));
 }
 
 void ReportKeyFailure(int elevel, const Outcome &outcome) {
@@ -186,24 +185,22 @@ void ReportNoMemoryForKey(int elevel) {
 }
 
 void ReportUnknownSetting(const char *name) {
-  DropContext();
-  ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
-          errmsg("unrecognized configuration parameter \"%s\"", name),
-          errhint("The key is given in \"fernet.key\"."), HideStatement());
+  FERNET_RAISE(ERRCODE_UNDEFINED_OBJECT,
+               errmsg("unrecognized configuration parameter \"%s\"", name),
+               errhint("The key is given in \"fernet.key\"."));
 }
 
 void ReportTokenFailure(const Outcome &outcome, const KeyList &keys,
                         std::uint64_t timestamp, std::uint64_t ttl_seconds) {
-  DropContext();
   if (IsMalformedToken(outcome.status)) {
-    ereport(ERROR, errcode(kMalformedToken), errmsg("malformed Fernet token"),
-            errdetail_internal("%s", TokenDefect(outcome)), HideStatement());
+    FERNET_RAISE(kMalformedToken, errmsg("malformed Fernet token"),
+                 errdetail_internal("%s", TokenDefect(outcome)));
   }
   switch (outcome.status) {
     case Status::kNoKeyOpens:
-      ereport(ERROR, errcode(kNoKeyOpensToken),
-              errmsg("no key in \"fernet.key\" opens this token"),
-              errdetail_internal("%s", TriedKeys(keys)), HideStatement());
+      FERNET_RAISE(kNoKeyOpensToken,
+                   errmsg("no key in \"fernet.key\" opens this token"),
+                   errdetail_internal("%s", TriedKeys(keys)));
     case Status::kTokenExpired:
     case Status::kTokenFromFuture:
       ReportAge(outcome.status, timestamp, ttl_seconds);
@@ -213,15 +210,14 @@ void ReportTokenFailure(const Outcome &outcome, const KeyList &keys,
 }
 
 void ReportCryptoFailure(Status status) {
-  DropContext();
   if (status == Status::kRandomFailed) {
-    ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR),
-            errmsg("could not generate random bytes"), HideStatement());
+    FERNET_RAISE(ERRCODE_INTERNAL_ERROR,
+                 errmsg("could not generate random bytes"));
   }
-  ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR),
-          errmsg("could not complete the cryptographic operation"),
-          errhint("OpenSSL needs a provider with AES-128-CBC and SHA-256."),
-          HideStatement());
+  FERNET_RAISE(
+      ERRCODE_INTERNAL_ERROR,
+      errmsg("could not complete the cryptographic operation"),
+      errhint("OpenSSL needs a provider with AES-128-CBC and SHA-256."));
 }
 
 }  // namespace fernet::pg

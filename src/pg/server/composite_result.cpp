@@ -8,10 +8,10 @@ Datum CompositeResult(FunctionCallInfo fcinfo, Datum *values, bool *nulls) {
   TupleDesc descriptor = nullptr;
   if (get_call_result_type(fcinfo, nullptr, &descriptor) !=
       TYPEFUNC_COMPOSITE) {
-    ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-            errmsg("function returning record called in context that cannot "
-                   "accept type record"),
-            HideStatement());
+    FERNET_RAISE(
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        errmsg("function returning record called in context that cannot "
+               "accept type record"));
   }
   return HeapTupleGetDatum(
       heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));

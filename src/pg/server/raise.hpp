@@ -27,4 +27,5 @@ inline void DropContext() { error_context_stack = nullptr; }
   do {                                                                         \
     ::fernet::pg::DropContext();                                               \
     ereport(ERROR, errcode(code), __VA_ARGS__, ::fernet::pg::HideStatement()); \
+    pg_unreachable();                                                          \
   } while (0)

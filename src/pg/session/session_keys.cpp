@@ -219,10 +219,8 @@ SessionKeys PinUntil(MemoryContext memory_context) {
     MemoryContextRegisterResetCallback(memory_context, unpin);
     return keys;
   }
-  DropContext();
-  ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-          errmsg("too many jobs on columns inside of one another"),
-          HideStatement());
+  FERNET_RAISE(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+               errmsg("too many jobs on columns inside of one another"));
 }
 
 SecretPages MemoryState() { return pages; }

@@ -78,12 +78,10 @@ varlena *Convert(const varlena *value, int from, int to) {
     return nullptr;
   }
   if (size > kMaxValueSize) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-            errmsg("value is too large in the other encoding"),
-            errdetail("It would have %zu bytes, and %zu is the limit.", size,
-                      kMaxValueSize),
-            HideStatement());
+    FERNET_RAISE(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                 errmsg("value is too large in the other encoding"),
+                 errdetail("It would have %zu bytes, and %zu is the limit.",
+                           size, kMaxValueSize));
   }
   varlena *const result = AllocateValue(size);
   static_cast<void>(ConvertPieces(conversion, value, VARDATA(result), &size));
@@ -104,10 +102,9 @@ const varlena *TryTextToUtf8(const varlena *text) {
 varlena *TextToUtf8(varlena *text) {
   const varlena *const utf8 = TryTextToUtf8(text);
   if (utf8 == nullptr) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
-            errmsg("plaintext cannot be converted to UTF-8"),
-            errhint("Pass it as bytea."), HideStatement());
+    FERNET_RAISE(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+                 errmsg("plaintext cannot be converted to UTF-8"),
+                 errhint("Pass it as bytea."));
   }
   return const_cast<varlena *>(utf8);
 }
@@ -125,11 +122,10 @@ varlena *TryUtf8ToText(varlena *utf8) {
 varlena *Utf8ToText(varlena *utf8) {
   varlena *const text = TryUtf8ToText(utf8);
   if (text == nullptr) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
-            errmsg("decrypted value is not text in the encoding \"%s\"",
-                   GetDatabaseEncodingName()),
-            errhint("Use fernet_decrypt_bytea."), HideStatement());
+    FERNET_RAISE(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+                 errmsg("decrypted value is not text in the encoding \"%s\"",
+                        GetDatabaseEncodingName()),
+                 errhint("Use fernet_decrypt_bytea."));
   }
   return text;
 }

@@ -27,9 +27,8 @@ std::int64_t ReadTime(FunctionCallInfo fcinfo, int index) {
   }
   const TimestampTz at = PG_GETARG_TIMESTAMPTZ(index);
   if (TIMESTAMP_NOT_FINITE(at)) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-            errmsg("\"at\" must be finite"), HideStatement());
+    FERNET_RAISE(ERRCODE_INVALID_PARAMETER_VALUE,
+                 errmsg("\"at\" must be finite"));
   }
   return TimestampToUnixSeconds(at);
 }
@@ -48,9 +47,8 @@ AgeLimit ReadAgeLimit(FunctionCallInfo fcinfo, int ttl_index) {
   }
   const std::int64_t seconds = TtlSeconds(ttl);
   if (seconds < 0 || IntervalIsMinusInfinity(ttl)) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-            errmsg("\"ttl\" must not be negative"), HideStatement());
+    FERNET_RAISE(ERRCODE_INVALID_PARAMETER_VALUE,
+                 errmsg("\"ttl\" must not be negative"));
   }
   limit.ttl_seconds = static_cast<std::uint64_t>(seconds);
   return limit;
@@ -59,12 +57,11 @@ AgeLimit ReadAgeLimit(FunctionCallInfo fcinfo, int ttl_index) {
 std::uint64_t ReadTimestamp(FunctionCallInfo fcinfo, int index) {
   const std::int64_t seconds = ReadTime(fcinfo, index);
   if (seconds < 0) {
-    DropContext();
-    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-            errmsg("\"at\" must not be before 1970"),
-            errdetail("The timestamp of a Fernet token is an unsigned number "
-                      "of seconds since 1970."),
-            HideStatement());
+    FERNET_RAISE(
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        errmsg("\"at\" must not be before 1970"),
+        errdetail("The timestamp of a Fernet token is an unsigned number "
+                  "of seconds since 1970."));
   }
   return static_cast<std::uint64_t>(seconds);
 }

@@ -33,12 +33,10 @@ varlena *EncryptValue(const varlena *plaintext, std::uint64_t timestamp) {
   const SessionKeys keys = session_keys::Current();
   const auto bytes = ViewBytes(plaintext);
   if (bytes.size() > kMaxPlaintextSize) {
-    DropContext();
-    ereport(
-        ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+    FERNET_RAISE(
+        ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         errmsg("plaintext of %zu bytes is too large to encrypt", bytes.size()),
-        errdetail("The largest that fits has %zu bytes.", kMaxPlaintextSize),
-        HideStatement());
+        errdetail("The largest that fits has %zu bytes.", kMaxPlaintextSize));
   }
   const std::size_t size = TokenSize(bytes.size());
   varlena *const token = AllocateValue(size);
