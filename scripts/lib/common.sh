@@ -19,7 +19,10 @@ unset variable CDPATH MAKEFLAGS MAKELEVEL CFLAGS CXXFLAGS CPPFLAGS LDFLAGS \
 umask 022
 
 program=$(basename -- "$0")
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+# Without symbolic links, as git knows it.
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
+# shellcheck source=scripts/lib/git.sh
+source "$root/scripts/lib/git.sh"
 
 # The errors of the program itself, wherever 2 leads when a signal ends it. What
 # as_owner runs does not get it: a server would keep a pipe open.

@@ -11,10 +11,9 @@
 # list_tree prints the files of the working tree, each ended by a zero byte:
 # what git has or would take.
 list_tree() {
-  # The owner of the tree may be someone else than who runs this.
-  local git=(git -c safe.directory='*' -C "$root") file
-  # An unpacked archive has no history, or lies within someone else's.
-  if [[ $("${git[@]}" rev-parse --show-toplevel 2>/dev/null) != "$root" ]]; then
+  local git=(ask_git "$root") file
+  # An unpacked archive has no repository of its own.
+  if ! ask_git "$root" rev-parse --git-dir >/dev/null 2>&1; then
     git -c init.defaultBranch=main init -q --bare "$work/none.git"
     git=(git --git-dir="$work/none.git" --work-tree="$root" -C "$root")
   fi

@@ -7,6 +7,8 @@
 # leaves the unpacked archive in a new FOLDER; check reproducible builds it.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=scripts/lib/git.sh
+source scripts/lib/git.sh
 
 # No settings of whoever calls: signed commits, hooks, another branch.
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
@@ -29,7 +31,7 @@ in_clone() {
     -c init.defaultBranch=main -c user.name=test -c user.email=test@example.org "$@"
 }
 
-if ! git -c safe.directory='*' ls-files -z --cached --others \
+if ! ask_git . ls-files -z --cached --others \
   --exclude-standard >"$folder/files" 2>/dev/null; then
   printf 'This is no git working tree.\n  scripts/test check dist makes one.\n'
   exit 1

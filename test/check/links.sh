@@ -7,11 +7,15 @@
 # its folder. Addresses outside of the repository are not tried.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
-exec python3 - <<'END'
+# shellcheck source=scripts/lib/git.sh
+source scripts/lib/git.sh
+files=$(mktemp)
+trap 'rm -f "$files"' EXIT
+ask_git . ls-files -z --cached --others --exclude-standard >"$files"
+python3 - "$files" <<'END'
 import os
 import pathlib
 import re
-import subprocess
 import sys
 
 FENCED = re.compile(r"^( *)(```+)[^\n]*\n.*?^ *\2 *$", re.MULTILINE | re.DOTALL)
@@ -23,12 +27,7 @@ LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 MENTION = re.compile(r"(?<![\w/.-])((?:docs/[\w./-]+|README|SECURITY|CONTRIBUTING|CHANGELOG)\.md)(#[\w-]+)?")
 BINARY = {".out", ".png", ".svg", ".zip"}
 
-files = set(
-    subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        check=True, stdout=subprocess.PIPE, text=True,
-    ).stdout.split("\0")
-) - {""}
+files = set(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8").split("\0")) - {""}
 files = {name for name in files if os.path.isfile(name)}
 pages = sorted(name for name in files if name.endswith(".md"))
 folders = {str(folder) for name in files for folder in pathlib.PurePath(name).parents}

@@ -3,6 +3,8 @@
 # private key, or what a build or a test generated.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=scripts/lib/git.sh
+source scripts/lib/git.sh
 
 # The brackets keep the patterns from finding themselves.
 readonly paths='(^|[^[:alnum:]_.~-])[/](work|farm|root|(home|Users)/[[:alnum:]_.-]+)/'
@@ -13,7 +15,7 @@ found=0
 
 # git may be asked by another user than the tree's.
 ask() {
-  git -c safe.directory='*' "$@"
+  ask_git . "$@"
 }
 
 if ! ask rev-parse --is-inside-work-tree >/dev/null 2>&1; then

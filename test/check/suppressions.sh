@@ -5,6 +5,8 @@
 # shellcheck disable=SC2016
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=scripts/lib/git.sh
+source scripts/lib/git.sh
 
 found=0
 
@@ -17,7 +19,7 @@ complain() {
 # git may be asked by another user than the tree's. What is not added yet is
 # about to be.
 files() {
-  git -c safe.directory='*' ls-files --cached --others --exclude-standard -- "$@"
+  ask_git . ls-files --cached --others --exclude-standard -- "$@"
 }
 
 # The patterns have brackets so that they do not find themselves.

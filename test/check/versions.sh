@@ -4,6 +4,8 @@
 # released are as they were in the last release, by its tag.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=scripts/lib/git.sh
+source scripts/lib/git.sh
 
 found=0
 
@@ -61,7 +63,7 @@ done
 
 # git may be asked by another user than the tree's.
 ask() {
-  git -c safe.directory='*' "$@"
+  ask_git . "$@"
 }
 
 # A script that a database may have been installed by does not change: what it

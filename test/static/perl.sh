@@ -2,6 +2,8 @@
 # perl warns of nothing when it compiles the tests. They are not run.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=scripts/lib/git.sh
+source scripts/lib/git.sh
 
 pgxs=$("${PG_CONFIG:-pg_config}" --pgxs)
 export PERL5LIB=${pgxs%/makefiles/pgxs.mk}/test/perl:test/perl
@@ -14,9 +16,9 @@ while IFS= read -r file; do
   printf '%s\n' "$output" | sed 's/^/    /'
   found=1
 done < <({
-  git -c safe.directory='*' ls-files --cached --others --exclude-standard \
+  ask_git . ls-files --cached --others --exclude-standard \
     '*.pl' '*.pm'
-  git -c safe.directory='*' grep --untracked -lI -e '^#!.*perl' || true
+  ask_git . grep --untracked -lI -e '^#!.*perl' || true
 } | sort -u)
 if ((found != 0)); then
   printf '  Change the program until "perl -cw" says "syntax OK" and nothing else.\n'

@@ -2,10 +2,12 @@
 # pyflakes finds nothing in the Python programs, and they compile.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=scripts/lib/git.sh
+source scripts/lib/git.sh
 
 mapfile -t programs < <({
-  git -c safe.directory='*' ls-files --cached --others --exclude-standard '*.py'
-  git -c safe.directory='*' grep --untracked -lI -e '^#!.*python' || true
+  ask_git . ls-files --cached --others --exclude-standard '*.py'
+  ask_git . grep --untracked -lI -e '^#!.*python' || true
 } | sort -u | grep -v '\.sh$')
 
 # Compiled in memory: nothing is written beside them.

@@ -2,6 +2,8 @@
 # The program shellcheck finds nothing in the scripts, with the files that they source.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=scripts/lib/git.sh
+source scripts/lib/git.sh
 
 # scripts prints the files under version control whose first line calls a shell,
 # and those that say to shellcheck that they are sourced by one. git may be asked
@@ -9,7 +11,7 @@ cd -- "$(dirname -- "$0")/../.."
 scripts() {
   # Each $ in quotes is perl's.
   # shellcheck disable=SC2016
-  git -c safe.directory='*' ls-files -z --cached --others --exclude-standard |
+  ask_git . ls-files -z --cached --others --exclude-standard |
     xargs -0 perl -e '
       for my $file (@ARGV) {
         open(my $in, "<", $file) or next;
