@@ -66,7 +66,7 @@ ALTER TABLE webhook ALTER COLUMN secret SET STORAGE EXTERNAL;
 -- docs/rotation.md: Transaction poolers and job runners
 BEGIN;
 SELECT set_config('fernet.key', :'new_key' || ',' || :'key', true);
-SELECT * FROM fernet_rotate_batch('webhook', 'secret', from_page => 0);
+SELECT * FROM fernet_rotate_batch('webhook', 'secret', from_position => 0);
 COMMIT;
 
 -- docs/rotation.md: Encrypt a column that holds plaintext

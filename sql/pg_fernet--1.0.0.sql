@@ -395,9 +395,9 @@ COMMENT ON PROCEDURE fernet_rotate_column(regclass, name, integer, interval, int
 CREATE FUNCTION fernet_rotate_batch(
 	relation regclass,
 	column_name name,
-	from_page bigint DEFAULT 0,
+	from_position bigint DEFAULT 0,
 	batch_rows integer DEFAULT 5000,
-	OUT next_page bigint,
+	OUT next_position bigint,
 	OUT rotated bigint,
 	OUT unchanged bigint,
 	OUT failed bigint)
@@ -407,7 +407,7 @@ CREATE FUNCTION fernet_rotate_batch(
 	PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION fernet_rotate_batch(regclass, name, bigint, integer)
-	IS 'rotates the tokens of about batch_rows rows from a page of a table on, in the transaction of the caller';
+	IS 'rotates the tokens of about batch_rows rows of a table from a position on, in the transaction of the caller';
 
 CREATE PROCEDURE fernet_decrypt_column(
 	relation regclass,

@@ -89,7 +89,7 @@ INSERT INTO wide SELECT i, NULL, fernet_encrypt('secret ' || i) FROM generate_se
 RESET fernet.key;
 BEGIN;
 SET LOCAL fernet.key = :'keys';
-SELECT next_page > 0 AS more, rotated BETWEEN 100 AND 300 AS about_200, unchanged, failed FROM fernet_rotate_batch('wide', 'token', 0, 200);
+SELECT next_position > 0 AS more, rotated BETWEEN 100 AND 300 AS about_200, unchanged, failed FROM fernet_rotate_batch('wide', 'token', 0, 200);
 ROLLBACK;
 SET fernet.key = :'keys';
 SELECT * FROM by_key;
@@ -101,7 +101,7 @@ DECLARE
 BEGIN
 	WHILE page IS NOT NULL LOOP
 		SELECT * INTO batch FROM fernet_rotate_batch('wide', 'token', page, 200);
-		page := batch.next_page;
+		page := batch.next_position;
 		rotated := rotated + batch.rotated;
 		COMMIT;
 	END LOOP;

@@ -235,7 +235,7 @@ CREATE INDEX ON sparse (token);
 CREATE INDEX ON sparse ((id + 1));
 SELECT fernet_rotate_batch('sparse', 'token', 1990, 1) \g /dev/null
 SELECT substring(pg_read_file('/proc/self/status') FROM 'VmPeak:\s+(\d+)') AS before \gset
-SELECT next_page IS NULL, rotated FROM fernet_rotate_batch('sparse', 'token', 0, 1);
+SELECT next_position IS NULL, rotated FROM fernet_rotate_batch('sparse', 'token', 0, 1);
 SELECT substring(pg_read_file('/proc/self/status') FROM 'VmPeak:\s+(\d+)')::integer - :before;
 SQL
 same($error, '', 'many pages without a value: works');

@@ -242,6 +242,16 @@ $expected[2] += 100;
 {
 	counted(\@expected, 'a hundred rotated');
 }
+# what a trigger refuses with an SQLSTATE of ours says nothing about the value
+ask(<<"SQL", options => "-c fernet.key=$old -c client_min_messages=error");
+CREATE TABLE refusing AS SELECT code, fernet_encrypt('x') AS value FROM unnest('{PF003,PF004}'::text[]) AS code;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''refused'' USING ERRCODE = NEW.code; END';
+CREATE TRIGGER refuse BEFORE UPDATE ON refusing FOR EACH ROW EXECUTE FUNCTION refuse();
+SQL
+$expected[0] += 2;
+($out, $err) = session($node, 'CALL fernet_rotate_column(\'refusing\', \'value\')', options => "$both -c client_min_messages=error");
+like($err, qr{ERROR:  PF007: 2 of 2 values}, 'a trigger refuses two');
+counted(\@expected, 'a refusal by a trigger is counted as none of the failures');
 @expected = split /\|/, counts();
 
 # ---------------------------------------------------------------------------

@@ -33,10 +33,8 @@ struct Running {
   const ColumnJob *job;
   const char *name;            // of the column, while it is known to be there
   const char *operation;       // for the ledger and the log
-  MemoryContext job_memory;    // for the whole job
   MemoryContext batch_memory;  // reset after each batch
   FailureWarnings warnings;
-  OwnTransactions own;
   std::int64_t pages_per_batch = 0;
   double densest = 0;  // rows of a page, of this table
   int pass = 0;
@@ -221,7 +219,7 @@ void PassOverTable(Running *running, Oid table) {
     Tally batch;
     if (range.from < range.end) {
       batch = RunBatch(target, job.rule, range, running->verifying,
-                       &running->warnings, &running->own, running->job_memory);
+                       &running->warnings);
     }
     CloseTarget(target);
     running->tally.Add(batch);
@@ -400,11 +398,9 @@ JobResult RunColumnJob(const ColumnJob &job) {
       .name = NameOf(job.relation, job.column),
       .operation =
           job.rule.direction == ValueRule::kRotate ? "rotate" : "decrypt",
-      .job_memory = job_memory,
       .batch_memory = AllocSetContextCreate(job_memory, "pg_fernet batch",
                                             ALLOCSET_DEFAULT_SIZES),
       .warnings = {},
-      .own = {},
       .started = GetCurrentTimestamp(),
       .pass_started = GetCurrentTimestamp(),
       .last_notice = GetCurrentTimestamp(),

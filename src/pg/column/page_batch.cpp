@@ -2,63 +2,12 @@
 
 #include <algorithm>
 
-#include "pg/column/row_writer.hpp"
 #include "pg/report/counters.hpp"
-#include "pg/report/report.hpp"
 #include "pg/server/subtransaction.hpp"
 #include "pg/value/text_encoding.hpp"
 
 namespace fernet::pg {
 namespace {
-
-constexpr int kMaxWarnings = 20;
-
-const char *Explain(int sqlstate) {
-  switch (sqlstate) {
-    case kMalformedToken:
-      return "It is not a Fernet token.";
-    case kNoKeyOpensToken:
-      return "No key in \"fernet.key\" opens it.";
-    case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
-      return "Its plaintext is not text in both encodings.";
-    case ERRCODE_STRING_DATA_RIGHT_TRUNCATION:
-      return "The new value is too long for the column.";
-    case kPlaintextIsToken:
-      return "Its plaintext looks like a token, so it stays encrypted.";
-    case ERRCODE_TRIGGERED_ACTION_EXCEPTION:
-      return "A trigger wants no update of the row.";
-    case ERRCODE_CHECK_VIOLATION:
-      return "A CHECK constraint refuses the new row.";
-    case ERRCODE_UNIQUE_VIOLATION:
-      return "A unique index holds the new value already.";
-    default:
-      return "The table, an index or a trigger refuses the new row.";
-  }
-}
-
-void Warn(FailureWarnings *warnings, const ColumnTarget &target,
-          const ItemPointerData &place, int sqlstate) {
-  if (warnings->muted || warnings->told > kMaxWarnings) {
-    return;
-  }
-  ++warnings->told;
-  if (warnings->told > kMaxWarnings) {
-    ereport(WARNING, errcode(sqlstate),
-            errmsg("more values were not changed; they are only counted"),
-            HideStatement());
-    return;
-  }
-  const auto *const column =
-      TupleDescAttr(RelationGetDescr(target.relation), target.attribute - 1);
-  ereport(
-      WARNING, errcode(sqlstate),
-      errmsg(
-          "value at ctid (%u,%u) of %s was not changed",
-          ItemPointerGetBlockNumberNoCheck(&place),
-          static_cast<unsigned>(ItemPointerGetOffsetNumberNoCheck(&place)),
-          NameOf(RelationGetRelid(target.relation), NameStr(column->attname))),
-      errdetail_internal("%s", Explain(sqlstate)), HideStatement());
-}
 
 // A batch under way; plain data.
 struct Batch {
@@ -73,46 +22,23 @@ struct Batch {
   // Up to there, failing values have been told of by an attempt that was
   // undone.
   ItemPointerData told_to;
-  OwnTransactions *own;  // null where they prove nothing
-  MemoryContext own_memory;
 };
 
-// MayHaveOwn: a trigger could put something else into a row, or into others,
-// in the transaction of the batch.
-bool MayHaveOwn(const ColumnTarget &target) {
-  const TriggerDesc *const triggers = target.relation->trigdesc;
-  return triggers == nullptr || !(triggers->trig_update_before_row ||
-                                  triggers->trig_update_after_row ||
-                                  triggers->trig_update_before_statement ||
-                                  triggers->trig_update_after_statement);
-}
-
-bool IsOwnWork(const Batch &batch, TupleTableSlot *row) {
-  if (batch.own == nullptr || batch.own->count == 0 ||
-      !TTS_IS_BUFFERTUPLE(row)) {
-    return false;
-  }
-  const HeapTuple tuple =
-      reinterpret_cast<BufferHeapTupleTableSlot *>(row)->base.tuple;
-  return batch.own->Include(HeapTupleHeaderGetXmin(tuple->t_data));
-}
-
-void CountFailure(Batch *batch, const ItemPointerData &place, int sqlstate) {
+void CountFailure(Batch *batch, const ItemPointerData &place,
+                  const Failure &failure) {
   ++batch->tally.failed;
-  batch->tally.malformed += sqlstate == kMalformedToken ? 1 : 0;
-  batch->tally.no_key_opens += sqlstate == kNoKeyOpensToken ? 1 : 0;
-  if (sqlstate == ERRCODE_STRING_DATA_RIGHT_TRUNCATION) {
-    ++batch->warnings->too_long;
-  }
-  Warn(batch->warnings, *batch->target, place, sqlstate);
+  batch->tally.malformed += failure.reason == Reason::kMalformed ? 1 : 0;
+  batch->tally.no_key_opens += failure.reason == Reason::kNoKeyOpens ? 1 : 0;
+  batch->warnings->too_long += failure.reason == Reason::kTooLong ? 1 : 0;
+  WarnOfFailure(batch->warnings, *batch->target, place, failure);
 }
 
 // CountBadValue is CountFailure for a value that never came to be written.
-void CountBadValue(Batch *batch, TupleTableSlot *row, int sqlstate) {
+void CountBadValue(Batch *batch, TupleTableSlot *row, Reason reason) {
   const bool told = ItemPointerCompare(&row->tts_tid, &batch->told_to) <= 0;
   const bool muted = batch->warnings->muted;
   batch->warnings->muted = muted || told;
-  CountFailure(batch, row->tts_tid, sqlstate);
+  CountFailure(batch, row->tts_tid, {.reason = reason});
   batch->warnings->muted = muted;
   if (!told && !batch->row_by_row) {
     batch->told_to = row->tts_tid;
@@ -130,7 +56,7 @@ void CountResult(Batch *batch, TupleTableSlot *row, RowResult result,
       ++batch->tally.busy;
       break;
     case RowResult::kUnwanted:
-      CountFailure(batch, row->tts_tid, ERRCODE_TRIGGERED_ACTION_EXCEPTION);
+      CountFailure(batch, row->tts_tid, {.reason = Reason::kSuppressed});
       break;
   }
 }
@@ -141,15 +67,15 @@ struct OneRow {
   TupleTableSlot *row;
   Datum value;
   RowResult result;
+  RowWriter writer;
 };
 
 void WriteOneRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
-  RowWriter writer;
   // Triggers of earlier rows may have changed this one.
-  BeginWriting(one->target, true, &writer);
-  one->result = WriteValue(&writer, one->row, one->value);
-  FinishWriting(&writer);
+  BeginWriting(one->target, true, &one->writer);
+  one->result = WriteValue(&one->writer, one->row, one->value);
+  FinishWriting(&one->writer);
 }
 
 void Write(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
@@ -163,20 +89,19 @@ void Write(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
                 change.was_plaintext);
     return;
   }
-  OneRow one = {batch->target, row, datum, RowResult::kBusy};
-  const int sqlstate = RunInSubtransaction(WriteOneRow, &one);
-  if (sqlstate == 0) {
+  OneRow one = {batch->target, row, datum, RowResult::kBusy, {}};
+  const Refusal refusal = RunInSubtransaction(WriteOneRow, &one);
+  if (refusal.sqlstate == 0) {
     CountResult(batch, row, one.result, change.was_plaintext);
   } else {
-    CountFailure(batch, row->tts_tid, sqlstate);
+    CountFailure(batch, row->tts_tid,
+                 {.reason = Reason::kRefused,
+                  .refusal = refusal,
+                  .phase = one.writer.phase});
   }
 }
 
 void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
-  if (IsOwnWork(*batch, row)) {
-    ++batch->tally.unchanged;
-    return;
-  }
   const ValueChange change =
       ChangeValue(*batch->rule, value, batch->target->value_type == TEXTOID,
                   batch->target->max_characters);
@@ -194,7 +119,7 @@ void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
       ++batch->tally.plaintext;
       break;
     case ValueChange::kFailed:
-      CountBadValue(batch, row, change.sqlstate);
+      CountBadValue(batch, row, change.reason);
       break;
   }
 }
@@ -213,10 +138,6 @@ void ScanAndWrite(void *state) {
   BeginWriting(batch->target, false, &batch->writer);
   Scan(batch);
   FinishWriting(&batch->writer);
-  const TransactionId id = GetCurrentTransactionIdIfAny();
-  if (batch->own != nullptr && TransactionIdIsValid(id)) {
-    batch->own->Note(id, batch->own_memory);
-  }
 }
 
 // Restart forgets what an attempt has counted that was undone.
@@ -253,28 +174,8 @@ void CountForStatistics(const Tally &tally, ValueRule::Direction direction) {
   add(counters::kNoKeyOpens, tally.no_key_opens);
 }
 
-void OwnTransactions::Note(TransactionId id, MemoryContext memory) {
-  if (count > 0 && id <= ids[count - 1]) {
-    usable = false;
-    return;
-  }
-  if (count == room) {
-    room = room == 0 ? 256 : 2 * room;
-    const std::size_t size = static_cast<std::size_t>(room) * sizeof *ids;
-    ids = static_cast<TransactionId *>(ids == nullptr
-                                           ? MemoryContextAlloc(memory, size)
-                                           : repalloc(ids, size));
-  }
-  ids[count++] = id;
-}
-
-bool OwnTransactions::Include(TransactionId id) const {
-  return usable && std::binary_search(ids, ids + count, id);
-}
-
 Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
-               PageRange range, bool dry_run, FailureWarnings *warnings,
-               OwnTransactions *own, MemoryContext own_memory) {
+               PageRange range, bool dry_run, FailureWarnings *warnings) {
   Batch batch = {.target = &target,
                  .rule = &rule,
                  .range = range,
@@ -283,9 +184,7 @@ Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
                  .warnings = warnings,
                  .writer = {},
                  .tally = {},
-                 .told_to = {},
-                 .own = MayHaveOwn(target) ? own : nullptr,
-                 .own_memory = own_memory};
+                 .told_to = {}};
   PushActiveSnapshot(GetTransactionSnapshot());
   UpdateActiveSnapshotCommandId();
   if (dry_run) {
@@ -295,7 +194,7 @@ Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
     // attempt is undone, and each row gets a subtransaction: slower, but the
     // others are written and the refused ones counted.
     const std::int64_t too_long = warnings->too_long;
-    if (RunInSubtransaction(ScanAndWrite, &batch) != 0) {
+    if (RunInSubtransaction(ScanAndWrite, &batch).sqlstate != 0) {
       Restart(&batch, too_long);
       Scan(&batch);
     }

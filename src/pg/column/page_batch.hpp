@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pg/column/column_target.hpp"
+#include "pg/column/failure_warnings.hpp"
 #include "pg/column/page_scan.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/value/value_change.hpp"
@@ -27,34 +28,10 @@ struct Tally {
   void Add(const Tally &other);
 };
 
-// FailureWarnings tells of the first failing values by place and SQLSTATE,
-// never by content.
-struct FailureWarnings {
-  int told = 0;
-  bool muted = false;  // in a second pass, which finds the same ones again
-  std::int64_t too_long = 0;  // new values that the column has no room for
-};
-
-// OwnTransactions are the (sub)transactions in which a job has written whole
-// batches: a row version of one of them is as the job has left it, and need not
-// be opened again to know that. In the memory context that is handed to Note.
-struct OwnTransactions {
-  TransactionId *ids = nullptr;  // ascending
-  int count = 0;
-  int room = 0;
-  bool usable = true;  // false once the ids have wrapped around
-
-  void Note(TransactionId id, MemoryContext memory);
-  bool Include(TransactionId id) const;
-};
-
 // RunBatch applies `rule` to the values in `range` of `target`. With `dry_run`
 // it writes nothing and counts what it would.
-// Rows of `own` are unchanged without a look; a batch that writes is noted
-// there in `own_memory`. `own` may be null.
 Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
-               PageRange range, bool dry_run, FailureWarnings *warnings,
-               OwnTransactions *own, MemoryContext own_memory);
+               PageRange range, bool dry_run, FailureWarnings *warnings);
 
 // CountForStatistics adds what `tally` has written and refused to the counters.
 void CountForStatistics(const Tally &tally, ValueRule::Direction direction);

@@ -88,10 +88,12 @@ bool FireBeforeTriggers(RowWriter *writer, TupleTableSlot *row) {
   }
   const MemoryContext row_memory =
       MemoryContextSwitchTo(writer->state->es_query_cxt);
+  writer->phase = WritePhase::kBeforeTriggers;
   FireStatementTriggers(writer);
   const bool wanted =
       BeforeRowUpdateTriggers(writer->state, &writer->recheck, writer->result,
                               &row->tts_tid, writer->new_row);
+  writer->phase = WritePhase::kRow;
   MemoryContextSwitchTo(row_memory);
   return wanted;
 }
@@ -113,6 +115,7 @@ void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
                                    relation->trigdesc->trig_update_before_row);
   out->domain_cache = nullptr;
   out->has_written = false;
+  out->phase = WritePhase::kRow;
   AfterTriggerBeginQuery();
   out->transitions = MakeTransitionCaptureState(
       relation->trigdesc, RelationGetRelid(relation), CMD_UPDATE);
@@ -175,6 +178,7 @@ RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
 }
 
 void FinishWriting(RowWriter *writer) {
+  writer->phase = WritePhase::kAfterTriggers;
   if (writer->has_written) {
     ExecASUpdateTriggers(writer->state, writer->result, writer->transitions);
   }

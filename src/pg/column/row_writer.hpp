@@ -5,6 +5,9 @@
 
 namespace fernet::pg {
 
+// WritePhase is what a RowWriter is at, so that an error can be laid to it.
+enum class WritePhase { kRow, kBeforeTriggers, kAfterTriggers };
+
 // RowWriter updates one column of rows that a scan of the table has found, as
 // UPDATE would: with triggers, indexes, constraints and generated columns, but
 // without ever waiting for another transaction's lock on a row.
@@ -19,6 +22,7 @@ struct RowWriter {
   TransitionCaptureState *transitions;
   void *domain_cache;
   bool has_written;  // statement triggers have fired
+  WritePhase phase;
 };
 
 enum class RowResult {

@@ -53,6 +53,22 @@ bool FiresOnUpdate(const Trigger &trigger, AttrNumber attribute) {
          enabled && names_column;
 }
 
+const char *TriggersOnUpdate(Relation relation, AttrNumber attribute,
+                             bool before) {
+  StringInfoData names;
+  initStringInfo(&names);
+  const TriggerDesc *const triggers = relation->trigdesc;
+  for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
+    const Trigger &trigger = triggers->triggers[i];
+    if (FiresOnUpdate(trigger, attribute) &&
+        TRIGGER_FOR_BEFORE(trigger.tgtype) == before) {
+      appendStringInfo(&names, "%s%s", names.len == 0 ? "" : ", ",
+                       quote_identifier(trigger.tgname));
+    }
+  }
+  return names.data;
+}
+
 void NameTriggers(Oid relation_oid, AttrNumber attribute) {
   const Relation relation = relation_open(relation_oid, NoLock);
   StringInfoData names;

@@ -9,6 +9,12 @@ namespace fernet::pg {
 // `trigger`, of the application, in this session.
 bool FiresOnUpdate(const Trigger &trigger, AttrNumber attribute);
 
+// TriggersOnUpdate lists the triggers of the application, quoted and separated
+// by commas, that an update of the column `attribute` fires before the row is
+// written, or else after it. Empty if there is none.
+const char *TriggersOnUpdate(Relation relation, AttrNumber attribute,
+                             bool before);
+
 // NameTriggers tells the client by a NOTICE which triggers of the application
 // an update of the column `attribute` of a locked table will fire.
 void NameTriggers(Oid relation, AttrNumber attribute);

@@ -2,7 +2,7 @@
 
 #include "pg/functions/job_arguments.hpp"
 #include "pg/report/report.hpp"
-#include "pg/server/composite_result.hpp"
+#include "pg/server/result_rows.hpp"
 #include "pg/session/session_keys.hpp"
 
 namespace fernet::pg {
@@ -81,11 +81,11 @@ Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job) {
   RequireNothingLeft(job, result);
   SPI_finish();
   MemoryContextSwitchTo(caller_memory);
-  Datum values[] = {Int64GetDatum(result.changed),
-                    Int64GetDatum(result.unchanged),
-                    Int64GetDatum(result.left())};
-  bool nulls[] = {false, false, false};
-  const Datum row = CompositeResult(fcinfo, values, nulls);
+  ResultRow counts;
+  counts.BigInt(result.changed);
+  counts.BigInt(result.unchanged);
+  counts.BigInt(result.left());
+  const Datum row = counts.AsResult(fcinfo);
   MemoryContextDelete(call_memory);
   return row;
 }

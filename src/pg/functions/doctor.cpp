@@ -10,6 +10,7 @@
 #include "pg/report/counters.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/boundary.hpp"
+#include "pg/server/result_rows.hpp"
 #include "pg/session/guc_records.hpp"
 #include "pg/session/session_keys.hpp"
 
@@ -23,15 +24,16 @@ constexpr const char *kFail = "fail";
 
 // Findings writes the rows.
 struct Findings {
-  ReturnSetInfo *result;
+  ResultRows rows;
 
   void Add(const char *item, const char *status, const char *detail,
            const char *hint = nullptr) const {
-    Datum values[] = {CStringGetTextDatum(item), CStringGetTextDatum(status),
-                      CStringGetTextDatum(detail),
-                      CStringGetTextDatum(hint == nullptr ? "" : hint)};
-    bool nulls[] = {false, false, false, hint == nullptr};
-    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    ResultRow row;
+    row.Text(item);
+    row.Text(status);
+    row.Text(detail);
+    row.Text(hint);
+    rows.Add(&row);
   }
 };
 
@@ -432,9 +434,7 @@ void CheckVersion(const Findings &out) {
 //                                hint text)
 FERNET_SQL_FUNCTION(fernet_doctor) {
   namespace pg = fernet::pg;
-  InitMaterializedSRF(fcinfo, 0);
-  const pg::Findings out = {
-      reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo)};
+  const pg::Findings out = {pg::ResultRows(fcinfo)};
   // The queries below name operators as anybody would.
   const int nest_level = NewGUCNestLevel();
   static_cast<void>(set_config_option("search_path", "pg_catalog, pg_temp",

@@ -4,7 +4,7 @@
 #include "core/diagnosis.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/boundary.hpp"
-#include "pg/server/composite_result.hpp"
+#include "pg/server/result_rows.hpp"
 #include "pg/server/unix_time.hpp"
 #include "pg/session/session_keys.hpp"
 #include "pg/value/token_value.hpp"
@@ -162,26 +162,35 @@ Inspection Inspect(const varlena *value) {
   return InspectWithoutKey(reader);
 }
 
-Datum Row(FunctionCallInfo fcinfo, const Inspection &inspection) {
-  FingerprintText fingerprint = {};
-  const bool has_key = inspection.key != nullptr;
-  const bool has_fingerprint =
-      has_key && Fingerprint(*inspection.key, &fingerprint) == Status::kOk;
-  Datum values[] = {
-      CStringGetTextDatum(inspection.status),
-      CStringGetTextDatum(inspection.detail),
-      Int32GetDatum(static_cast<int32>(inspection.key_index)),
-      CStringGetTextDatum(fingerprint.data()),
-      TimestampTzGetDatum(inspection.created),
-      Int32GetDatum(static_cast<int32>(inspection.payload_bytes)),
-  };
-  bool nulls[] = {false,
-                  false,
-                  !has_key,
-                  !has_fingerprint,
-                  !inspection.has_created,
-                  !inspection.has_size};
-  return CompositeResult(fcinfo, values, nulls);
+void AddKey(ResultRow *row, const Inspection &inspection) {
+  if (inspection.key == nullptr) {
+    row->Null();
+    row->Null();
+    return;
+  }
+  FingerprintText fingerprint;
+  row->Int(static_cast<std::int32_t>(inspection.key_index));
+  row->Text(Fingerprint(*inspection.key, &fingerprint) == Status::kOk
+                ? fingerprint.data()
+                : nullptr);
+}
+
+Datum AsResult(FunctionCallInfo fcinfo, const Inspection &inspection) {
+  ResultRow row;
+  row.Text(inspection.status);
+  row.Text(inspection.detail);
+  AddKey(&row, inspection);
+  if (inspection.has_created) {
+    row.Time(inspection.created);
+  } else {
+    row.Null();
+  }
+  if (inspection.has_size) {
+    row.Int(static_cast<std::int32_t>(inspection.payload_bytes));
+  } else {
+    row.Null();
+  }
+  return row.AsResult(fcinfo);
 }
 
 }  // namespace
@@ -192,5 +201,5 @@ Datum Row(FunctionCallInfo fcinfo, const Inspection &inspection) {
 //     OUT payload_bytes integer)
 FERNET_SQL_FUNCTION(fernet_inspect) {
   namespace pg = fernet::pg;
-  return pg::Row(fcinfo, pg::Inspect(PG_GETARG_VARLENA_PP(0)));
+  return pg::AsResult(fcinfo, pg::Inspect(PG_GETARG_VARLENA_PP(0)));
 }

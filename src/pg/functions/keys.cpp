@@ -2,6 +2,7 @@
 
 #include "pg/report/report.hpp"
 #include "pg/server/boundary.hpp"
+#include "pg/server/result_rows.hpp"
 #include "pg/session/session_keys.hpp"
 
 // fernet_generate_key() returns text
@@ -22,8 +23,7 @@ FERNET_SQL_FUNCTION(fernet_generate_key) {
 //                              is_primary boolean)
 FERNET_SQL_FUNCTION(fernet_keys) {
   namespace pg = fernet::pg;
-  InitMaterializedSRF(fcinfo, 0);
-  auto *const result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+  const pg::ResultRows rows(fcinfo);
   const fernet::KeyList *const list = pg::session_keys::CurrentList();
   if (list == nullptr) {
     return Datum{0};
@@ -36,11 +36,11 @@ FERNET_SQL_FUNCTION(fernet_keys) {
       pg::ReportCryptoFailure(status);
     }
     ++key_index;
-    Datum values[] = {Int32GetDatum(key_index),
-                      CStringGetTextDatum(fingerprint.data()),
-                      BoolGetDatum(key_index == 1)};
-    bool nulls[] = {false, false, false};
-    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    pg::ResultRow row;
+    row.Int(key_index);
+    row.Text(fingerprint.data());
+    row.Bool(key_index == 1);
+    rows.Add(&row);
   }
   return Datum{0};
 }

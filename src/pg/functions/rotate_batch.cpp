@@ -4,8 +4,8 @@
 
 #include "pg/column/page_batch.hpp"
 #include "pg/functions/job_arguments.hpp"
-#include "pg/server/composite_result.hpp"
 #include "pg/server/raise.hpp"
+#include "pg/server/result_rows.hpp"
 #include "pg/session/session_keys.hpp"
 
 namespace fernet::pg {
@@ -29,8 +29,7 @@ BlockNumber RowsFrom(const ColumnTarget &target, const ValueRule &rule,
         page,
         static_cast<BlockNumber>(std::min<std::int64_t>(end, target.pages))};
     MemoryContextSwitchTo(stretch_memory);
-    tally->Add(
-        RunBatch(target, rule, range, false, &warnings, nullptr, nullptr));
+    tally->Add(RunBatch(target, rule, range, false, &warnings));
     MemoryContextSwitchTo(caller_memory);
     MemoryContextReset(stretch_memory);
     page = range.end;
@@ -43,20 +42,21 @@ BlockNumber RowsFrom(const ColumnTarget &target, const ValueRule &rule,
 }  // namespace fernet::pg
 
 // fernet_rotate_batch(relation regclass, column_name name,
-//     from_page bigint DEFAULT 0, batch_rows integer DEFAULT 5000,
-//     OUT next_page bigint, OUT rotated bigint, OUT unchanged bigint,
+//     from_position bigint DEFAULT 0, batch_rows integer DEFAULT 5000,
+//     OUT next_position bigint, OUT rotated bigint, OUT unchanged bigint,
 //     OUT failed bigint)
 FERNET_SQL_FUNCTION(fernet_rotate_batch) {
   namespace pg = fernet::pg;
-  constexpr const char *kNames[] = {"relation", "column_name", "from_page",
+  constexpr const char *kNames[] = {"relation", "column_name", "from_position",
                                     "batch_rows"};
   pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
   const Oid relation = PG_GETARG_OID(0);
   const char *const column = NameStr(*PG_GETARG_NAME(1));
-  const int64 from_page = PG_GETARG_INT64(2);
+  const int64 from_position = PG_GETARG_INT64(2);
   const std::int64_t batch_rows = pg::ReadBatchRows(fcinfo, 3);
-  if (from_page < 0 || from_page > MaxBlockNumber) {
-    pg::RefuseParameter("from_page", "the number of a page");
+  if (from_position < 0 || from_position > MaxBlockNumber) {
+    pg::RefuseParameter("from_position",
+                        "a position that the function returned, or 0");
   }
   // Triggers may set another key in the middle of the batch.
   const MemoryContext memory = AllocSetContextCreate(
@@ -78,14 +78,20 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
                  errmsg("relation with OID %u does not exist", relation));
   }
   pg::Tally tally;
-  const BlockNumber next = pg::RowsFrom(
-      target, rule, static_cast<BlockNumber>(from_page), batch_rows, &tally);
-  Datum values[] = {Int64GetDatum(next), Int64GetDatum(tally.changed),
-                    Int64GetDatum(tally.unchanged),
-                    Int64GetDatum(tally.left())};
-  bool nulls[] = {next >= target.pages, false, false, false};
+  const BlockNumber next =
+      pg::RowsFrom(target, rule, static_cast<BlockNumber>(from_position),
+                   batch_rows, &tally);
+  pg::ResultRow row;
+  if (next >= target.pages) {
+    row.Null();
+  } else {
+    row.BigInt(next);
+  }
+  row.BigInt(tally.changed);
+  row.BigInt(tally.unchanged);
+  row.BigInt(tally.left());
   pg::CloseTarget(target);
   pg::CountForStatistics(tally, rule.direction);
   MemoryContextDelete(memory);
-  return pg::CompositeResult(fcinfo, values, nulls);
+  return row.AsResult(fcinfo);
 }

@@ -2,27 +2,25 @@
 
 #include "pg/report/counters.hpp"
 #include "pg/server/boundary.hpp"
+#include "pg/server/result_rows.hpp"
 
 // fernet_stat() returns table (datid oid, encrypted bigint, decrypted bigint,
 //     rotated bigint, malformed bigint, no_key_opens bigint,
 //     wrong_age bigint, key_errors bigint, stats_reset timestamptz)
 FERNET_SQL_FUNCTION(fernet_stat) {
   namespace counters = fernet::pg::counters;
-  InitMaterializedSRF(fcinfo, 0);
+  fernet::pg::ResultRows rows(fcinfo);
   static_cast<void>(counters::ForEachDatabase(
       [](const counters::DatabaseCounts &database, void *state) {
-        auto *const result = static_cast<ReturnSetInfo *>(state);
-        Datum values[counters::kKinds + 2];
-        bool nulls[counters::kKinds + 2] = {};
-        values[0] = ObjectIdGetDatum(database.database);
-        for (std::size_t kind = 0; kind < counters::kKinds; ++kind) {
-          values[1 + kind] =
-              Int64GetDatum(static_cast<int64>(database.counts[kind]));
+        fernet::pg::ResultRow row;
+        row.ObjectId(database.database);
+        for (const std::uint64_t count : database.counts) {
+          row.BigInt(static_cast<std::int64_t>(count));
         }
-        values[1 + counters::kKinds] = TimestampTzGetDatum(database.reset);
-        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+        row.Time(database.reset);
+        static_cast<const fernet::pg::ResultRows *>(state)->Add(&row);
       },
-      fcinfo->resultinfo));
+      &rows));
   return Datum{0};
 }
 

@@ -25,8 +25,8 @@ bool IsRefusal(int sqlstate) {
 
 }  // namespace
 
-int RunInSubtransaction(void (*work)(void *state), void *state) {
-  volatile int sqlstate = 0;
+Refusal RunInSubtransaction(void (*work)(void *state), void *state) {
+  ErrorData *volatile refusal = nullptr;
   const MemoryContext memory = CurrentMemoryContext;
   const ResourceOwner owner = CurrentResourceOwner;
   BeginInternalSubTransaction(nullptr);
@@ -49,11 +49,18 @@ int RunInSubtransaction(void (*work)(void *state), void *state) {
     if (!IsRefusal(error->sqlerrcode)) {
       ReThrowError(error);
     }
-    sqlstate = error->sqlerrcode;
-    FreeErrorData(error);
+    refusal = error;
   }
   PG_END_TRY();
-  return sqlstate;
+  Refusal result;
+  if (refusal != nullptr) {
+    result.sqlstate = refusal->sqlerrcode;
+    if (refusal->constraint_name != nullptr) {
+      namestrcpy(&result.constraint, refusal->constraint_name);
+    }
+    FreeErrorData(refusal);
+  }
+  return result;
 }
 
 }  // namespace fernet::pg

@@ -10,26 +10,27 @@
 namespace fernet::pg {
 namespace {
 
-ValueChange Failed(int sqlstate) {
-  return {.kind = ValueChange::kFailed, .sqlstate = sqlstate};
+ValueChange Failed(Reason reason) {
+  return {.kind = ValueChange::kFailed, .reason = reason};
 }
 
 ValueChange FailedOpening(Status status) {
   if (status == Status::kRandomFailed || status == Status::kCryptoFailed) {
     ReportCryptoFailure(status);
   }
-  return Failed(FailureCode(status));
+  return Failed(IsMalformedToken(status) ? Reason::kMalformed
+                                         : Reason::kNoKeyOpens);
 }
 
 ValueChange EncryptPlaintext(const ValueRule &rule, const varlena *value,
                              bool is_text) {
   const varlena *const bytes = is_text ? TryTextToUtf8(value) : value;
   if (bytes == nullptr) {
-    return Failed(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE);
+    return Failed(Reason::kNotText);
   }
   const auto plaintext = ViewBytes(bytes);
   if (plaintext.size() > MaxPlaintextSize(kMaxValueSize)) {
-    return Failed(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
+    return Failed(Reason::kTooLarge);
   }
   const std::size_t size = TokenSize(plaintext.size());
   varlena *const token = AllocateValue(size);
@@ -70,12 +71,12 @@ ValueChange DecryptOne(const ValueRule &rule, const varlena *value,
   }
   if (LoadValue(plaintext, &reader).ok() || !MayBePlaintext(plaintext)) {
     WipeAndFree(plaintext, nullptr);
-    return Failed(kPlaintextIsToken);
+    return Failed(Reason::kPlaintextIsToken);
   }
   if (is_text) {
     plaintext = TryUtf8ToText(plaintext);
     if (plaintext == nullptr) {
-      return Failed(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE);
+      return Failed(Reason::kNotText);
     }
   }
   return {.kind = ValueChange::kChanged, .value = plaintext};
@@ -94,7 +95,7 @@ ValueChange TreatPlaintext(const ValueRule &rule, const varlena *value,
     case OnPlaintext::kEncrypt:
       return EncryptPlaintext(rule, value, is_text);
   }
-  return Failed(kMalformedToken);
+  return Failed(Reason::kMalformed);
 }
 
 bool IsTooLong(const varlena *value, int max_characters) {
@@ -112,7 +113,7 @@ ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
                            ? RotateOne(rule, value)
                            : DecryptOne(rule, value, is_text);
   if (change.kind == ValueChange::kFailed &&
-      change.sqlstate == kMalformedToken && MayBePlaintext(value)) {
+      change.reason == Reason::kMalformed && MayBePlaintext(value)) {
     change = TreatPlaintext(rule, value, is_text);
   }
   if (change.kind == ValueChange::kChanged &&
@@ -120,7 +121,7 @@ ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
     if (rule.direction == ValueRule::kDecrypt) {
       WipeAndFree(change.value, nullptr);
     }
-    return Failed(ERRCODE_STRING_DATA_RIGHT_TRUNCATION);
+    return Failed(Reason::kTooLong);
   }
   return change;
 }

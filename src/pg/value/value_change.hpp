@@ -3,6 +3,7 @@
 
 #include "pg/server/boundary.hpp"
 #include "pg/session/session_keys.hpp"
+#include "pg/value/reason.hpp"
 
 namespace fernet::pg {
 
@@ -17,20 +18,16 @@ struct ValueRule {
   SessionKeys keys;
 };
 
-// kPlaintextIsToken is the SQLSTATE of a token that stays one, for what would
-// come out of it would be taken for a token again.
-inline constexpr int kPlaintextIsToken = ERRCODE_DATA_EXCEPTION;
-
 // ValueChange is what has become of one value.
 struct ValueChange {
   enum Kind {
     kChanged,    // there is a new value
     kUnchanged,  // it is already as the job would have it
     kPlaintext,  // no token, and left as it is
-    kFailed,     // see sqlstate
+    kFailed,     // see reason
   };
   Kind kind;
-  int sqlstate = 0;
+  Reason reason = Reason::kMalformed;
   varlena *value = nullptr;  // for kChanged, in the current memory context
   bool was_plaintext = false;
 };

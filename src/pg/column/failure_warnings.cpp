@@ -1,0 +1,126 @@
+#include "pg/column/failure_warnings.hpp"
+
+#include "pg/column/triggers.hpp"
+#include "pg/report/sqlstate.hpp"
+#include "pg/server/raise.hpp"
+
+namespace fernet::pg {
+namespace {
+
+constexpr int kMaxWarnings = 20;
+
+int SqlStateOf(const Failure &failure) {
+  switch (failure.reason) {
+    case Reason::kMalformed:
+      return kMalformedToken;
+    case Reason::kNoKeyOpens:
+      return kNoKeyOpensToken;
+    case Reason::kNotText:
+      return ERRCODE_CHARACTER_NOT_IN_REPERTOIRE;
+    case Reason::kTooLarge:
+      return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+    case Reason::kTooLong:
+      return ERRCODE_STRING_DATA_RIGHT_TRUNCATION;
+    case Reason::kPlaintextIsToken:
+      return ERRCODE_DATA_EXCEPTION;
+    case Reason::kSuppressed:
+      return ERRCODE_TRIGGERED_ACTION_EXCEPTION;
+    case Reason::kRefused:
+      break;
+  }
+  return failure.refusal.sqlstate;
+}
+
+bool HasIndex(Relation relation, const char *name) {
+  List *const indexes = RelationGetIndexList(relation);
+  bool found = false;
+  for (int i = 0; i < list_length(indexes); ++i) {
+    const char *const index = get_rel_name(list_nth_oid(indexes, i));
+    found = found || (index != nullptr && strcmp(index, name) == 0);
+  }
+  list_free(indexes);
+  return found;
+}
+
+// HasConstraint: a trigger may give any text as the name of a constraint, a
+// part of the row for example. Only a name that the table has is told.
+bool HasConstraint(const ColumnTarget &target, const char *name) {
+  return OidIsValid(get_relation_constraint_oid(
+             RelationGetRelid(target.relation), name, true)) ||
+         HasIndex(target.relation, name) ||
+         (OidIsValid(target.domain) &&
+          OidIsValid(get_domain_constraint_oid(target.domain, name, true)));
+}
+
+const char *ExplainRefusal(const ColumnTarget &target, const Failure &failure) {
+  const char *const constraint = NameStr(failure.refusal.constraint);
+  if (*constraint != '\0' && HasConstraint(target, constraint)) {
+    return psprintf("The constraint or index \"%s\" refuses the new row.",
+                    constraint);
+  }
+  const char *const triggers =
+      failure.phase == WritePhase::kRow
+          ? ""
+          : TriggersOnUpdate(target.relation, target.attribute,
+                             failure.phase == WritePhase::kBeforeTriggers);
+  if (*triggers != '\0') {
+    return psprintf(failure.phase == WritePhase::kBeforeTriggers
+                        ? "A BEFORE trigger refuses the update: %s."
+                        : "An AFTER trigger or a foreign key refuses the "
+                          "update; the triggers are: %s.",
+                    triggers);
+  }
+  return "A constraint, an index or a trigger of the table refuses the new "
+         "row.";
+}
+
+const char *Explain(const ColumnTarget &target, const Failure &failure) {
+  switch (failure.reason) {
+    case Reason::kMalformed:
+      return "The value is not a Fernet token.";
+    case Reason::kNoKeyOpens:
+      return "No key in \"fernet.key\" decrypts the token.";
+    case Reason::kNotText:
+      return "The plaintext cannot be converted between UTF-8 and the encoding "
+             "of the database.";
+    case Reason::kTooLarge:
+      return "The value is too large to encrypt.";
+    case Reason::kTooLong:
+      return "The new value is too long for the column.";
+    case Reason::kPlaintextIsToken:
+      return "The plaintext looks like a token, so the value stays encrypted.";
+    case Reason::kSuppressed:
+      return "A BEFORE trigger suppressed the update.";
+    case Reason::kRefused:
+      break;
+  }
+  return ExplainRefusal(target, failure);
+}
+
+}  // namespace
+
+void WarnOfFailure(FailureWarnings *warnings, const ColumnTarget &target,
+                   const ItemPointerData &place, const Failure &failure) {
+  if (warnings->muted || warnings->told > kMaxWarnings) {
+    return;
+  }
+  ++warnings->told;
+  if (warnings->told > kMaxWarnings) {
+    ereport(WARNING, errcode(SqlStateOf(failure)),
+            errmsg("more values were not changed; they are only counted"),
+            HideStatement());
+    return;
+  }
+  const auto *const column =
+      TupleDescAttr(RelationGetDescr(target.relation), target.attribute - 1);
+  ereport(
+      WARNING, errcode(SqlStateOf(failure)),
+      errmsg(
+          "value at ctid (%u,%u) of %s was not changed",
+          ItemPointerGetBlockNumberNoCheck(&place),
+          static_cast<unsigned>(ItemPointerGetOffsetNumberNoCheck(&place)),
+          NameOf(RelationGetRelid(target.relation), NameStr(column->attname))),
+      errdetail_internal("%s", Explain(target, failure)), HideStatement());
+}
+
+}  // namespace fernet::pg

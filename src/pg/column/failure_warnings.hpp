@@ -1,0 +1,32 @@
+// What a job tells of the values that it could not change.
+#pragma once
+
+#include "pg/column/column_target.hpp"
+#include "pg/column/row_writer.hpp"
+#include "pg/server/boundary.hpp"
+#include "pg/server/subtransaction.hpp"
+#include "pg/value/reason.hpp"
+
+namespace fernet::pg {
+
+// Failure is why one value was not changed.
+struct Failure {
+  Reason reason;
+  // Of kRefused:
+  Refusal refusal = {};
+  WritePhase phase = WritePhase::kRow;
+};
+
+// FailureWarnings tells of the first failing values by place, SQLSTATE and
+// cause, never by content.
+struct FailureWarnings {
+  int told = 0;
+  bool muted = false;  // in a second pass, which finds the same ones again
+  std::int64_t too_long = 0;  // new values that the column has no room for
+};
+
+// WarnOfFailure tells the client of the value at `place` of `target`.
+void WarnOfFailure(FailureWarnings *warnings, const ColumnTarget &target,
+                   const ItemPointerData &place, const Failure &failure);
+
+}  // namespace fernet::pg

@@ -1,0 +1,17 @@
+#pragma once
+
+namespace fernet::pg {
+
+// Reason is why a value was not changed.
+enum class Reason {
+  kMalformed,         // it is no token
+  kNoKeyOpens,        // no key of the session decrypts it
+  kNotText,           // its plaintext has no form in UTF-8 or in the database
+  kTooLarge,          // its token would be larger than a value can be
+  kTooLong,           // the column has no room for the new value
+  kPlaintextIsToken,  // the plaintext would be taken for a token again
+  kSuppressed,        // a BEFORE trigger suppressed the update
+  kRefused,           // a constraint, an index or a trigger raised an error
+};
+
+}  // namespace fernet::pg
