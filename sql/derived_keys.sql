@@ -34,6 +34,15 @@ SELECT fernet_key_from_pbkdf2('secret', 'salt', 0);
 SELECT fernet_key_from_pbkdf2('secret', 'salt', -1);
 SELECT fernet_key_from_pbkdf2('secret', 'salt', 10000001);
 
+-- a derivation can be cancelled, however many iterations it has: what comes after
+-- it is not reached
+CREATE TEMPORARY SEQUENCE reached;
+SET statement_timeout = '50 ms';
+SELECT length(fernet_key_from_pbkdf2('secret', 'salt', 10000000)), nextval('reached');
+SELECT length(fernet_key_from_pbkdf2('secret'::bytea, 'salt', 10000000)), nextval('reached');
+RESET statement_timeout;
+SELECT NOT is_called AS stopped_before_that FROM reached;
+
 -- NULL gives NULL
 SELECT num_nulls(
 	fernet_key_from_hkdf(NULL, 'salt', 'info'), fernet_key_from_hkdf('secret', NULL, 'info'),

@@ -34,13 +34,21 @@ bool CopyState(EVP_MD_CTX *to, const EVP_MD_CTX *from) noexcept {
   return false;
 }
 
-// AbsorbPad starts `context` with the HMAC key, every byte xored with `pad`.
+// DigestOf is SHA-256 of `data`, computed in `context`.
+bool DigestOf(EVP_MD_CTX *context, const EVP_MD *sha256,
+              std::span<const std::uint8_t> data, std::uint8_t *out) noexcept {
+  return Succeeded(EVP_DigestInit_ex2(context, sha256, nullptr)) &&
+         Succeeded(EVP_DigestUpdate(context, data.data(), data.size())) &&
+         Succeeded(EVP_DigestFinal_ex(context, out, nullptr));
+}
+
+// AbsorbPad starts `context` with the HMAC key, at most one block, every byte
+// of the block xored with `pad`.
 //
 // Source: RFC 2104, section 2, steps 1, 2 and 5; section 4 on keeping the
 // intermediate results.
 bool AbsorbPad(EVP_MD_CTX *context, const EVP_MD *sha256,
-               std::span<const std::uint8_t, 16> key,
-               std::uint8_t pad) noexcept {
+               std::span<const std::uint8_t> key, std::uint8_t pad) noexcept {
   SecretBytes<kDigestBlockSize> block;
   std::ranges::fill(block.mutable_bytes(), pad);
   for (std::size_t i = 0; i < key.size(); ++i) {
@@ -82,44 +90,59 @@ Status Algorithms::Fetch() noexcept {
                                               : Status::kCryptoFailed;
 }
 
-Status PreparedKey::Prepare(const Algorithms &algorithms,
-                            const Key &key) noexcept {
+bool PreparedMac::Prepare(const EVP_MD *sha256,
+                          std::span<const std::uint8_t> key) noexcept {
   inner_ = DigestContext(EVP_MD_CTX_new());
   outer_ = DigestContext(EVP_MD_CTX_new());
+  SecretBytes<kHmacSize> short_key;
+  bool prepared = inner_ && outer_;
+  if (prepared && key.size() > kDigestBlockSize) {
+    prepared =
+        DigestOf(inner_.get(), sha256, key, short_key.mutable_bytes().data());
+    key = short_key.bytes();
+  }
+  prepared = prepared && AbsorbPad(inner_.get(), sha256, key, 0x36) &&
+             AbsorbPad(outer_.get(), sha256, key, 0x5c);
+  ERR_clear_error();
+  return prepared;
+}
+
+bool PreparedMac::Begin(EVP_MD_CTX *scratch) const noexcept {
+  return CopyState(scratch, inner_.get());
+}
+
+bool PreparedMac::Add(EVP_MD_CTX *scratch,
+                      std::span<const std::uint8_t> data) noexcept {
+  return Succeeded(EVP_DigestUpdate(scratch, data.data(), data.size()));
+}
+
+bool PreparedMac::Finish(
+    EVP_MD_CTX *scratch,
+    std::span<std::uint8_t, kHmacSize> out) const noexcept {
+  return Succeeded(EVP_DigestFinal_ex(scratch, out.data(), nullptr)) &&
+         CopyState(scratch, outer_.get()) &&
+         Succeeded(EVP_DigestUpdate(scratch, out.data(), out.size())) &&
+         Succeeded(EVP_DigestFinal_ex(scratch, out.data(), nullptr));
+}
+
+Status PreparedKey::Prepare(const Algorithms &algorithms,
+                            const Key &key) noexcept {
   encryption_ = CipherContext(EVP_CIPHER_CTX_new());
   decryption_ = CipherContext(EVP_CIPHER_CTX_new());
-  const EVP_MD *const sha256 = algorithms.sha256.get();
   const EVP_CIPHER *const aes = algorithms.aes_128_cbc.get();
   const unsigned char *const aes_key = key.encryption_half().data();
   const NoPadding no_padding;
   // Some IV there has to be, though no token is chained to it.
   constexpr std::array<std::uint8_t, kIvSize> kNoIv{};
   const bool prepared =
-      inner_ && outer_ && encryption_ && decryption_ &&
-      AbsorbPad(inner_.get(), sha256, key.signing_half(), 0x36) &&
-      AbsorbPad(outer_.get(), sha256, key.signing_half(), 0x5c) &&
+      encryption_ && decryption_ &&
+      mac_.Prepare(algorithms.sha256.get(), key.signing_half()) &&
       Succeeded(EVP_EncryptInit_ex2(encryption_.get(), aes, aes_key,
                                     kNoIv.data(), no_padding.params())) &&
       Succeeded(EVP_DecryptInit_ex2(decryption_.get(), aes, aes_key,
                                     kNoIv.data(), no_padding.params()));
   ERR_clear_error();
   return prepared ? Status::kOk : Status::kCryptoFailed;
-}
-
-bool PreparedKey::BeginMac(EVP_MD_CTX *scratch) const noexcept {
-  return CopyState(scratch, inner_.get());
-}
-
-bool PreparedKey::AddToMac(EVP_MD_CTX *scratch,
-                           std::span<const std::uint8_t> data) noexcept {
-  return Succeeded(EVP_DigestUpdate(scratch, data.data(), data.size()));
-}
-
-bool PreparedKey::FinishMac(EVP_MD_CTX *scratch, Hmac *out) const noexcept {
-  return Succeeded(EVP_DigestFinal_ex(scratch, out->data(), nullptr)) &&
-         CopyState(scratch, outer_.get()) &&
-         Succeeded(EVP_DigestUpdate(scratch, out->data(), out->size())) &&
-         Succeeded(EVP_DigestFinal_ex(scratch, out->data(), nullptr));
 }
 
 bool PreparedKey::BeginEncryptionWith(

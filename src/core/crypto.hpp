@@ -31,6 +31,30 @@ struct Algorithms {
   Status Fetch() noexcept;
 };
 
+// PreparedMac is HMAC-SHA256 under one key: SHA-256 after the key's inner and
+// outer pad, the part that every MAC of this key has in common. Its functions
+// return false when libcrypto fails; OpenSSL's error queue is empty afterwards
+// either way.
+class PreparedMac {
+ public:
+  // Prepare makes the contexts for `key`, of any size.
+  [[nodiscard]] bool Prepare(const EVP_MD *sha256,
+                             std::span<const std::uint8_t> key) noexcept;
+
+  // A MAC is Begin, any number of Add, Finish. Only one MAC can be under way in
+  // `scratch`, whatever the key.
+  [[nodiscard]] bool Begin(EVP_MD_CTX *scratch) const noexcept;
+  [[nodiscard]] static bool Add(EVP_MD_CTX *scratch,
+                                std::span<const std::uint8_t> data) noexcept;
+  [[nodiscard]] bool Finish(
+      EVP_MD_CTX *scratch,
+      std::span<std::uint8_t, kHmacSize> out) const noexcept;
+
+ private:
+  DigestContext inner_;
+  DigestContext outer_;
+};
+
 // PreparedKey holds the contexts of one key. Its functions return false when
 // libcrypto fails; OpenSSL's error queue is empty afterwards either way.
 //
@@ -41,12 +65,17 @@ class PreparedKey {
   // Prepare makes the contexts for `key`.
   Status Prepare(const Algorithms &algorithms, const Key &key) noexcept;
 
-  // A MAC is BeginMac, any number of AddToMac, FinishMac. Only one MAC can be
-  // under way at a time, whatever the key: they share `scratch`.
-  [[nodiscard]] bool BeginMac(EVP_MD_CTX *scratch) const noexcept;
+  // A MAC is BeginMac, any number of AddToMac, FinishMac, as in PreparedMac.
+  [[nodiscard]] bool BeginMac(EVP_MD_CTX *scratch) const noexcept {
+    return mac_.Begin(scratch);
+  }
   [[nodiscard]] static bool AddToMac(
-      EVP_MD_CTX *scratch, std::span<const std::uint8_t> data) noexcept;
-  [[nodiscard]] bool FinishMac(EVP_MD_CTX *scratch, Hmac *out) const noexcept;
+      EVP_MD_CTX *scratch, std::span<const std::uint8_t> data) noexcept {
+    return PreparedMac::Add(scratch, data);
+  }
+  [[nodiscard]] bool FinishMac(EVP_MD_CTX *scratch, Hmac *out) const noexcept {
+    return mac_.Finish(scratch, *out);
+  }
 
   // Encryption is any number of EncryptBlocks, decryption of DecryptBlocks, of
   // whole blocks: the PKCS #7 padding is the caller's, and the contexts keep no
@@ -74,10 +103,7 @@ class PreparedKey {
       std::span<const std::uint8_t, kIvSize> iv) const noexcept;
 
  private:
-  // SHA-256 after the key's inner and outer pad: the part of HMAC that every
-  // token of this key has in common.
-  DigestContext inner_;
-  DigestContext outer_;
+  PreparedMac mac_;
   CipherContext encryption_;
   CipherContext decryption_;
 };

@@ -5,8 +5,12 @@
 #include <openssl/err.h>
 #include <openssl/params.h>
 
+#include <algorithm>
+
 #include "core/base64url.hpp"
+#include "core/crypto.hpp"
 #include "core/openssl.hpp"
+#include "core/secret.hpp"
 
 namespace fernet {
 namespace {
@@ -27,28 +31,72 @@ OSSL_PARAM Text(const char *name, const char *text) {
   return OSSL_PARAM_construct_utf8_string(name, const_cast<char *>(text), 0);
 }
 
-// Finish is the end of all of them: it writes the key, if it was `derived`.
-Status Finish(bool derived, const Key &key,
+// Finish is the end of all of them: it writes the key, if `derived` is kOk.
+Status Finish(Status derived, const Key &key,
               std::span<char, kEncodedKeySize> out) noexcept {
   ERR_clear_error();
-  if (!derived) {
+  if (derived == Status::kOk) {
+    base64url::Encode(key.bytes(), out);
+  } else {
     OPENSSL_cleanse(out.data(), out.size());
-    return Status::kCryptoFailed;
   }
-  base64url::Encode(key.bytes(), out);
-  return Status::kOk;
+  return derived;
 }
 
-// Derive runs the function `name` of OpenSSL.
-Status Derive(const char *name, const OSSL_PARAM *params,
-              std::span<char, kEncodedKeySize> out) noexcept {
-  const KeyDerivation function(EVP_KDF_fetch(nullptr, name, nullptr));
-  const KeyDerivationContext context(EVP_KDF_CTX_new(function.get()));
-  Key key;
-  const bool derived = function && context &&
-                       EVP_KDF_derive(context.get(), key.mutable_bytes().data(),
-                                      kKeySize, params) == 1;
-  return Finish(derived, key, out);
+Status OkIf(bool derived) noexcept {
+  return derived ? Status::kOk : Status::kCryptoFailed;
+}
+
+// Rounds is PBKDF2 under way: the MAC under the secret, and the last round's.
+class Rounds {
+ public:
+  // Start computes the first round, of the salt and the number of the block.
+  bool Start(std::span<const std::uint8_t> secret,
+             std::span<const std::uint8_t> salt) noexcept {
+    constexpr std::uint8_t kFirstBlock[] = {0, 0, 0, 1};
+    sha256_ = Digest(EVP_MD_fetch(nullptr, kDigest, nullptr));
+    scratch_ = DigestContext(EVP_MD_CTX_new());
+    return sha256_ && scratch_ && mac_.Prepare(sha256_.get(), secret) &&
+           mac_.Begin(scratch_.get()) &&
+           PreparedMac::Add(scratch_.get(), salt) &&
+           PreparedMac::Add(scratch_.get(), kFirstBlock) &&
+           mac_.Finish(scratch_.get(), last_.mutable_bytes());
+  }
+
+  // Next computes a round of the one before.
+  bool Next() noexcept {
+    return mac_.Begin(scratch_.get()) &&
+           PreparedMac::Add(scratch_.get(), last_.bytes()) &&
+           mac_.Finish(scratch_.get(), last_.mutable_bytes());
+  }
+
+  // AddTo xors the last round into `sum`.
+  void AddTo(std::span<std::uint8_t, kHmacSize> sum) const noexcept {
+    for (std::size_t i = 0; i < sum.size(); ++i) {
+      sum[i] ^= last_.bytes()[i];
+    }
+  }
+
+ private:
+  Digest sha256_;
+  DigestContext scratch_;
+  PreparedMac mac_;
+  SecretBytes<kHmacSize> last_;
+};
+
+Status RunRounds(Rounds *rounds, std::uint32_t count, GoOn go_on,
+                 std::span<std::uint8_t, kHmacSize> sum) noexcept {
+  constexpr std::uint32_t kRoundsBetweenQuestions = 4096;
+  for (std::uint32_t round = 1; round < count; ++round) {
+    if (round % kRoundsBetweenQuestions == 0 && !go_on()) {
+      return Status::kStopped;
+    }
+    if (!rounds->Next()) {
+      return Status::kCryptoFailed;
+    }
+    rounds->AddTo(sum);
+  }
+  return Status::kOk;
 }
 
 }  // namespace
@@ -62,25 +110,29 @@ Status DeriveByHkdf(std::span<const std::uint8_t> secret,
       Bytes(OSSL_KDF_PARAM_SALT, salt),     Bytes(OSSL_KDF_PARAM_INFO, info),
       OSSL_PARAM_construct_end(),
   };
-  return Derive("HKDF", params, out);
+  const KeyDerivation hkdf(EVP_KDF_fetch(nullptr, "HKDF", nullptr));
+  const KeyDerivationContext context(EVP_KDF_CTX_new(hkdf.get()));
+  Key key;
+  const bool derived = hkdf && context &&
+                       EVP_KDF_derive(context.get(), key.mutable_bytes().data(),
+                                      kKeySize, params) == 1;
+  return Finish(OkIf(derived), key, out);
 }
 
 Status DeriveByPbkdf2(std::span<const std::uint8_t> secret,
                       std::span<const std::uint8_t> salt,
-                      std::uint32_t iterations,
+                      std::uint32_t iterations, GoOn go_on,
                       std::span<char, kEncodedKeySize> out) noexcept {
-  // Without these checks: other programs have salts of any size, and as few
-  // iterations as they like.
-  int no_checks = 1;
-  const OSSL_PARAM params[] = {
-      Text(OSSL_KDF_PARAM_DIGEST, kDigest),
-      Bytes(OSSL_KDF_PARAM_PASSWORD, secret),
-      Bytes(OSSL_KDF_PARAM_SALT, salt),
-      OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_ITER, &iterations),
-      OSSL_PARAM_construct_int(OSSL_KDF_PARAM_PKCS5, &no_checks),
-      OSSL_PARAM_construct_end(),
-  };
-  return Derive("PBKDF2", params, out);
+  static_assert(kKeySize == kHmacSize);
+  Rounds rounds;
+  Key key;
+  std::ranges::fill(key.mutable_bytes(), std::uint8_t{0});
+  Status derived = OkIf(iterations > 0 && rounds.Start(secret, salt));
+  if (derived == Status::kOk) {
+    rounds.AddTo(key.mutable_bytes());
+    derived = RunRounds(&rounds, iterations, go_on, key.mutable_bytes());
+  }
+  return Finish(derived, key, out);
 }
 
 Status DeriveBySha256(std::span<const std::uint8_t> secret,
@@ -89,7 +141,7 @@ Status DeriveBySha256(std::span<const std::uint8_t> secret,
   const bool derived =
       EVP_Q_digest(nullptr, kDigest, nullptr, secret.data(), secret.size(),
                    key.mutable_bytes().data(), nullptr) == 1;
-  return Finish(derived, key, out);
+  return Finish(OkIf(derived), key, out);
 }
 
 }  // namespace fernet

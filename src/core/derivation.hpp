@@ -21,12 +21,15 @@ Status DeriveByHkdf(std::span<const std::uint8_t> secret,
                     std::span<const std::uint8_t> info,
                     std::span<char, kEncodedKeySize> out) noexcept;
 
-// DeriveByPbkdf2 is PBKDF2 with HMAC-SHA256 and `iterations`, at least 1.
+// DeriveByPbkdf2 is PBKDF2 with HMAC-SHA256 and `iterations`, at least 1. It
+// asks `go_on` after every 4096 of them, which take about a millisecond, and
+// returns kStopped, with `out` wiped, when that says no. OpenSSL's own PBKDF2
+// cannot be stopped.
 //
-// Source: RFC 8018, section 5.2.
+// Source: RFC 8018, section 5.2, for a key of one block.
 Status DeriveByPbkdf2(std::span<const std::uint8_t> secret,
                       std::span<const std::uint8_t> salt,
-                      std::uint32_t iterations,
+                      std::uint32_t iterations, GoOn go_on,
                       std::span<char, kEncodedKeySize> out) noexcept;
 
 // DeriveBySha256 is SHA-256 of `secret`.

@@ -1,10 +1,12 @@
 #include "core/derivation.hpp"
 
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
 
 #include <array>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base64url.hpp"
 #include "unit/support.hpp"
@@ -18,9 +20,7 @@ using test::ToBytes;
 // Text is room for a key.
 using Text = std::array<char, kEncodedKeySize>;
 
-std::string ToString(const Text &text) {
-  return {text.begin(), text.end()};
-}
+std::string ToString(const Text &text) { return {text.begin(), text.end()}; }
 
 std::string Hkdf(std::string_view secret, std::string_view salt,
                  std::string_view info) {
@@ -33,8 +33,9 @@ std::string Hkdf(std::string_view secret, std::string_view salt,
 std::string Pbkdf2(std::string_view secret, std::string_view salt,
                    std::uint32_t iterations) {
   Text key;
-  EXPECT_EQ(DeriveByPbkdf2(ToBytes(secret), ToBytes(salt), iterations, key),
-            Status::kOk);
+  EXPECT_EQ(
+      DeriveByPbkdf2(ToBytes(secret), ToBytes(salt), iterations, Always, key),
+      Status::kOk);
   return ToString(key);
 }
 
@@ -83,6 +84,64 @@ TEST(Derivation, ByPbkdf2IsWhatPythonDerives) {
   EXPECT_EQ(Pbkdf2("s", "", 1), "U_amqFvawW7rIVozQu-kxpV0HxEp5zTph2NH-NOrP0s=");
 }
 
+// OpenSsl is what OpenSSL's own PBKDF2 derives.
+std::string OpenSsl(std::string_view secret, std::string_view salt,
+                    std::uint32_t iterations) {
+  Bytes bytes(kKeySize);
+  const Bytes salt_bytes = ToBytes(salt);
+  EXPECT_EQ(
+      PKCS5_PBKDF2_HMAC(secret.data(), static_cast<int>(secret.size()),
+                        salt_bytes.data(), static_cast<int>(salt_bytes.size()),
+                        static_cast<int>(iterations), EVP_sha256(),
+                        static_cast<int>(bytes.size()), bytes.data()),
+      1);
+  Text text;
+  base64url::Encode(bytes, text);
+  return ToString(text);
+}
+
+TEST(Derivation, ByPbkdf2IsWhatOpenSslDerives) {
+  // Around the block of SHA-256, beyond which HMAC digests the secret, and
+  // around its padding.
+  std::vector<std::size_t> sizes = {0, 1, 8, 5000, 100000};
+  for (std::size_t size = 30; size <= 130; ++size) {
+    sizes.push_back(size);
+  }
+  for (const std::size_t size : sizes) {
+    SCOPED_TRACE(size);
+    for (const std::uint32_t iterations : {1U, 2U, 3U}) {
+      const Bytes bytes = test::SomeBytes(size);
+      const std::string long_one(bytes.begin(), bytes.end());
+      EXPECT_EQ(Pbkdf2(long_one, "salt", iterations),
+                OpenSsl(long_one, "salt", iterations));
+      EXPECT_EQ(Pbkdf2("secret", long_one, iterations),
+                OpenSsl("secret", long_one, iterations));
+    }
+  }
+  // Around the questions whether to go on.
+  for (const std::uint32_t iterations :
+       {4095U, 4096U, 4097U, 8192U, 8193U, 100000U}) {
+    EXPECT_EQ(Pbkdf2("secret", "salt", iterations),
+              OpenSsl("secret", "salt", iterations));
+  }
+}
+
+constinit int questions = 0;
+
+TEST(Derivation, ByPbkdf2StopsWhenAskedToAndWipesTheKey) {
+  constexpr std::uint32_t kTooMany = 4000000000;  // minutes of them
+  Text key;
+  key.fill('x');
+  questions = 0;
+  const auto three_times = []() noexcept { return ++questions < 3; };
+  EXPECT_EQ(
+      DeriveByPbkdf2(ToBytes("a"), ToBytes("b"), kTooMany, three_times, key),
+      Status::kStopped);
+  EXPECT_EQ(questions, 3);
+  EXPECT_EQ(ToString(key), std::string(kEncodedKeySize, '\0'));
+  EXPECT_TRUE(test::ErrorQueueIsEmpty());
+}
+
 TEST(Derivation, BySha256IsWhatPythonDerives) {
   EXPECT_EQ(Sha256("secret"), "K7gNU3sdo-OL0wNhqoVWhr3g6s1xYv72ol_pe_Unols=");
   EXPECT_EQ(Sha256(""), "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=");
@@ -110,7 +169,7 @@ TEST(Derivation, ReportsWhatOpenSslRefusesAndWipesTheKey) {
   Text key;
   key.fill('x');
   // No iterations at all.
-  EXPECT_EQ(DeriveByPbkdf2(ToBytes("a"), ToBytes("b"), 0, key),
+  EXPECT_EQ(DeriveByPbkdf2(ToBytes("a"), ToBytes("b"), 0, Always, key),
             Status::kCryptoFailed);
   EXPECT_EQ(ToString(key), std::string(kEncodedKeySize, '\0'));
   EXPECT_TRUE(test::ErrorQueueIsEmpty());

@@ -5,12 +5,13 @@
 #include "core/key.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/boundary.hpp"
+#include "pg/server/interrupts.hpp"
 #include "pg/value/text_encoding.hpp"
 
 namespace fernet::pg {
 namespace {
 
-// OpenSSL cannot be interrupted, and takes some seconds for as many as that.
+// Some seconds of work, and more than other programs ask for.
 constexpr int32 kMaxIterations = 10'000'000;
 
 // Argument is one that is text or bytea, as bytes; of a text, its UTF-8 form.
@@ -60,6 +61,7 @@ varlena *KeyText(Derivation derive) {
   varlena *const text = AllocateValue(kEncodedKeySize);
   const Status status =
       derive(std::span<char, kEncodedKeySize>(VARDATA(text), kEncodedKeySize));
+  RaiseIfStopped(status);
   if (status != Status::kOk) {
     ReportCryptoFailure(status);
   }
@@ -84,7 +86,7 @@ Datum KeyFromPbkdf2(FunctionCallInfo fcinfo, ArgumentType type) {
   const Argument salt = ReadArgument(fcinfo, 1, type);
   varlena *const key = KeyText([&](auto out) noexcept {
     return DeriveByPbkdf2(ViewBytes(secret.bytes), ViewBytes(salt.bytes),
-                          iterations, out);
+                          iterations, MayGoOn, out);
   });
   WipeCopies(secret);
   PG_RETURN_TEXT_P(key);
