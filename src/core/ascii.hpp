@@ -1,5 +1,4 @@
-// The few questions the core asks about characters, answered the same in every
-// locale.
+// Classes of ASCII characters, the same in every locale.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +27,7 @@ constexpr std::span<const char> TrimSpace(std::span<const char> text) noexcept {
   return text;
 }
 
-// WithoutPadding is `text` without the '=' at its end, two at the most.
+// WithoutPadding is `text` without the '=' at its end: at most two are removed.
 constexpr std::span<const char> WithoutPadding(
     std::span<const char> text) noexcept {
   for (int i = 0; i < 2 && !text.empty() && text.back() == '='; ++i) {

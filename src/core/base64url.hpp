@@ -1,5 +1,5 @@
-// Strict base64url (RFC 4648, section 5): what is accepted is what the encoder
-// would have written, with or without the '=' at the end.
+// Strict base64url (RFC 4648, section 5): the decoder accepts only what the
+// encoder writes, with or without the '=' at the end.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ constexpr std::size_t EncodedSize(std::size_t size) noexcept {
 }
 
 // DecodedSize is the number of bytes of `digits` characters without '='.
-// 4n+1 characters are the encoding of nothing; DecodedSize rounds them down.
+// 4n+1 characters are never valid; DecodedSize rounds them down.
 constexpr std::size_t DecodedSize(std::size_t digits) noexcept {
   return digits / 4 * 3 + digits % 4 * 3 / 4;
 }
@@ -23,18 +23,18 @@ constexpr std::size_t DecodedSize(std::size_t digits) noexcept {
 // start of `out`, which must be that large.
 void Encode(std::span<const std::uint8_t> in, std::span<char> out) noexcept;
 
-// kNoOffset is what Decode returns when every character was in the alphabet.
+// kNoOffset: Decode returns it when every character is in the alphabet.
 inline constexpr std::size_t kNoOffset = static_cast<std::size_t>(-1);
 
 // Decode reads `digits`, the characters without '=', into `out`, which must be
 // DecodedSize(digits.size()) large. It returns the offset of the first
-// character outside the alphabet, or kNoOffset. It does not look at the bits
-// that are left over after the last byte: see HasTrailingBits.
+// character outside the alphabet, or kNoOffset. It ignores the bits after the
+// last byte: see HasTrailingBits.
 std::size_t Decode(std::span<const char> digits,
                    std::span<std::uint8_t> out) noexcept;
 
 // HasTrailingBits says whether the last of `digits` holds bits that belong to
-// no byte and are not zero, so that two texts would decode to the same bytes.
+// no byte and are not zero. If it does, another text decodes to the same bytes.
 //
 // Source: RFC 4648, section 3.5, "Canonical Encoding".
 bool HasTrailingBits(std::span<const char> digits) noexcept;

@@ -9,12 +9,12 @@ namespace {
 
 #if defined(__x86_64__)
 
-// A group of three bytes is, as a number, b0 << 16 | b1 << 8 | b2, and its four
-// values are the six bits from 18, 12, 6 and 0 up. Eight groups lie side by
-// side, each in 32 bits.
+// A group of three bytes is the number b0 << 16 | b1 << 8 | b2; its four values
+// are the six bits from 18, 12, 6 and 0 up. Eight groups lie side by side, each
+// in 32 bits.
 //
-// AVX-512 would convert twice as fast, but slows down SHA-256 after it by more
-// than that gains.
+// AVX-512 would convert twice as fast, but it slows down the SHA-256 that
+// follows by more than it gains.
 
 #define FERNET_AVX2 __attribute__((target("avx2")))
 
@@ -26,10 +26,10 @@ FERNET_AVX2 inline __m256i Table(std::span<const std::uint8_t, 16> table) {
       _mm_loadu_si128(reinterpret_cast<const __m128i *>(table.data())));
 }
 
-// A table has 16 bytes, so the alphabet is ranges with an offset each: kOffsets
-// is what to add to a value to get its character, by the number of
-// the range that EncodeAvx2 finds for it: 0 for a to z, 1 to 10 for a digit
-// each, 11 and 12 for the last two, 13 for A to Z.
+// A table has only 16 bytes, so the alphabet is divided into ranges. kOffsets
+// holds what to add to a value of each range to get its character. EncodeBlock
+// finds the range: 0 for a to z, 1 to 10 for one digit each, 11 and 12 for the
+// last two characters, 13 for A to Z.
 constexpr std::array<std::uint8_t, 16> kOffsets = [] {
   std::array<std::uint8_t, 16> offsets{};
   offsets[0] = 'a' - 26;
@@ -43,14 +43,14 @@ constexpr std::array<std::uint8_t, 16> kOffsets = [] {
 
 FERNET_AVX2 void EncodeBlock(const std::uint8_t *in, char *out) noexcept {
   const __m128i first = _mm_loadu_si128(reinterpret_cast<const __m128i *>(in));
-  // Four bytes early, so as to end with the last byte of the block.
+  // Begins four bytes early, so that it ends with the last byte of the block.
   const __m128i second =
       _mm_loadu_si128(reinterpret_cast<const __m128i *>(in + 8));
   const __m256i spread = _mm256_shuffle_epi8(
       _mm256_set_m128i(second, first),
       _mm256_setr_epi8(1, 0, 2, 1, 4, 3, 5, 4, 7, 6, 8, 7, 10, 9, 11, 10,  //
                        5, 4, 6, 5, 8, 7, 9, 8, 11, 10, 12, 11, 14, 13, 15, 14));
-  // Each value is shifted to its place by a multiplication, two at a time.
+  // A multiplication shifts each value to its place, two at a time.
   const __m256i even = _mm256_mulhi_epu16(
       _mm256_and_si256(spread, _mm256_set1_epi32(0x0fc0fc00)),
       _mm256_set1_epi32(0x04000040));
@@ -77,30 +77,30 @@ FERNET_AVX2 std::size_t EncodeAvx2(std::span<const std::uint8_t> in,
   for (; i + kBytes <= whole; i += kBytes) {
     EncodeBlock(in.data() + i, out + i / 3 * 4);
   }
-  // The rest is less than a block: take the last one there is.
+  // The rest is less than a block: convert the last block of the input again.
   if (i != whole) {
     EncodeBlock(in.data() + whole - kBytes, out + (whole - kBytes) / 3 * 4);
   }
   return whole;
 }
 
-// A character is two hexadecimal digits: the high one is its row, the low one
-// its column.
+// The high hexadecimal digit of a character is its row, the low one its column.
 struct DecodeTables {
-  // A bit for each row in which the column has no character of the alphabet,
-  // and the bit of each row: they meet where there is none.
+  // A column has the bits of the rows in which it has no character of the
+  // alphabet; a row has its own bit. A character is in the alphabet if the two
+  // have no bit in common.
   std::array<std::uint8_t, 16> columns;
   std::array<std::uint8_t, 16> rows;
   // What to add to a character of the row to get its value.
   std::array<std::uint8_t, 16> shifts;
 };
 
-// The row of P to Z has a '_' too, whose shift is this much larger.
+// The row of P to Z has a '_' too; its shift is larger by this much.
 constexpr char kUnderscoreExtra = ('P' - 15) - ('_' - 63);
 
 constexpr DecodeTables kTables = [] {
   DecodeTables tables{};
-  // Rows 2 to 7 have characters; all others share a bit that is never unset.
+  // Rows 2 to 7 have characters; all others share a bit that every column has.
   constexpr std::uint8_t kEmptyRow = 0x80;
   tables.columns.fill(kEmptyRow);
   for (std::size_t row = 0; row < 16; ++row) {
@@ -120,8 +120,8 @@ constexpr DecodeTables kTables = [] {
   return tables;
 }();
 
-// DecodeBlock returns false, with nothing written, if a character is not in
-// the alphabet.
+// DecodeBlock returns false and writes nothing if a character is not in the
+// alphabet.
 FERNET_AVX2 bool DecodeBlock(const char *digits, std::uint8_t *out) noexcept {
   const __m256i text =
       _mm256_loadu_si256(reinterpret_cast<const __m256i *>(digits));

@@ -1,5 +1,5 @@
 // The vector instructions that base64url uses where the processor has them.
-// Private to base64url.cpp, and to the tests, which try each kernel.
+// Private to base64url.cpp and to the tests, which run each kernel.
 #pragma once
 
 #include <array>
@@ -13,8 +13,8 @@ namespace fernet::base64url {
 inline constexpr std::string_view kAlphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-// kInvalid is the value of a character outside the alphabet. Any value with
-// the top bit set would do, so that several can be judged by their union.
+// kInvalid is the value of a character outside the alphabet. It has the top bit
+// set, which no value of a character has, so one "or" tests several characters.
 inline constexpr std::uint8_t kInvalid = 0x80;
 
 // kDecodeTable holds the value of each character.
@@ -28,22 +28,23 @@ inline constexpr std::array<std::uint8_t, 256> kDecodeTable = []() {
   return table;
 }();
 
-// Kernel does what it can of a conversion with vectors, from the start, and
-// leaves the rest to the caller. `out` is as large as the whole result; a
-// kernel may write anywhere in it.
+// Kernel converts as much as it can with vectors, from the start, and leaves
+// the rest to the caller. `out` is as large as the whole result; a kernel may
+// write anywhere in it.
 struct Kernel {
   const char *name;
-  // encode writes whole groups of four characters and returns how many bytes
-  // of `in` they stand for, a multiple of 3.
+  // encode writes whole groups of four characters and returns how many bytes of
+  // `in` it converted, a multiple of 3.
   std::size_t (*encode)(std::span<const std::uint8_t> in, char *out) noexcept;
-  // decode reads whole groups of four characters and returns how many. It
-  // stops somewhere before a character outside the alphabet.
+  // decode reads whole groups of four characters and returns how many
+  // characters it converted. It stops somewhere before a character outside the
+  // alphabet.
   std::size_t (*decode)(std::span<const char> digits,
                         std::uint8_t *out) noexcept;
 };
 
-// Kernels are those that this processor can run, the fastest first; the last
-// one does nothing, and is there always.
+// Kernels are the kernels that this processor can run, the fastest first. The
+// last one is always there and does nothing.
 std::span<const Kernel> Kernels() noexcept;
 
 // EncodeWith and DecodeWith are Encode and Decode with the kernel given, which

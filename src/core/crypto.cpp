@@ -12,8 +12,8 @@ namespace {
 // SHA-256's block, to which HMAC pads its key.
 constexpr std::size_t kDigestBlockSize = 64;
 
-// Succeeded turns OpenSSL's 1 into true, and leaves nothing in its error queue
-// for the server's TLS code to trip over.
+// Succeeded turns OpenSSL's 1 into true. On failure it clears OpenSSL's error
+// queue, in which the server's TLS code would find the error.
 bool Succeeded(int result) noexcept {
   if (result != 1) {
     ERR_clear_error();
@@ -22,10 +22,9 @@ bool Succeeded(int result) noexcept {
   return true;
 }
 
-// CopyState makes `to` continue where `from` is. Where that fails, it leaves
-// `to` empty: OpenSSL leaves it without the memory for a state but with the
-// digest, from which 3.5 concludes, at the next copy, that the memory is there,
-// and crashes.
+// CopyState copies the state of `from` to `to`. If that fails, it empties `to`:
+// OpenSSL leaves it with a digest but without the memory for a state, and at
+// the next copy OpenSSL 3.5 takes the memory to be there and crashes.
 bool CopyState(EVP_MD_CTX *to, const EVP_MD_CTX *from) noexcept {
   if (Succeeded(EVP_MD_CTX_copy_ex(to, from))) {
     return true;
@@ -59,8 +58,9 @@ bool AbsorbPad(EVP_MD_CTX *context, const EVP_MD *sha256,
              EVP_DigestUpdate(context, block.bytes().data(), kDigestBlockSize));
 }
 
-// NoPadding tells the provider directly. EVP_CIPHER_CTX_set_padding would do
-// so again at the start of every token, for a quarter of the time of one.
+// NoPadding tells the provider once. EVP_CIPHER_CTX_set_padding would tell it
+// again at the start of every token, which costs a quarter of the time of a
+// token.
 class NoPadding {
  public:
   const OSSL_PARAM *params() const noexcept { return params_; }
@@ -84,7 +84,7 @@ Status Algorithms::Fetch() noexcept {
   if (!mac_scratch) {
     mac_scratch = DigestContext(EVP_MD_CTX_new());
   }
-  // Even a success may leave errors behind, of what was tried on the way.
+  // Even a success may leave errors of earlier attempts in the queue.
   ERR_clear_error();
   return aes_128_cbc && sha256 && mac_scratch ? Status::kOk
                                               : Status::kCryptoFailed;
@@ -132,7 +132,7 @@ Status PreparedKey::Prepare(const Algorithms &algorithms,
   const EVP_CIPHER *const aes = algorithms.aes_128_cbc.get();
   const unsigned char *const aes_key = key.encryption_half().data();
   const NoPadding no_padding;
-  // Some IV there has to be, though no token is chained to it.
+  // OpenSSL wants an IV here, though no token is chained to it.
   constexpr std::array<std::uint8_t, kIvSize> kNoIv{};
   const bool prepared =
       encryption_ && decryption_ &&

@@ -1,5 +1,5 @@
-// The two primitives of a token, AES-128-CBC and HMAC-SHA256, prepared once
-// for a key so that a token costs no fetch, no context and no key schedule.
+// The two primitives of a token, AES-128-CBC and HMAC-SHA256, prepared once for
+// each key: a token then needs no fetch, no new context and no key schedule.
 // Private to src/core.
 #pragma once
 
@@ -19,30 +19,29 @@ inline constexpr std::size_t kHmacSize = 32;
 
 using Hmac = std::array<std::uint8_t, kHmacSize>;
 
-// Algorithms are what OpenSSL's providers offer under the names we need. They
-// are fetched once and outlive every PreparedKey.
+// Algorithms are the algorithms we need, fetched once from OpenSSL's providers.
+// They must outlive every PreparedKey.
 struct Algorithms {
   Cipher aes_128_cbc;
   Digest sha256;
-  DigestContext mac_scratch;  // where every MAC is computed
+  DigestContext mac_scratch;  // every MAC is computed here
 
-  // Fetch returns kCryptoFailed when a provider lacks one of them, and may
+  // Fetch returns kCryptoFailed when no provider offers one of them. It may
   // then be called again.
   Status Fetch() noexcept;
 };
 
-// PreparedMac is HMAC-SHA256 under one key: SHA-256 after the key's inner and
-// outer pad, the part that every MAC of this key has in common. Its functions
-// return false when libcrypto fails; OpenSSL's error queue is empty afterwards
-// either way.
+// PreparedMac is HMAC-SHA256 with one key: SHA-256 after the key's inner and
+// outer pad, which all MACs of this key share. Its functions return false when
+// libcrypto fails. OpenSSL's error queue is always empty afterwards.
 class PreparedMac {
  public:
   // Prepare makes the contexts for `key`, of any size.
   [[nodiscard]] bool Prepare(const EVP_MD *sha256,
                              std::span<const std::uint8_t> key) noexcept;
 
-  // A MAC is Begin, any number of Add, Finish. Only one MAC can be under way in
-  // `scratch`, whatever the key.
+  // A MAC is Begin, any number of Add, Finish. Only one MAC at a time can use
+  // `scratch`, whatever its key.
   [[nodiscard]] bool Begin(EVP_MD_CTX *scratch) const noexcept;
   [[nodiscard]] static bool Add(EVP_MD_CTX *scratch,
                                 std::span<const std::uint8_t> data) noexcept;
@@ -56,10 +55,10 @@ class PreparedMac {
 };
 
 // PreparedKey holds the contexts of one key. Its functions return false when
-// libcrypto fails; OpenSSL's error queue is empty afterwards either way.
+// libcrypto fails. OpenSSL's error queue is always empty afterwards.
 //
-// The contexts are OpenSSL's own memory: wiped when freed, but not in
-// SecretPages. SECURITY.md says what that means.
+// OpenSSL allocates the contexts: it wipes them when it frees them, but they
+// are not in SecretPages. SECURITY.md says what that means.
 class PreparedKey {
  public:
   // Prepare makes the contexts for `key`.
@@ -77,17 +76,17 @@ class PreparedKey {
     return mac_.Finish(scratch, *out);
   }
 
-  // Encryption is any number of EncryptBlocks, decryption of DecryptBlocks, of
-  // whole blocks: the PKCS #7 padding is the caller's, and the contexts keep no
-  // plaintext. `in` is less than 2 GiB; `out` is either the same memory or
-  // apart from it.
+  // EncryptBlocks and DecryptBlocks work on whole blocks and may be called any
+  // number of times. The caller adds and removes the PKCS #7 padding, and the
+  // contexts keep no plaintext. `in` is less than 2 GiB; `out` is the same
+  // memory or does not overlap it.
   //
-  // The contexts are never initialized again, which would cost more than the
-  // encryption of a small token. What CBC chains the first block to is the
-  // last block of whatever came before. So a token is encrypted with a random
-  // block in front, whose ciphertext is the IV: it is as random as that block,
-  // which nobody else sees. And decryption begins with the IV as if it were
-  // ciphertext, and forgets what comes of that.
+  // The contexts are never initialized again: that costs more than to encrypt a
+  // small token. So CBC chains the first block of a token to the last block of
+  // the token before. To encrypt, a random block goes first, and its ciphertext
+  // is the IV: the IV is as random as that block, which nobody else sees. To
+  // decrypt, the IV goes first, as if it were ciphertext, and the result is
+  // thrown away.
   //
   // Source: NIST SP 800-38A, section 6.2, and appendix C, the first method.
   [[nodiscard]] bool EncryptBlocks(std::span<const std::uint8_t> in,
@@ -97,7 +96,7 @@ class PreparedKey {
   [[nodiscard]] bool DecryptBlocks(std::span<const std::uint8_t> in,
                                    std::uint8_t *out) const noexcept;
 
-  // BeginEncryptionWith is for an IV of the caller's choice, before the first
+  // BeginEncryptionWith sets an IV that the caller chooses, before the first
   // EncryptBlocks.
   [[nodiscard]] bool BeginEncryptionWith(
       std::span<const std::uint8_t, kIvSize> iv) const noexcept;

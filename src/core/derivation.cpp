@@ -17,10 +17,10 @@ namespace {
 
 constexpr char kDigest[] = "SHA256";
 
-// Bytes and Text are parameters for OpenSSL, which declares what it only reads
-// as writable.
+// Bytes and Text make parameters for OpenSSL. It only reads them, but declares
+// them as writable.
 OSSL_PARAM Bytes(const char *name, std::span<const std::uint8_t> bytes) {
-  // No bytes are not the same as no parameter, which a null pointer means.
+  // A null pointer would mean no parameter, which is not the same as no bytes.
   static constexpr std::uint8_t kNothing = 0;
   const std::uint8_t *const data = bytes.empty() ? &kNothing : bytes.data();
   return OSSL_PARAM_construct_octet_string(
@@ -31,7 +31,8 @@ OSSL_PARAM Text(const char *name, const char *text) {
   return OSSL_PARAM_construct_utf8_string(name, const_cast<char *>(text), 0);
 }
 
-// Finish is the end of all of them: it writes the key, if `derived` is kOk.
+// Finish ends each of the functions below: it writes the key, if `derived` is
+// kOk.
 Status Finish(Status derived, const Key &key,
               std::span<char, kEncodedKeySize> out) noexcept {
   ERR_clear_error();
@@ -47,7 +48,7 @@ Status OkIf(bool derived) noexcept {
   return derived ? Status::kOk : Status::kCryptoFailed;
 }
 
-// Rounds is PBKDF2 under way: the MAC under the secret, and the last round's.
+// Rounds is the state of PBKDF2: the MAC with the secret, and the last round.
 class Rounds {
  public:
   // Start computes the first round, of the salt and the number of the block.
@@ -63,7 +64,7 @@ class Rounds {
            mac_.Finish(scratch_.get(), last_.mutable_bytes());
   }
 
-  // Next computes a round of the one before.
+  // Next computes a round from the one before.
   bool Next() noexcept {
     return mac_.Begin(scratch_.get()) &&
            PreparedMac::Add(scratch_.get(), last_.bytes()) &&

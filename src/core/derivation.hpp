@@ -1,6 +1,6 @@
-// Keys that other programs derive from a secret of theirs. For reading what
-// they have written: a key is as strong as its secret, and fernet_generate_key
-// needs none.
+// Keys that other programs derive from a secret, to read what they have
+// written. Such a key is only as strong as its secret; use GenerateKey for a
+// new one.
 #pragma once
 
 #include <cstdint>

@@ -10,8 +10,8 @@
 namespace fernet {
 namespace {
 
-// How every token begins whose timestamp is before the year 2106: the version
-// byte, and the upper four bytes of the seconds since 1970.
+// Every token with a timestamp before the year 2106 begins like this: the
+// version byte, and the upper four bytes of the seconds since 1970.
 constexpr std::string_view kTokenStart = "gAAAAA";
 
 struct Prefix {
@@ -19,7 +19,7 @@ struct Prefix {
   LikelyCause cause;
 };
 
-// The first that fits decides.
+// The first prefix that fits decides.
 constexpr Prefix kPrefixes[] = {
     {"\"gAAAAA", LikelyCause::kQuoted},
     {"'gAAAAA", LikelyCause::kQuoted},
@@ -54,12 +54,12 @@ bool IsDigit(char c) noexcept {
   return base64url::Decode(digit, {&nothing, 0}) == base64url::kNoOffset;
 }
 
-// DiagnoseDamage is for what begins like a token.
+// DiagnoseDamage is for a value that begins like a token.
 LikelyCause DiagnoseDamage(std::span<const char> token) noexcept {
   const auto digits = WithoutPadding(token);
   const auto bad = std::ranges::find_if_not(digits, IsDigit);
   if (bad == digits.end()) {
-    // All characters are right, so some are missing.
+    // All characters are valid, so some are missing.
     return LikelyCause::kTruncated;
   }
   if (std::ranges::any_of(digits, IsSpace)) {

@@ -5,11 +5,11 @@
 
 namespace fernet {
 
-// LikelyCause is what has probably happened to a value that is not a token.
+// LikelyCause says what has probably happened to a value that is not a token.
 enum class LikelyCause : std::uint8_t {
-  kPlaintext,         // nothing points to a token: it was never encrypted
+  kPlaintext,         // no sign of a token: it was never encrypted
   kEmpty,             // nothing but white space
-  kTruncated,         // a token that was cut, as by a varchar(n)
+  kTruncated,         // a token that was cut, for example by a varchar(n)
   kDamaged,           // a token with a character that does not belong in it
   kWhiteSpaceInside,  // a token broken into lines, or with spaces in it
   kStandardAlphabet,  // '+' and '/' in place of '-' and '_'
@@ -25,14 +25,14 @@ enum class LikelyCause : std::uint8_t {
   kKey,               // a Fernet key
 };
 
-// DiagnoseNonToken guesses the cause for a `value` that TokenReader::Load has
-// refused. It needs no key and looks at the form only; kPlaintext is what it
-// says when it knows nothing better.
+// DiagnoseNonToken guesses why `value`, which TokenReader::Load has refused, is
+// not a token. It needs no key and looks only at the form. When nothing else
+// fits, it returns kPlaintext.
 LikelyCause DiagnoseNonToken(std::span<const char> value) noexcept;
 
-// IsNoTraceOfToken says whether a value that `cause` was found for may be taken
-// for a plaintext. All others hold a token in some form, or what is left of
-// one, and must not be encrypted as if it were none.
+// IsNoTraceOfToken says whether a value with this `cause` may be taken for a
+// plaintext. A value with any other cause holds a token in some form, or a part
+// of one, and must not be encrypted as a plaintext.
 constexpr bool IsNoTraceOfToken(LikelyCause cause) noexcept {
   return cause == LikelyCause::kPlaintext || cause == LikelyCause::kEmpty ||
          cause == LikelyCause::kKey || cause == LikelyCause::kEncryptedPrefix;

@@ -23,7 +23,7 @@ bool IsHex(std::span<const char> text) noexcept {
 }
 
 // IsEncodedKeyText says whether `text` is base64, in either alphabet, of the
-// text of a key, as a Kubernetes Secret holds it when encoded by hand.
+// text of a key, as in a Kubernetes Secret that was encoded by hand.
 bool IsEncodedKeyText(std::span<const char> text) noexcept {
   const auto digits = WithoutPadding(text);
   SecretBytes<kEncodedKeySize + kLongestLineEnd> decoded;
@@ -41,14 +41,15 @@ bool IsEncodedKeyText(std::span<const char> text) noexcept {
          ParseKey(inner, &key).ok();
 }
 
-// IsQuoted says whether `text` has a quotation mark at either end, which a list
-// of keys that is in quotes as a whole has at one end of its outermost keys.
+// IsQuoted says whether `text` has a quotation mark at either end. One is
+// enough: in a quoted list, the first key has one at its start and the last at
+// its end.
 bool IsQuoted(std::span<const char> text) noexcept {
   const auto is_quote = [](char c) { return c == '"' || c == '\''; };
   return !text.empty() && (is_quote(text.front()) || is_quote(text.back()));
 }
 
-// NameTheMistake turns "this is not 43 or 44 characters" into the reason the
+// NameTheMistake turns "this is not 43 or 44 characters" into a reason that the
 // user can act on.
 Status NameTheMistake(std::span<const char> text) noexcept {
   if (text.size() == 2 * kKeySize && IsHex(text)) {

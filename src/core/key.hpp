@@ -1,4 +1,4 @@
-// Keys and lists of keys: 32 bytes each, in text URL-safe base64.
+// Keys and lists of keys. A key is 32 bytes; its text is URL-safe base64.
 #pragma once
 
 #include <array>
@@ -48,8 +48,8 @@ class KeyList {
 
   // Parse replaces the list by the keys in `text`: separated by commas, with
   // ASCII white space around each ignored, each 44 characters of URL-safe
-  // base64 or 43 without the '='. On any other Status than kOk the list is
-  // empty and wiped, and the Outcome's key_position says which key is meant.
+  // base64 or 43 without the '='. On any Status but kOk the list is empty and
+  // wiped, and the Outcome's key_position says which key is wrong.
   Outcome Parse(std::span<const char> text) noexcept;
 
   void Wipe() noexcept;
@@ -62,19 +62,18 @@ class KeyList {
 };
 
 // ParseKey reads one key from `text`, white space already removed, into
-// `*out`. On any other Status than kOk, `*out` is wiped. The Status names the
-// common mistakes: hexadecimal digits, base64 applied twice, the standard
-// alphabet.
+// `*out`. On any Status but kOk, `*out` is wiped. The Status names the common
+// mistakes: hexadecimal digits, base64 applied twice, the standard alphabet.
 Outcome ParseKey(std::span<const char> text, Key *out) noexcept;
 
-// GenerateKey writes a new key to `out`, as text. Returns kRandomFailed when
-// OpenSSL's private random generator gives nothing; `out` is wiped then.
+// GenerateKey writes a new key to `out`, as text. When OpenSSL's private random
+// generator fails, it returns kRandomFailed and wipes `out`.
 Status GenerateKey(std::span<char, kEncodedKeySize> out) noexcept;
 
 // FingerprintText is 16 lower-case hexadecimal digits and a terminating NUL.
 using FingerprintText = std::array<char, 17>;
 
-// Fingerprint names `key` without giving it away: the first 8 bytes of
+// Fingerprint names `key` without revealing it: the first 8 bytes of
 // HMAC-SHA256 with the whole key over a fixed text. Returns kCryptoFailed, and
 // an empty text, when OpenSSL cannot compute it.
 //

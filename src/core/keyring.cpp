@@ -10,7 +10,7 @@ namespace {
 
 // UnpaddedSize is the size of `last_block` of a plaintext without its PKCS #7
 // padding, 0 to 15, or kBlockSize when the padding is wrong. The HMAC was
-// genuine, so only a holder of the key can have written what is looked at.
+// genuine, so only a holder of the key can have written this block.
 //
 // Source: RFC 5652, section 6.3.
 std::size_t UnpaddedSize(
@@ -44,8 +44,8 @@ Status DecryptAll(const PreparedKey &key, TokenReader *token,
   return Status::kOk;
 }
 
-// ShareSigningHalf says whether any two of `keys` do, which random ones never
-// will, but keys made out of words may.
+// ShareSigningHalf says whether any two of `keys` have the same signing half.
+// Random keys never have, but keys made from words may.
 bool ShareSigningHalf(std::span<const Key> keys) noexcept {
   for (std::size_t i = 1; i < keys.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
@@ -113,7 +113,7 @@ Status Keyring::SealWithIv(std::span<const std::uint8_t> plaintext,
 
 Outcome Keyring::FindKey(TokenReader *token,
                          std::uint32_t *out_index) noexcept {
-  // Where the padding decides between keys, the first in the list must win.
+  // If the padding decides between keys, the first in the list must win.
   const std::uint32_t first = some_share_signing_half_ ? 0 : last_found_;
   if (size_ == 0) {
     return {Status::kNoKeyOpens};
@@ -196,8 +196,9 @@ Status Keyring::Rotate(TokenReader *token, std::uint32_t index,
                        RandomBuffer *ivs, std::span<char> out,
                        std::size_t *out_size) noexcept {
   *out_size = 0;
-  // The padding is judged before anything is written: of a small token when it
-  // is decrypted, which is at once, of a large one by its end alone.
+  // The padding is checked before anything is written. A small token is
+  // decrypted at once, which shows its padding; of a large token, the end is
+  // decrypted first.
   if (token->chunk_count() > 1) {
     const Status padding = CheckPadding(*token, index);
     if (padding != Status::kOk) {

@@ -2,14 +2,15 @@
 
 namespace fernet {
 
-// CryptoLibraryVersion is the version of the libcrypto that is loaded, as it
-// describes itself. A constant string of libcrypto's.
+// CryptoLibraryVersion is the version of the loaded libcrypto, as libcrypto
+// describes it: a constant string that libcrypto owns.
 const char *CryptoLibraryVersion() noexcept;
 
 // IsFipsRequired says whether libcrypto fetches from FIPS providers only.
 bool IsFipsRequired() noexcept;
 
-// HasAlgorithms says whether its providers offer what a token needs.
+// HasAlgorithms says whether the providers of libcrypto offer what a token
+// needs.
 bool HasAlgorithms() noexcept;
 
 }  // namespace fernet

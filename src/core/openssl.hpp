@@ -1,4 +1,4 @@
-// Owners for the OpenSSL handles the core keeps. Private to src/core.
+// Owners of the OpenSSL objects that the core keeps. Private to src/core.
 #pragma once
 
 #include <openssl/evp.h>

@@ -10,8 +10,8 @@ namespace fernet {
 
 bool RandomBuffer::Take(std::span<std::uint8_t> out) noexcept {
   if (left_ < out.size()) {
-    // An IV must not be predictable before it is used, hence the private
-    // generator; the few bytes left over are drawn anew with the rest.
+    // The private generator is used because an IV must not be predictable. The
+    // few unused bytes are drawn anew with the rest.
     left_ = 0;
     const bool drawn =
         out.size() <= kSize &&

@@ -7,18 +7,19 @@
 
 namespace fernet {
 
-// RandomBuffer hands out bytes of OpenSSL's generator, drawn 4 KiB at a time:
-// a call of RAND_bytes for 16 bytes costs more than sealing a small token.
+// RandomBuffer hands out bytes of OpenSSL's generator and draws 4 KiB at a
+// time: a call of RAND_bytes for 16 bytes costs more than to encrypt a small
+// token.
 //
-// A copy of it in a forked child would hand out the same bytes. So it belongs
-// in SecretPages, which a child finds filled with zeros, and a buffer of zeros
-// is an empty one.
+// A copy in a forked child would hand out the same bytes. So a RandomBuffer
+// must lie in SecretPages, which a child finds filled with zeros: a buffer of
+// zeros is an empty one.
 class RandomBuffer {
  public:
   static constexpr std::size_t kSize = 4096;
 
-  // Take fills `out`, at most kSize bytes, and wipes its own copy of what it
-  // hands out. Returns false, with `out` untouched, when OpenSSL gives nothing.
+  // Take fills `out`, at most kSize bytes, and wipes its own copy of these
+  // bytes. Returns false, with `out` untouched, when OpenSSL's generator fails.
   [[nodiscard]] bool Take(std::span<std::uint8_t> out) noexcept;
 
  private:

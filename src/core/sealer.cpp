@@ -57,7 +57,7 @@ Status Sealer::Append(std::span<const std::uint8_t> plaintext) noexcept {
   return Status::kOk;
 }
 
-// EncryptStaged encrypts the whole blocks there are, in place.
+// EncryptStaged encrypts all whole blocks of the stage in place.
 bool Sealer::EncryptStaged() noexcept {
   const std::size_t size = (filled_ - encrypted_) / kBlockSize * kBlockSize;
   const auto blocks = std::span(stage_).subspan(encrypted_, size);
@@ -71,8 +71,8 @@ bool Sealer::EncryptStaged() noexcept {
   return PreparedKey::AddToMac(scratch_, unsigned_part);
 }
 
-// EmitStaged writes the whole groups of three encrypted bytes there are, and
-// moves what is left to the front.
+// EmitStaged writes all whole groups of three encrypted bytes and moves the
+// rest to the front of the stage.
 void Sealer::EmitStaged() noexcept {
   const std::size_t size = encrypted_ / 3 * 3;
   base64url::Encode(std::span(stage_).first(size), out_);
@@ -86,7 +86,7 @@ void Sealer::EmitStaged() noexcept {
 }
 
 Status Sealer::Finish() noexcept {
-  // Append leaves less than a stage, so the padding has room.
+  // After Append the stage is not full, so there is room for the padding.
   const std::size_t padding = kBlockSize - (filled_ - encrypted_) % kBlockSize;
   std::memset(stage_.data() + filled_, static_cast<int>(padding), padding);
   filled_ += padding;

@@ -1,4 +1,4 @@
-// How a token is made. Private to src/core: callers use Keyring.
+// Sealer writes tokens. Private to src/core: callers use Keyring.
 #pragma once
 
 #include <array>
@@ -10,18 +10,18 @@
 
 namespace fernet {
 
-// Sealer writes one token as its plaintext comes in: chunk by chunk through
+// Sealer writes one token while its plaintext comes in: each chunk goes through
 // cipher, MAC and base64, so that a large value needs no second buffer.
 //
-// Its stage holds plaintext only between a copy into it and the encryption in
-// place that follows; it is wiped when anything fails.
+// The stage holds plaintext only from the copy into it until it is encrypted in
+// place, right after. The stage is wiped when anything fails.
 //
 // Source: Fernet spec, section "Generating".
 class Sealer {
  public:
-  // Writes to the start of `out`, which must hold TokenSize of all that is
-  // appended. `key` and `scratch` (see PreparedKey::BeginMac) must stay.
-  // `go_on` is asked after each chunk.
+  // Writes to the start of `out`, which must hold TokenSize of all appended
+  // bytes. `key` and `scratch` (see PreparedKey::BeginMac) must outlive the
+  // Sealer. `go_on` is called after each chunk.
   Sealer(const PreparedKey &key, EVP_MD_CTX *scratch, std::span<char> out,
          GoOn go_on = Always) noexcept
       : key_(key), scratch_(scratch), out_(out), go_on_(go_on) {}
@@ -30,16 +30,16 @@ class Sealer {
   ~Sealer();
 
   // Start, any number of Append, Finish. Each returns kCryptoFailed when
-  // libcrypto fails, Append also kStopped; then nothing else may be called, and
-  // what is in `out` is no token.
+  // libcrypto fails, Append also kStopped. After that, `out` holds no token and
+  // nothing else may be called.
   //
-  // The IV is the encryption of `random`, see PreparedKey::EncryptBlocks.
+  // The IV is the ciphertext of `random`, see PreparedKey::EncryptBlocks.
   Status Start(std::uint64_t timestamp,
                std::span<const std::uint8_t, kIvSize> random) noexcept;
   Status Append(std::span<const std::uint8_t> plaintext) noexcept;
   Status Finish() noexcept;
 
-  // StartWithIv is Start with an IV of the caller's choice.
+  // StartWithIv is Start with an IV that the caller chooses.
   Status StartWithIv(std::uint64_t timestamp,
                      std::span<const std::uint8_t, kIvSize> iv) noexcept;
 
@@ -53,8 +53,8 @@ class Sealer {
   EVP_MD_CTX *const scratch_;
   std::span<char> out_;  // what is still to be written
   const GoOn go_on_;
-  // The stage: [0, encrypted_) is signed part and MACed up to maced_, then
-  // plaintext up to filled_.
+  // The stage: [0, encrypted_) is header and ciphertext, of which [0, maced_)
+  // is in the MAC; [encrypted_, filled_) is plaintext.
   std::size_t maced_ = 0;
   std::size_t encrypted_ = 0;
   std::size_t filled_ = 0;

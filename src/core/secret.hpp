@@ -9,10 +9,10 @@
 
 namespace fernet {
 
-// SecretBytes is `N` bytes of key material or plaintext. It is wiped on
-// destruction, and has no copy, no comparison and no way to print it. It must
-// not be alive across a call that may ereport: longjmp would skip the wipe.
-// Its bytes are not initialized.
+// SecretBytes is `N` bytes of key material or plaintext. Its destructor wipes
+// it. It cannot be copied, compared or printed. It must not be alive across a
+// call that may ereport: longjmp would skip the wipe. Its bytes are not
+// initialized.
 template <std::size_t N>
 class SecretBytes {
  public:
@@ -29,8 +29,9 @@ class SecretBytes {
   std::array<std::uint8_t, N> bytes_;
 };
 
-// SecretScratch is room for up to `N` bytes of plaintext on the stack, of which
-// only those that were handed out are wiped: a small value pays for its size.
+// SecretScratch is room for up to `N` bytes of plaintext on the stack. Its
+// destructor wipes only the bytes that were handed out, so a small value costs
+// little.
 template <std::size_t N>
 class SecretScratch {
  public:

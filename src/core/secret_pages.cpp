@@ -7,8 +7,8 @@ namespace {
 
 bool Lock(void *address, std::size_t size) noexcept {
 #ifdef MLOCK_ONFAULT
-  // Lock each page when it is first touched: a session with one key shall not
-  // cost the memory of a session with many.
+  // Lock each page when it is first touched: a session with one key must not
+  // cost as much memory as a session with many.
   return mlock2(address, size, MLOCK_ONFAULT) == 0;
 #else
   return mlock(address, size) == 0;

@@ -6,9 +6,9 @@ namespace fernet {
 
 // SecretPages are whole pages of memory from the operating system that are
 // left out of core dumps, kept out of swap as far as RLIMIT_MEMLOCK allows,
-// and, where the platform can, filled with zeros in a forked child. They are
-// zero when new. Nothing is ever given back: who maps them keeps them for the
-// life of the process and wipes what it puts in.
+// and, where the platform can, filled with zeros in a forked child. New pages
+// are zero. They are never unmapped: the caller keeps them for the life of the
+// process and wipes what it puts in.
 struct SecretPages {
   void *address = nullptr;  // null when the system had no memory
   bool left_out_of_dumps = false;

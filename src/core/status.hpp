@@ -5,59 +5,60 @@
 
 namespace fernet {
 
-// Status is every outcome the core can have. The words for each are in
-// src/pg/report.cpp; the core itself never words anything.
+// Status is every outcome the core can have. src/pg/report/report.cpp has the
+// message for each; the core has no messages.
 enum class Status : std::uint8_t {
   kOk,
 
   // A key or a list of keys that cannot be used.
   kKeyMissing,           // nothing between two commas, or an empty list
-  kKeyBadLength,         // neither 43 characters nor 44 with the last a '='
+  kKeyBadLength,         // neither 43 characters nor 44 that end in '='
   kKeyBadCharacter,      // a character outside base64url
   kKeyStandardAlphabet,  // '+' or '/': base64, but not the URL-safe alphabet
   kKeyHex,               // 64 hexadecimal digits
   kKeyBase64Twice,       // base64url of the base64url of a key
   kKeyQuoted,            // a quotation mark before or after it
   kKeyTrailingBits,      // 32 bytes and then bits that should be zero
-  kKeyDuplicate,         // the same 32 bytes stand earlier in the list
+  kKeyDuplicate,         // the same 32 bytes are earlier in the list
   kTooManyKeys,          // more than kMaxKeys
 
   // A value that is not a Fernet token, whatever the key.
   kTokenBadCharacter,  // a character outside base64url, or white space inside
   kTokenBadPadding,    // '=' signs that do not complete the last group of four
-  kTokenBadLength,     // a number of characters that no base64 has
+  kTokenBadLength,     // no base64 text has this number of characters
   kTokenTrailingBits,  // bits after the last byte that should be zero
   kTokenBadVersion,    // the first byte is not 0x80
   kTokenTooShort,      // fewer bytes than a token of an empty plaintext
   kTokenPartialBlock,  // the ciphertext is not a whole number of AES blocks
 
-  // A token that is well formed and yet not to be opened.
-  kNoKeyOpens,    // no HMAC fits, or the padding under a genuine one is wrong
-  kTokenExpired,  // older than its ttl
+  // A well-formed token that is refused.
+  kNoKeyOpens,       // no HMAC fits, or one fits and the padding is wrong
+  kTokenExpired,     // older than its ttl
   kTokenFromFuture,  // more than kMaxClockSkew ahead of the clock
 
-  // libcrypto did not do its part.
+  // libcrypto failed.
   kRandomFailed,  // no random bytes
   kCryptoFailed,  // no AES-128-CBC or SHA-256, or out of memory
 
-  // The caller's GoOn said no.
+  // The caller's GoOn returned false.
   kStopped,
 };
 
-// GoOn is asked between two chunks of a large token whether to go on: false
-// ends the work with kStopped, so that a gigabyte can be interrupted.
+// GoOn is called between two chunks of a large token and says whether to go on.
+// False ends the work with kStopped, so that a gigabyte can be interrupted.
 using GoOn = bool (*)() noexcept;
 
 inline bool Always() noexcept { return true; }
 
-// Outcome is a Status and the place it speaks of. Nothing in it is secret.
+// Outcome is a Status and the place it is about. Nothing in it is secret.
 struct [[nodiscard]] Outcome {
   Status status = Status::kOk;
-  // Characters before the offending one, from the start of the value given;
-  // for a key, from the start of that key. The number of characters there are
-  // for kKeyBadLength. 0 where the Status names no place.
+  // The number of characters before the wrong one, from the start of the value,
+  // or of the key. For kKeyBadLength, the number of characters of the key. 0
+  // where the Status has no place.
   std::size_t offset = 0;
-  // Which key of the list is meant, from 1; 0 where none is.
+  // The position of the key in the list, from 1; 0 where the Status is not
+  // about a key.
   std::uint32_t key_position = 0;
 
   constexpr bool ok() const noexcept { return status == Status::kOk; }

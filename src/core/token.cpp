@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kSmallestToken =
     kHeaderSize + CiphertextSize(0) + kHmacSize;
 
-// CheckCharacters goes by whole groups.
+// CheckCharacters decodes whole groups.
 static_assert(kChunkSize % 3 == 0);
 
 // DigitsOf is the number of characters, without '=', of `size` bytes.
@@ -52,7 +52,7 @@ Outcome TokenReader::LoadSmall(bool padding_is_wrong) noexcept {
 }
 
 Outcome TokenReader::LoadLarge(bool padding_is_wrong) noexcept {
-  // Both ends have to be characters of base64 for the rest to mean anything.
+  // The header and the HMAC must be base64 before the rest means anything.
   const bool readable =
       DecodeAt(0, header_) == base64url::kNoOffset &&
       DecodeAt(size_ - kHmacSize, hmac_) == base64url::kNoOffset;
@@ -62,12 +62,12 @@ Outcome TokenReader::LoadLarge(bool padding_is_wrong) noexcept {
   if (outcome.ok()) {
     return outcome;
   }
-  // A bad character is what is reported, wherever it is.
+  // A bad character is reported first, wherever it is.
   const Outcome characters = CheckCharacters();
   return characters.ok() ? outcome : characters;
 }
 
-// CheckStructure judges what is left to judge once the characters are known.
+// CheckStructure checks everything but the characters, once they are known.
 Outcome TokenReader::CheckStructure(bool padding_is_wrong,
                                     std::uint8_t version) noexcept {
   if (digits_.size() % 4 == 1) {
@@ -111,7 +111,8 @@ Outcome TokenReader::CheckCharacters() noexcept {
 
 std::size_t TokenReader::DecodeAt(std::size_t from,
                                   std::span<std::uint8_t> out) const noexcept {
-  // The group that the first bytes share with those before them goes apart.
+  // The first bytes may share a group with the bytes before them: decode that
+  // group on its own.
   std::size_t digit = from / 3 * 4;
   const std::size_t skipped = from % 3;
   if (skipped != 0) {
@@ -186,11 +187,11 @@ Outcome TokenReader::ReadCiphertext(
 }
 
 void TokenReader::LastBlock(Block *previous, Block *last) const noexcept {
-  // With a single block, the one before it is the IV: they lie side by side.
+  // If there is only one block, the one before it is the IV: they are adjacent.
   std::array<std::uint8_t, 2 * kBlockSize> blocks;
   const std::size_t from = signed_size_ - blocks.size();
   if (is_large()) {
-    // Whoever asks has read it all; there is nothing left to refuse.
+    // The caller has read the whole token, so this cannot fail.
     static_cast<void>(DecodeAt(from, blocks));
   } else {
     std::memcpy(blocks.data(), buffer_.data() + from, blocks.size());
@@ -201,7 +202,7 @@ void TokenReader::LastBlock(Block *previous, Block *last) const noexcept {
 
 Status JudgeAge(std::uint64_t timestamp, std::uint64_t ttl_seconds,
                 std::int64_t now) noexcept {
-  // Every comparison is of what is left on one side, never of a sum.
+  // Compare differences, never sums: a sum could overflow.
   const bool in_past = now >= 0 && timestamp <= static_cast<std::uint64_t>(now);
   if (in_past) {
     const std::uint64_t age = static_cast<std::uint64_t>(now) - timestamp;
