@@ -1,7 +1,7 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION pg_fernet" to load this file. \quit
 
--- a library older than this script says so, and not what it lacks
+-- a library older than this script raises a clear error, not one about a missing symbol
 CREATE FUNCTION fernet_require_library(version text)
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'fernet_require_library'
@@ -89,7 +89,7 @@ CREATE FUNCTION fernet_key_from_sha256(secret text)
 	PARALLEL SAFE;
 
 COMMENT ON FUNCTION fernet_key_from_sha256(text)
-	IS 'the Fernet key that another program takes from its secret as the SHA-256 of its UTF-8 form';
+	IS 'the Fernet key that another program derives from its secret as the SHA-256 of its UTF-8 form';
 
 CREATE FUNCTION fernet_key_from_sha256(secret bytea)
 	RETURNS text
@@ -100,7 +100,7 @@ CREATE FUNCTION fernet_key_from_sha256(secret bytea)
 	PARALLEL SAFE;
 
 COMMENT ON FUNCTION fernet_key_from_sha256(bytea)
-	IS 'the Fernet key that another program takes from its secret as the SHA-256 of its bytes';
+	IS 'the Fernet key that another program derives from its secret as the SHA-256 of its bytes';
 
 --
 -- Encrypt
@@ -114,7 +114,7 @@ CREATE FUNCTION fernet_encrypt(plaintext text, at timestamptz DEFAULT NULL)
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_encrypt(text, timestamptz)
-	IS 'encrypts the UTF-8 form of a text under the first key of fernet.key, with the timestamp at or now';
+	IS 'encrypts the UTF-8 form of a text with the first key of fernet.key; the timestamp is at, by default now';
 
 CREATE FUNCTION fernet_encrypt(plaintext bytea, at timestamptz DEFAULT NULL)
 	RETURNS text
@@ -124,7 +124,7 @@ CREATE FUNCTION fernet_encrypt(plaintext bytea, at timestamptz DEFAULT NULL)
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_encrypt(bytea, timestamptz)
-	IS 'encrypts bytes under the first key of fernet.key, with the timestamp at or now';
+	IS 'encrypts bytes with the first key of fernet.key; the timestamp is at, by default now';
 
 CREATE FUNCTION fernet_encrypt_trigger()
 	RETURNS trigger
@@ -134,7 +134,7 @@ CREATE FUNCTION fernet_encrypt_trigger()
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_encrypt_trigger()
-	IS 'before each row is inserted or updated, encrypts the columns that its arguments name; tokens and NULL stay as they are';
+	IS 'encrypts the columns that its arguments name before each row is inserted or updated; tokens and NULL stay as they are';
 
 --
 -- Decrypt
@@ -148,7 +148,7 @@ CREATE FUNCTION fernet_decrypt(token text, ttl interval DEFAULT NULL, at timesta
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_decrypt(text, interval, timestamptz)
-	IS 'decrypts a token to text; with a ttl, one that is no older than that at the time at or now';
+	IS 'decrypts a token to text; with a ttl, refuses a token that is older at the time at, by default now';
 
 CREATE FUNCTION fernet_decrypt(token bytea, ttl interval DEFAULT NULL, at timestamptz DEFAULT NULL)
 	RETURNS text
@@ -158,7 +158,7 @@ CREATE FUNCTION fernet_decrypt(token bytea, ttl interval DEFAULT NULL, at timest
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_decrypt(bytea, interval, timestamptz)
-	IS 'decrypts a token to text; with a ttl, one that is no older than that at the time at or now';
+	IS 'decrypts a token to text; with a ttl, refuses a token that is older at the time at, by default now';
 
 CREATE FUNCTION fernet_decrypt_bytea(token text, ttl interval DEFAULT NULL, at timestamptz DEFAULT NULL)
 	RETURNS bytea
@@ -168,7 +168,7 @@ CREATE FUNCTION fernet_decrypt_bytea(token text, ttl interval DEFAULT NULL, at t
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_decrypt_bytea(text, interval, timestamptz)
-	IS 'decrypts a token to bytes; with a ttl, one that is no older than that at the time at or now';
+	IS 'decrypts a token to bytes; with a ttl, refuses a token that is older at the time at, by default now';
 
 CREATE FUNCTION fernet_decrypt_bytea(token bytea, ttl interval DEFAULT NULL, at timestamptz DEFAULT NULL)
 	RETURNS bytea
@@ -178,7 +178,7 @@ CREATE FUNCTION fernet_decrypt_bytea(token bytea, ttl interval DEFAULT NULL, at 
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_decrypt_bytea(bytea, interval, timestamptz)
-	IS 'decrypts a token to bytes; with a ttl, one that is no older than that at the time at or now';
+	IS 'decrypts a token to bytes; with a ttl, refuses a token that is older at the time at, by default now';
 
 CREATE FUNCTION fernet_try_decrypt(token text, ttl interval DEFAULT NULL, at timestamptz DEFAULT NULL)
 	RETURNS text
@@ -188,7 +188,7 @@ CREATE FUNCTION fernet_try_decrypt(token text, ttl interval DEFAULT NULL, at tim
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_try_decrypt(text, interval, timestamptz)
-	IS 'decrypts a token to text, or NULL if it is malformed, expired or under no key of fernet.key';
+	IS 'decrypts a token to text; NULL if it is malformed or expired, or if no key of fernet.key decrypts it';
 
 CREATE FUNCTION fernet_try_decrypt(token bytea, ttl interval DEFAULT NULL, at timestamptz DEFAULT NULL)
 	RETURNS text
@@ -198,7 +198,7 @@ CREATE FUNCTION fernet_try_decrypt(token bytea, ttl interval DEFAULT NULL, at ti
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_try_decrypt(bytea, interval, timestamptz)
-	IS 'decrypts a token to text, or NULL if it is malformed, expired or under no key of fernet.key';
+	IS 'decrypts a token to text; NULL if it is malformed or expired, or if no key of fernet.key decrypts it';
 
 CREATE FUNCTION fernet_try_decrypt_bytea(token text, ttl interval DEFAULT NULL, at timestamptz DEFAULT NULL)
 	RETURNS bytea
@@ -208,7 +208,7 @@ CREATE FUNCTION fernet_try_decrypt_bytea(token text, ttl interval DEFAULT NULL, 
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_try_decrypt_bytea(text, interval, timestamptz)
-	IS 'decrypts a token to bytes, or NULL if it is malformed, expired or under no key of fernet.key';
+	IS 'decrypts a token to bytes; NULL if it is malformed or expired, or if no key of fernet.key decrypts it';
 
 CREATE FUNCTION fernet_try_decrypt_bytea(token bytea, ttl interval DEFAULT NULL, at timestamptz DEFAULT NULL)
 	RETURNS bytea
@@ -218,7 +218,7 @@ CREATE FUNCTION fernet_try_decrypt_bytea(token bytea, ttl interval DEFAULT NULL,
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_try_decrypt_bytea(bytea, interval, timestamptz)
-	IS 'decrypts a token to bytes, or NULL if it is malformed, expired or under no key of fernet.key';
+	IS 'decrypts a token to bytes; NULL if it is malformed or expired, or if no key of fernet.key decrypts it';
 
 CREATE FUNCTION fernet_verify(token text, ttl interval DEFAULT NULL, at timestamptz DEFAULT NULL)
 	RETURNS boolean
@@ -275,7 +275,7 @@ CREATE FUNCTION fernet_key_index(token text)
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_key_index(text)
-	IS 'which key of fernet.key opens a token, from 1; NULL if none does';
+	IS 'the position in fernet.key, from 1, of the key that decrypts a token; NULL if none does';
 
 CREATE FUNCTION fernet_key_index(token bytea)
 	RETURNS integer
@@ -286,7 +286,7 @@ CREATE FUNCTION fernet_key_index(token bytea)
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_key_index(bytea)
-	IS 'which key of fernet.key opens a token, from 1; NULL if none does';
+	IS 'the position in fernet.key, from 1, of the key that decrypts a token; NULL if none does';
 
 CREATE FUNCTION fernet_is_token(token text)
 	RETURNS boolean
@@ -325,7 +325,7 @@ CREATE FUNCTION fernet_inspect(
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_inspect(text)
-	IS 'what is the matter with a value: status, detail in plain words, key, time and size; raises nothing';
+	IS 'the diagnosis of a value: status, detail in plain words, key, time and size; no value makes it raise an error';
 
 CREATE FUNCTION fernet_inspect(
 	token bytea,
@@ -342,7 +342,7 @@ CREATE FUNCTION fernet_inspect(
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_inspect(bytea)
-	IS 'what is the matter with a value: status, detail in plain words, key, time and size; raises nothing';
+	IS 'the diagnosis of a value: status, detail in plain words, key, time and size; no value makes it raise an error';
 
 --
 -- Rotate
@@ -357,7 +357,7 @@ CREATE FUNCTION fernet_rotate(token text)
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_rotate(text)
-	IS 'a token under the first key of fernet.key with the same plaintext and timestamp; unchanged if it is under that key already';
+	IS 're-encrypts a token with the first key of fernet.key and keeps its timestamp; a token that is encrypted with that key already stays unchanged';
 
 CREATE FUNCTION fernet_rotate(token bytea)
 	RETURNS bytea
@@ -368,7 +368,7 @@ CREATE FUNCTION fernet_rotate(token bytea)
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_rotate(bytea)
-	IS 'a token under the first key of fernet.key with the same plaintext and timestamp; unchanged if it is under that key already';
+	IS 're-encrypts a token with the first key of fernet.key and keeps its timestamp; a token that is encrypted with that key already stays unchanged';
 
 --
 -- Jobs on columns
@@ -390,7 +390,7 @@ CREATE PROCEDURE fernet_rotate_column(
 	LANGUAGE C;
 
 COMMENT ON PROCEDURE fernet_rotate_column(regclass, name, integer, interval, integer, integer, boolean, text, bigint, bigint, bigint)
-	IS 'rotates every token of a column to the first key of fernet.key, with a commit after each batch';
+	IS 're-encrypts every token of a column with the first key of fernet.key; commits after each batch';
 
 CREATE FUNCTION fernet_rotate_batch(
 	relation regclass,
@@ -407,7 +407,7 @@ CREATE FUNCTION fernet_rotate_batch(
 	PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION fernet_rotate_batch(regclass, name, bigint, integer)
-	IS 'rotates the tokens of about batch_rows rows of a table from a position on, in the transaction of the caller';
+	IS 're-encrypts the tokens of about batch_rows rows of a table, from a position on, in the transaction of the caller';
 
 CREATE PROCEDURE fernet_decrypt_column(
 	relation regclass,
@@ -424,7 +424,7 @@ CREATE PROCEDURE fernet_decrypt_column(
 	LANGUAGE C;
 
 COMMENT ON PROCEDURE fernet_decrypt_column(regclass, name, boolean, integer, interval, integer, integer, bigint, bigint, bigint)
-	IS 'replaces every token of a column by its plaintext, with a commit after each batch';
+	IS 'replaces every token of a column by its plaintext; commits after each batch';
 
 CREATE FUNCTION fernet_census(
 	relation regclass,
@@ -456,7 +456,7 @@ CREATE FUNCTION fernet_assert_rotated(
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_assert_rotated(regclass, name, text)
-	IS 'raises an error unless every value of a column is a token under the first key of fernet.key';
+	IS 'raises an error unless every value of a column is a token that is encrypted with the first key of fernet.key';
 
 CREATE FUNCTION fernet_doctor(OUT item text, OUT status text, OUT detail text, OUT hint text)
 	RETURNS SETOF record
@@ -489,7 +489,7 @@ CREATE FUNCTION fernet_stat(
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_stat()
-	IS 'what the view pg_stat_fernet shows';
+	IS 'the rows of the view pg_stat_fernet';
 
 CREATE VIEW pg_stat_fernet AS
 SELECT s.datid, d.datname, s.encrypted, s.decrypted, s.rotated, s.malformed,
@@ -502,23 +502,23 @@ COMMENT ON VIEW pg_stat_fernet
 COMMENT ON COLUMN pg_stat_fernet.datid
 	IS 'the database, by oid';
 COMMENT ON COLUMN pg_stat_fernet.datname
-	IS 'its name; NULL if it was dropped';
+	IS 'the database, by name; NULL if it was dropped';
 COMMENT ON COLUMN pg_stat_fernet.encrypted
-	IS 'tokens made';
+	IS 'values encrypted';
 COMMENT ON COLUMN pg_stat_fernet.decrypted
-	IS 'tokens opened';
+	IS 'tokens decrypted';
 COMMENT ON COLUMN pg_stat_fernet.rotated
-	IS 'tokens brought under the first key';
+	IS 'tokens re-encrypted with the first key';
 COMMENT ON COLUMN pg_stat_fernet.malformed
-	IS 'values refused as no tokens (PF003)';
+	IS 'values refused because they are not tokens (PF003)';
 COMMENT ON COLUMN pg_stat_fernet.no_key_opens
-	IS 'tokens that no key opened (PF004)';
+	IS 'tokens that no key decrypted (PF004)';
 COMMENT ON COLUMN pg_stat_fernet.wrong_age
 	IS 'tokens expired or from the future (PF005)';
 COMMENT ON COLUMN pg_stat_fernet.key_errors
 	IS 'keys refused or missing (PF001, PF002, PF006)';
 COMMENT ON COLUMN pg_stat_fernet.stats_reset
-	IS 'since when it is counted';
+	IS 'when the counting began';
 
 GRANT SELECT ON pg_stat_fernet TO PUBLIC;
 

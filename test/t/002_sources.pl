@@ -21,10 +21,10 @@ my $how =
 my $no_key = "ERROR:  PF001: no Fernet key is set\n$how";
 my $stored = qq{PF006: "fernet.key" must not be stored by the server\n$how};
 my $malformed = qq{PF002: invalid Fernet key at position 1 of "fernet.key"};
-my $length = 'DETAIL:  It is 40 bytes long. A key is 32 bytes in URL-safe '
+my $length = 'DETAIL:  The key is 40 bytes long. A key is 32 bytes in URL-safe '
   . 'base64: 44 characters, or 43 without the "=" at the end.';
 my $is_mask =
-  'DETAIL:  It is the mask that the server shows in place of a key.';
+  'DETAIL:  The value is the mask that the server shows in place of a key.';
 
 # told is what a session of $mode is told of a key that was there before the
 # library. During login there is no SQLSTATE: psql has not yet asked for it.
@@ -502,7 +502,7 @@ sub test_misspelt
 	my $name = $mode->{name};
 	my $misspelt = secret();
 	my $unknown = 'ERROR:  42704: unrecognized configuration parameter '
-	  . qq{"fernet.kye"\nHINT:  The key is given in "fernet.key".};
+	  . qq{"fernet.kye"\nHINT:  Set the key with "fernet.key".};
 	my $reserved = qq{DETAIL:  "fernet" is now a reserved prefix.};
 	shows(
 		"$name: a misspelt fernet.kye is an error",

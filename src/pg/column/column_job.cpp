@@ -106,9 +106,9 @@ void Sleep(std::int64_t microseconds) {
   }
 }
 
-// Commit ends a transaction of the job and starts the next. That sees each row
-// as it is when its batch begins, or, to verify, all as they are at its start,
-// whatever the session's default is.
+// Commit ends a transaction of the job and starts the next. Write batches use
+// READ COMMITTED; verification uses one snapshot. The session's default does
+// not matter.
 void Commit(Running *running) {
   SPI_commit();
   MemoryContextSwitchTo(running->batch_memory);
@@ -266,7 +266,8 @@ Tally Pass(Running *running, MemoryContext job_memory, bool verifying) {
       TablesBelow(running->job->relation, AccessOf(*running->job));
   MemoryContextSwitchTo(running->batch_memory);
   if (get_rel_name(running->job->relation) == nullptr) {
-    FERNET_RAISE(ERRCODE_UNDEFINED_TABLE, errmsg("%s is gone", running->name));
+    FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
+                 errmsg("%s no longer exists", running->name));
   }
   for (int i = 0; i < list_length(tables); ++i) {
     PassOverTable(running, list_nth_oid(tables, i));
@@ -309,7 +310,8 @@ void RequireWidth(Running *running, MemoryContext job_memory) {
                running->job->column, too_long),
         errdetail("A token has 4 characters for each 3 bytes of its "
                   "plaintext, and about 80 more."),
-        errhint("Make it wider, or of type text. Nothing was changed."));
+        errhint("Nothing was changed. Make the column wider, or change its "
+                "type to text."));
   }
 }
 
@@ -326,13 +328,13 @@ void NoticeEnd(const Running &running, const JobResult &result) {
              running.name, result.changed,
              job.dry_run ? "to change" : "changed", result.unchanged,
              result.plaintext, result.left()),
-      errdetail("%d %s and a look at the result in %.1f s, %.0f values/s.%s",
+      errdetail("%d %s and one verification in %.1f s, %.0f values/s.%s",
                 running.pass, running.pass == 1 ? "pass" : "passes", seconds,
                 static_cast<double>(result.changed) / seconds,
-                rotated_all ? " Every token of this column is under the "
-                              "first key: the old key can be dropped for "
-                              "this column."
-                            : ""),
+                rotated_all
+                    ? " Every token of this column is encrypted with the first "
+                      "key: the old key can be dropped for this column."
+                    : ""),
       HideStatement());
 }
 

@@ -19,10 +19,11 @@ void RequireTable(Relation relation) {
 void RequirePageRanges(Relation relation) {
   if (relation->rd_rel->relkind == RELKIND_RELATION &&
       relation->rd_tableam->scan_set_tidrange == nullptr) {
-    FERNET_RAISE(ERRCODE_FEATURE_NOT_SUPPORTED,
-                 errmsg("\"%s\" cannot be read by ranges of pages",
-                        RelationGetRelationName(relation)),
-                 errdetail("Its table access method has no TID range scan."));
+    FERNET_RAISE(
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        errmsg("\"%s\" cannot be read by ranges of pages",
+               RelationGetRelationName(relation)),
+        errdetail("The access method of the table has no TID range scan."));
   }
 }
 
@@ -36,8 +37,8 @@ void RequireNoUpdateRules(Relation relation) {
       FERNET_RAISE(ERRCODE_FEATURE_NOT_SUPPORTED,
                    errmsg("\"%s\" has a rule on UPDATE",
                           RelationGetRelationName(relation)),
-                   errhint("Make it a trigger, or rotate by UPDATE and "
-                           "fernet_rotate."));
+                   errhint("Replace the rule by a trigger, or rotate with "
+                           "UPDATE and fernet_rotate."));
     }
   }
 }

@@ -31,8 +31,8 @@ void LockUntilEndOfJob(MemoryContext job_memory, Oid relation,
     FERNET_RAISE(
         ERRCODE_OBJECT_IN_USE,
         errmsg("another rotation of \"%s\" is running", get_rel_name(relation)),
-        errhint("Sessions that share the work each take one of the same "
-                "number of slices."));
+        errhint("Wait until it ends. To share the work, give each CALL its own "
+                "\"slice\" and the same \"slices\"."));
   }
   held->release.func = [](void *argument) {
     const auto *const lock = static_cast<HeldLock *>(argument);

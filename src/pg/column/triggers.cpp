@@ -102,7 +102,7 @@ void RequireNoEncryption(Oid relation_oid, const char *column) {
       FERNET_RAISE(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                    errmsg("a trigger of \"%s\" would encrypt \"%s\" again",
                           RelationGetRelationName(relation), column),
-                   errhint("Drop or disable it first."));
+                   errhint("Drop or disable the trigger first."));
     }
     relation_close(relation, NoLock);
   }

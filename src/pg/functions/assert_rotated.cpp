@@ -32,14 +32,15 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
   if (left > 0) {
     FERNET_RAISE(
         pg::kValuesLeft,
-        errmsg(INT64_FORMAT " of " INT64_FORMAT
-                            " values in %s are not under the first key",
+        errmsg(INT64_FORMAT
+               " of " INT64_FORMAT
+               " values in %s are not encrypted with the first key",
                left,
                left + census.of_key[0].values + census.malformed.values -
                    malformed,
                pg::NameOf(relation, column)),
-        errdetail("Under another key of \"fernet.key\": " INT64_FORMAT
-                  ". Under none of them: " INT64_FORMAT
+        errdetail("Encrypted with another key of \"fernet.key\": " INT64_FORMAT
+                  ". Encrypted with an unknown key: " INT64_FORMAT
                   ". Not tokens: " INT64_FORMAT ".",
                   secondary, census.unknown_key.values, malformed));
   }

@@ -12,18 +12,19 @@ void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
   if (job.dry_run || result.left() == 0) {
     return;
   }
+  const char *const changed =
+      job.rule.direction == ValueRule::kRotate ? "rotated" : "decrypted";
   FERNET_RAISE(
       kValuesLeft,
-      errmsg(
-          INT64_FORMAT " of " INT64_FORMAT " values in %s could not be %s",
-          result.left(), result.total, NameOf(job.relation, job.column),
-          job.rule.direction == ValueRule::kRotate ? "rotated" : "decrypted"),
+      errmsg(INT64_FORMAT " of " INT64_FORMAT " values in %s could not be %s",
+             result.left(), result.total, NameOf(job.relation, job.column),
+             changed),
       errdetail("Failed: " INT64_FORMAT
-                ". Locked by other transactions, or written by them "
-                "meanwhile: " INT64_FORMAT ".",
+                ". Locked or written by other transactions: " INT64_FORMAT ".",
                 result.failed, result.pending),
-      errhint("What could be done is done and committed. A new CALL tries "
-              "what is left."));
+      errhint("All other values are %s and committed. Fix these and run CALL "
+              "again.",
+              changed));
 }
 
 }  // namespace
@@ -37,16 +38,16 @@ void RequireNoTransactionBlock(FunctionCallInfo fcinfo) {
         ERRCODE_INVALID_TRANSACTION_TERMINATION,
         errmsg("a job on a whole column cannot run inside a transaction "
                "block or a function"),
-        errdetail("It commits after every batch."),
-        errhint("Call it outside of BEGIN, with autocommit on in a driver. In "
-                "a transaction, fernet_rotate_batch rotates."));
+        errdetail("The job commits after every batch."),
+        errhint("Run CALL outside of BEGIN, with autocommit on in a driver. "
+                "Inside a transaction, use fernet_rotate_batch."));
   }
 }
 
 std::int64_t ReadPause(FunctionCallInfo fcinfo, int index) {
   const Interval *const pause = PG_GETARG_INTERVAL_P(index);
   constexpr std::int64_t kDay = USECS_PER_DAY;
-  // A sum of two that are in their limits does not overflow.
+  // The sum of two numbers within these limits does not overflow.
   const bool is_long = pause->month != 0 || pause->day < -1 || pause->day > 1 ||
                        pause->time < -kDay || pause->time > 2 * kDay;
   const std::int64_t microseconds =
@@ -73,7 +74,7 @@ Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job) {
   const MemoryContext call_memory = AllocSetContextCreate(
       PortalContext, "pg_fernet job", ALLOCSET_DEFAULT_SIZES);
   job.column = MemoryContextStrdup(call_memory, job.column);
-  // A key that was set for one transaction only is gone with the first commit.
+  // The first commit removes a key that was set with SET LOCAL.
   job.rule.keys = session_keys::PinUntil(call_memory);
   SPI_connect_ext(SPI_OPT_NONATOMIC);
   MemoryContextSwitchTo(call_memory);

@@ -1,4 +1,4 @@
-// What the procedures on whole columns have in common.
+// Code that the procedures on whole columns share.
 #pragma once
 
 #include "pg/column/column_job.hpp"
@@ -6,7 +6,7 @@
 
 namespace fernet::pg {
 
-// RequireNoTransactionBlock raises 2D000 where a procedure may not commit.
+// RequireNoTransactionBlock raises 2D000 where a procedure cannot commit.
 void RequireNoTransactionBlock(FunctionCallInfo fcinfo);
 
 // ReadPause reads the interval at `index`, in microseconds. Raises 22023 unless
@@ -17,8 +17,8 @@ std::int64_t ReadPause(FunctionCallInfo fcinfo, int index);
 // 22023.
 void ReadSlice(FunctionCallInfo fcinfo, int index, ColumnJob *job);
 
-// RunForCall runs `job` with its keys pinned and memory that outlives the
-// commits of the CALL, and returns its three counts as the result row. Raises
+// RunForCall runs `job` and returns its three counts as the result row. The
+// keys are pinned, and the memory outlives the commits of the CALL. Raises
 // PF007 if values are left.
 Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job);
 

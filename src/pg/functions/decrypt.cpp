@@ -16,10 +16,11 @@ bool IsFailureOfToken(Status status) {
   return status != Status::kRandomFailed && status != Status::kCryptoFailed;
 }
 
-// OnFailure is what a token that cannot be opened means to the caller.
+// OnFailure says what to do when a token cannot be decrypted.
 enum class OnFailure { kRaise, kReturnNull };
 
-// Decrypt opens the token argument. It returns null where `on_failure` allows.
+// Decrypt decrypts the argument "token". It returns null for a token that it
+// refuses, if `on_failure` is kReturnNull.
 varlena *Decrypt(FunctionCallInfo fcinfo, OnFailure on_failure) {
   const SessionKeys keys = session_keys::Current();
   const AgeLimit limit = ReadAgeLimit(fcinfo, 1);

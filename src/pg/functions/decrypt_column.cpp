@@ -17,12 +17,11 @@ FERNET_SQL_FUNCTION(fernet_decrypt_column) {
   pg::RequireNoTransactionBlock(fcinfo);
   pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
   if (!PG_GETARG_BOOL(2)) {
-    FERNET_RAISE(
-        ERRCODE_INVALID_PARAMETER_VALUE,
-        errmsg("decryption of a column must be confirmed"),
-        errdetail("It writes the plaintexts into the table, and so into "
-                  "WAL, backups and replicas."),
-        errhint("Add \"confirm => true\"."));
+    FERNET_RAISE(ERRCODE_INVALID_PARAMETER_VALUE,
+                 errmsg("decryption of a column must be confirmed"),
+                 errdetail("The plaintexts will be in the table, and so in "
+                           "WAL, backups and replicas."),
+                 errhint("Add \"confirm => true\"."));
   }
   pg::ColumnJob job = {
       .relation = PG_GETARG_OID(0),

@@ -14,7 +14,7 @@ namespace {
 // Some seconds of work, and more than other programs ask for.
 constexpr int32 kMaxIterations = 10'000'000;
 
-// Argument is one that is text or bytea, as bytes; of a text, its UTF-8 form.
+// Argument is an argument of type text or bytea as bytes: a text in UTF-8.
 struct Argument {
   varlena *original;  // as the caller passed it
   varlena *detoasted;
@@ -30,7 +30,7 @@ Argument ReadArgument(FunctionCallInfo fcinfo, int index, ArgumentType type) {
           type == ArgumentType::kText ? TextToUtf8(detoasted) : detoasted};
 }
 
-// ReadSecret is ReadArgument for the one that must be something.
+// ReadSecret is ReadArgument for "secret", which must not be empty.
 Argument ReadSecret(FunctionCallInfo fcinfo, ArgumentType type) {
   const Argument secret = ReadArgument(fcinfo, 0, type);
   if (ViewBytes(secret.bytes).empty()) {
@@ -55,7 +55,7 @@ std::uint32_t ReadIterations(FunctionCallInfo fcinfo, int index) {
   return static_cast<std::uint32_t>(iterations);
 }
 
-// KeyText is the key that `derive` writes, as a text.
+// KeyText is the key that `derive` writes, as a value of type text.
 template <typename Derivation>
 varlena *KeyText(Derivation derive) {
   varlena *const text = AllocateValue(kEncodedKeySize);

@@ -12,7 +12,7 @@ FERNET_SQL_FUNCTION(fernet_encrypt_text) {
   if (PG_ARGISNULL(0)) {
     PG_RETURN_NULL();
   }
-  // What may fail comes before there is a copy of the plaintext.
+  // Errors must come before there is a copy of the plaintext.
   static_cast<void>(pg::session_keys::Current());
   const std::uint64_t timestamp = pg::ReadTimestamp(fcinfo, 1);
   text *const plaintext = PG_GETARG_TEXT_PP(0);

@@ -1,5 +1,5 @@
-// SQL function fernet_encrypt_trigger: columns that encrypt what is written to
-// them.
+// SQL function fernet_encrypt_trigger, which encrypts columns as they are
+// written.
 
 #include "pg/column/column_target.hpp"
 #include "pg/report/report.hpp"
@@ -61,11 +61,10 @@ const Columns *FindColumns(FunctionCallInfo fcinfo, const TriggerData *call) {
   return static_cast<const Columns *>(fcinfo->flinfo->fn_extra);
 }
 
-// IsWritten says whether the statement, or a trigger before this one, has given
-// the column of the row its value. What was there already is not ours to touch:
-// a table may be adopted while it is in use. The same value may have another
-// form: so do those that ADD COLUMN ... DEFAULT has given to rows without
-// rewriting them.
+// IsWritten says whether the statement, or a trigger before this one, wrote the
+// column of the row. A value that was there before stays as it is: a table may
+// be adopted while it is in use. The old value may be stored in another form,
+// for example as the default of an ADD COLUMN that did not rewrite the rows.
 bool IsWritten(const TriggerData *call, AttrNumber attribute, Datum value) {
   if (TRIGGER_FIRED_BY_INSERT(call->tg_event) ||
       bms_is_member(attribute - FirstLowInvalidHeapAttributeNumber,
@@ -80,14 +79,14 @@ bool IsWritten(const TriggerData *call, AttrNumber attribute, Datum value) {
                        datum_image_eq(old, value, false, -1));
 }
 
-// RefuseDamagedToken: what holds a token in some form must not be encrypted as
-// if it were a plaintext, or it would be gone.
+// RefuseDamagedToken: a value that holds a token in some form must not be
+// encrypted as a plaintext, or the token would be lost.
 [[noreturn]] void RefuseDamagedToken(const Outcome &outcome) {
   FERNET_RAISE(
       kMalformedToken, errmsg("malformed Fernet token"),
       errdetail_internal("%s", TokenDefect(outcome)),
-      errhint("A plaintext that looks like a token has to be encrypted by "
-              "fernet_encrypt()."));
+      errhint(
+          "If the value is a plaintext, encrypt it with fernet_encrypt()."));
 }
 
 void CheckTokenFits(const ColumnTarget &column, std::size_t size) {
@@ -101,8 +100,8 @@ void CheckTokenFits(const ColumnTarget &column, std::size_t size) {
   }
 }
 
-// CheckDomain: the plaintext was checked as it came in, the token is not. The
-// error is the domain's, without the statement and the line of COPY, which
+// CheckDomain checks the token: the server has only checked the plaintext. It
+// raises the domain's error without the statement and the line of COPY, which
 // would show the plaintext.
 void CheckDomain(Oid domain, const varlena *token) {
   const MemoryContext memory = CurrentMemoryContext;
@@ -121,8 +120,8 @@ void CheckDomain(Oid domain, const varlena *token) {
   PG_END_TRY();
 }
 
-// Encrypt makes a token of `value` as it is written to `column`, or returns
-// null if it is one already.
+// Encrypt returns the token for `value`, which is written to `column`, or null
+// if `value` is a token already.
 varlena *Encrypt(const ColumnTarget &column, varlena *value) {
   TokenReader reader(MayGoOn);
   const Outcome outcome = LoadValue(value, &reader);
@@ -132,7 +131,7 @@ varlena *Encrypt(const ColumnTarget &column, varlena *value) {
   if (!MayBePlaintext(value)) {
     RefuseDamagedToken(outcome);
   }
-  // What may fail comes before there is a copy of the plaintext.
+  // Errors must come before there is a copy of the plaintext.
   static_cast<void>(session_keys::Current());
   varlena *const bytes =
       column.value_type == TEXTOID ? TextToUtf8(value) : value;
@@ -146,7 +145,8 @@ varlena *Encrypt(const ColumnTarget &column, varlena *value) {
   return token;
 }
 
-// EncryptColumn is `row` with `column` encrypted, if there is anything to do.
+// EncryptColumn is `row` with `column` encrypted, or `row` itself if there is
+// nothing to do.
 HeapTuple EncryptColumn(const TriggerData *call, const ColumnTarget &column,
                         HeapTuple row) {
   const TupleDesc descriptor = RelationGetDescr(call->tg_relation);

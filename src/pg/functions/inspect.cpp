@@ -1,5 +1,5 @@
-// SQL function fernet_inspect: what is the matter with a value, in one row. It
-// raises nothing on account of the value, whatever that is.
+// SQL function fernet_inspect: the diagnosis of a value, in one row. No value
+// makes it raise an error.
 
 #include "core/diagnosis.hpp"
 #include "pg/report/report.hpp"
@@ -13,7 +13,7 @@
 namespace fernet::pg {
 namespace {
 
-// Inspection is the result row; plain data, null where SQL shall have NULL.
+// Inspection is the result row: plain data, null where SQL gets NULL.
 struct Inspection {
   const char *status;
   const char *detail = nullptr;
@@ -25,50 +25,51 @@ struct Inspection {
   std::size_t payload_bytes = 0;
 };
 
-// Advise says what has probably happened to a value that is no token.
+// Advise says what has probably happened to a value that is not a token.
 const char *Advise(LikelyCause cause) {
   switch (cause) {
     case LikelyCause::kPlaintext:
-      return "Nothing points to a token: this is probably a plaintext that was "
-             "never encrypted.";
+      return "The value is probably a plaintext that was never encrypted.";
     case LikelyCause::kEmpty:
-      return "It is empty.";
+      return "The value is empty.";
     case LikelyCause::kTruncated:
-      return "It begins like a token and was probably cut, as by a varchar(n) "
-             "that is too short.";
+      return "The value begins like a token and was probably cut, for example "
+             "by a varchar(n) that is too short.";
     case LikelyCause::kDamaged:
-      return "It begins like a token and was probably changed afterwards.";
+      return "The value begins like a token and was probably changed "
+             "afterwards.";
     case LikelyCause::kWhiteSpaceInside:
-      return "It is probably a token that was broken into lines; remove the "
-             "white space.";
+      return "The value is probably a token that was broken into lines. Remove "
+             "the white space.";
     case LikelyCause::kStandardAlphabet:
-      return "It is probably a token in the standard base64 alphabet; "
-             "translate \"+/\" to \"-_\".";
+      return "The value is probably a token in the standard base64 alphabet. "
+             "Translate \"+/\" to \"-_\".";
     case LikelyCause::kUrlEncoded:
-      return "It is probably a token that was encoded for a URL; decode it.";
+      return "The value is probably a token that was encoded for a URL. Decode "
+             "it.";
     case LikelyCause::kBase64Twice:
-      return "It is probably a token to which base64 was applied a second "
-             "time; decode it once.";
+      return "The value is probably a token that was encoded in base64 twice. "
+             "Decode it once.";
     case LikelyCause::kHex:
-      return "It is probably a token kept as bytea and written as text in "
-             "hexadecimal; decode it.";
+      return "The value is probably a token that was kept as bytea and written "
+             "as hexadecimal text. Decode it.";
     case LikelyCause::kQuoted:
-      return "It is probably a token between quotes, as in a JSON string; "
-             "take it out, as by ->> or #>> '{}'.";
+      return "The value is probably a token between quotes, as in a JSON "
+             "string. Take it out, for example with ->> or #>> '{}'.";
     case LikelyCause::kBytesLiteral:
-      return "It is probably a token as Python prints bytes, b'...'; the "
-             "application has to decode it to text before it stores it.";
+      return "The value is probably a token as Python prints bytes, b'...'. "
+             "The application must decode it to text before it stores it.";
     case LikelyCause::kFernetPrefix:
-      return "An application has put \"fernet:\" before the token; pass what "
+      return "An application put \"fernet:\" before the token. Pass what "
              "follows.";
     case LikelyCause::kEncFernetPrefix:
-      return "An application has put \"enc:fernet:\" and the name of a key "
-             "before the base64 of the token; pass that, decoded.";
+      return "An application put \"enc:fernet:\" and the name of a key before "
+             "the base64 of the token. Decode that base64 and pass the result.";
     case LikelyCause::kEncryptedPrefix:
-      return "It is Fernet256, a format of another product with a key for each "
-             "value; no Fernet key opens it.";
+      return "The value is Fernet256, a format of another product with a key "
+             "for each value. No Fernet key decrypts it.";
     case LikelyCause::kKey:
-      return "It is a Fernet key, not a token: a key does not belong in a "
+      return "The value is a Fernet key, not a token. Do not store keys in a "
              "table.";
   }
   return "";
@@ -80,28 +81,30 @@ Inspection InspectMalformed(const Outcome &outcome, const varlena *value) {
                              Advise(DiagnoseNonToken(ViewText(value))))};
 }
 
-// ClaimedTime is the timestamp of a token that no key vouches for.
+// ClaimedTime is the timestamp of a token whose HMAC no key has verified.
 const char *ClaimedTime(const TokenReader &reader) {
-  return psprintf("It says it was made at %s, which no key vouches for.",
+  return psprintf("Its timestamp (not verified) is %s.",
                   DescribeTime(reader.timestamp()));
 }
 
 Inspection InspectUnknownKey(const SessionKeys &keys,
                              const TokenReader &reader) {
   return {.status = "unknown key",
-          .detail = psprintf("No key opens it, or it was changed. %s %s",
-                             TriedKeys(*keys.list), ClaimedTime(reader))};
+          .detail = psprintf("No key of the session decrypts the token, or the "
+                             "token was changed. %s %s",
+                             ClaimedTime(reader), TriedKeys(*keys.list))};
 }
 
-// RequireCrypto raises what became of libcrypto: that says nothing about the
-// value, so it must not look as if it did.
+// RequireCrypto raises a failure of libcrypto: such a failure says nothing
+// about the value, and the result must not look as if it did.
 void RequireCrypto(Status status) {
   if (status == Status::kCryptoFailed) {
     ReportCryptoFailure(status);
   }
 }
 
-// SizeOfPlaintext: for its size it has to be decrypted.
+// SizeOfPlaintext stores the size of the plaintext, for which it decrypts the
+// token. Returns false when the padding is wrong.
 bool SizeOfPlaintext(const SessionKeys &keys, TokenReader *reader,
                      std::uint32_t index, std::size_t *out_size) {
   varlena *plaintext = nullptr;
@@ -129,9 +132,10 @@ Inspection InspectOpened(const SessionKeys &keys, TokenReader *reader,
   inspection.has_size = true;
   inspection.has_created =
       UnixSecondsToTimestamp(reader->timestamp(), &inspection.created);
-  inspection.detail =
-      index == 0 ? "Nothing to do."
-                 : "It opens, and rotation brings it under the first key.";
+  inspection.detail = index == 0
+                          ? "Nothing to do."
+                          : "A later key of the list decrypts the token. "
+                            "Rotation re-encrypts it with the first key.";
   if (!inspection.has_created) {
     inspection.detail =
         psprintf("Its timestamp is %s.", DescribeTime(reader->timestamp()));
@@ -141,8 +145,8 @@ Inspection InspectOpened(const SessionKeys &keys, TokenReader *reader,
 
 Inspection InspectWithoutKey(const TokenReader &reader) {
   return {.status = "no key set",
-          .detail =
-              psprintf("It has the form of a token. %s", ClaimedTime(reader))};
+          .detail = psprintf("The value has the form of a token. %s",
+                             ClaimedTime(reader))};
 }
 
 Inspection Inspect(const varlena *value) {

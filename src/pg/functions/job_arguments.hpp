@@ -1,4 +1,4 @@
-// Arguments that the functions on whole columns have in common.
+// Arguments that the functions on whole columns share.
 #pragma once
 
 #include "pg/server/boundary.hpp"
@@ -6,8 +6,8 @@
 
 namespace fernet::pg {
 
-// RequireArguments raises 22004 for the first of the `count` arguments in front
-// that is NULL; `names` are theirs.
+// RequireArguments raises 22004 if one of the first `count` arguments is NULL;
+// `names` are their names.
 void RequireArguments(FunctionCallInfo fcinfo, const char *const *names,
                       int count);
 

@@ -1,5 +1,5 @@
-// SQL function fernet_require_library: with it each install script asks whether
-// the library is new enough. It exists while a script runs, and no longer.
+// SQL function fernet_require_library: each install script asks with it whether
+// the library is new enough. It exists only while a script runs.
 
 #include <cstdlib>
 
@@ -16,7 +16,8 @@ struct Version {
   unsigned long numbers[kNumbers];
 };
 
-// ReadVersion says whether `text` is a version, as "1.10.0".
+// ReadVersion reads a version such as "1.10.0". Returns false if `text` is not
+// one.
 bool ReadVersion(const char *text, Version *out) {
   for (int i = 0; i < kNumbers; ++i) {
     char *end = nullptr;
@@ -64,8 +65,8 @@ FERNET_SQL_FUNCTION(fernet_require_library) {
                   FERNET_VERSION, wanted),
         errhint("If version %s is installed on the server, connect again; if "
                 "pg_fernet is in shared_preload_libraries, restart the server "
-                "first. If not, install it, or name the version that is: "
-                "CREATE EXTENSION pg_fernet VERSION '%s'.",
+                "first. Otherwise install it, or name the version that is "
+                "installed: CREATE EXTENSION pg_fernet VERSION '%s'.",
                 wanted, FERNET_VERSION));
   }
   PG_RETURN_VOID();

@@ -58,7 +58,7 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
     pg::RefuseParameter("from_position",
                         "a position that the function returned, or 0");
   }
-  // Triggers may set another key in the middle of the batch.
+  // A trigger may set another key during the batch.
   const MemoryContext memory = AllocSetContextCreate(
       CurrentMemoryContext, "pg_fernet batch", ALLOCSET_DEFAULT_SIZES);
   const pg::ValueRule rule = {.direction = pg::ValueRule::kRotate,

@@ -5,7 +5,8 @@
 namespace fernet::pg::counters {
 namespace {
 
-// Databases that do not fit share the last slot, whose Oid stays invalid.
+// Databases without a slot of their own share the last slot, whose Oid stays
+// invalid.
 constexpr int kSlots = 64;
 
 struct Slot {
@@ -43,7 +44,7 @@ Slot *SlotOfThisDatabase() {
                                        MyDatabaseId)) {
       return slot;
     }
-    // Either it was another's before, or somebody took it meanwhile.
+    // The slot was taken before, or another session took it just now.
     if (database == MyDatabaseId) {
       return slot;
     }

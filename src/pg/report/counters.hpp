@@ -1,5 +1,5 @@
-// What the view pg_stat_fernet shows: how often things were done and failed,
-// for each database, in shared memory.
+// Counters for the view pg_stat_fernet: uses and failures of each database, in
+// shared memory.
 #pragma once
 
 #include <array>
@@ -23,14 +23,14 @@ enum Kind : std::uint8_t {
 using Counts = std::array<std::uint64_t, kKinds>;
 
 // Add counts `times` events in this session. They reach shared memory at the
-// end of the transaction: a call costs an addition.
+// end of the transaction, so a call costs only an addition.
 void Add(Kind kind, std::uint64_t times = 1);
 
-// AddFailure counts a token that could not be opened for the reason `status`.
+// AddFailure counts a token that was refused for the reason `status`.
 void AddFailure(Status status);
 
-// Prepare makes shared memory ready where the server can; a function that is
-// going to count calls it, for it may raise an error.
+// Prepare attaches shared memory, if the server has it. A function that will
+// count calls it first, because it may raise an error.
 void Prepare();
 
 // DatabaseCounts is the sum of all sessions of one database.
@@ -40,8 +40,8 @@ struct DatabaseCounts {
   TimestampTz reset;
 };
 
-// ForEachDatabase calls `visit` for each database that has counted anything.
-// Returns false where the server has no shared memory for us.
+// ForEachDatabase calls `visit` for each database with counts. Returns false if
+// the server has no shared memory for us.
 bool ForEachDatabase(void (*visit)(const DatabaseCounts &, void *state),
                      void *state);
 

@@ -1,8 +1,8 @@
-// Whoever refuses a key or a token tells of it here, once, and then raises by
-// report.hpp: that counts nothing.
+// Code that refuses a key or a token reports it here, once, and then raises
+// through report.hpp, which counts nothing.
 //
-// What is worth counting and, by the setting fernet.log, worth a line in the
-// server log. No line holds a key, a token or a plaintext.
+// Each event is counted and, depending on the setting fernet.log, written to
+// the server log. No line holds a key, a token or a plaintext.
 #pragma once
 
 #include "core/key.hpp"
@@ -16,24 +16,24 @@ inline constexpr const char *kLogSettingName = "fernet.log";
 // LogLevel is the setting fernet.log; each value includes those before it.
 enum LogLevel : int { kNone, kFailures, kKeys, kAll };
 
-// Used: `operation` has succeeded with `key`.
+// Used: `operation` succeeded with `key`.
 void Used(counters::Kind kind, const char *operation, const Key &key);
 
-// Failed: `operation` was refused a token for the reason `status`.
+// Failed: `operation` refused a token for the reason `status`.
 void Failed(const char *operation, Status status);
 
-// KeyRefused: a value of fernet.key was refused, or there was none, with the
-// SQLSTATE `sqlstate`.
+// KeyRefused: a value of fernet.key was refused or missing, with the SQLSTATE
+// `sqlstate`.
 void KeyRefused(int sqlstate);
 
-// KeysSet: a session has set these keys.
+// KeysSet: a session set the keys of `list`.
 void KeysSet(const KeyList &list);
 
-// JobEnded: a job on a whole column has come to its end.
+// JobEnded: a job on a whole column ended.
 void JobEnded(const char *operation, const char *column, std::int64_t changed,
               std::int64_t left, const KeyList &list);
 
-// DefineLogSetting tells guc.c of fernet.log. Called once.
+// DefineLogSetting defines the setting fernet.log. Called once.
 void DefineLogSetting();
 
 }  // namespace fernet::pg::events

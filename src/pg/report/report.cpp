@@ -6,21 +6,22 @@
 namespace fernet::pg {
 namespace {
 
-// KeyFailureDetail says what is wrong with a key and what to do, without a
-// character of it.
+// KeyFailureDetail says what is wrong with a key and what to do. It quotes no
+// character of the key.
 const char *KeyFailureDetail(const Outcome &outcome) {
   const auto number = static_cast<unsigned long>(outcome.offset);
   switch (outcome.status) {
     case Status::kKeyMissing:
-      return "There is no key at this position of the list.";
+      return "The list has no key at this position.";
     case Status::kKeyBadLength:
       if (outcome.offset == kEncodedKeySize) {
-        return "It is 44 bytes long, but the last of them is not \"=\". A key "
-               "is 32 bytes in URL-safe base64: 44 characters, or 43 without "
+        return "The key is 44 bytes long, but its last character is not \"=\". "
+               "A key is 32 bytes in URL-safe base64: 44 characters, or 43 "
+               "without "
                "the \"=\" at the end.";
       }
       return psprintf(
-          "It is %lu bytes long. A key is 32 bytes in URL-safe base64: 44 "
+          "The key is %lu bytes long. A key is 32 bytes in URL-safe base64: 44 "
           "characters, or 43 without the \"=\" at the end.%s",
           number,
           outcome.offset > kEncodedKeySize
@@ -33,22 +34,22 @@ const char *KeyFailureDetail(const Outcome &outcome) {
     case Status::kKeyStandardAlphabet:
       return psprintf(
           "The character at offset %lu belongs to the standard base64 "
-          "alphabet; in the URL-safe one, \"-\" stands for \"+\" and \"_\" for "
-          "\"/\".",
+          "alphabet. Replace \"+\" by \"-\" and \"/\" by \"_\".",
           number);
     case Status::kKeyHex:
-      return "It is hexadecimal. A key is 32 bytes in URL-safe base64.";
+      return "The key is written in hexadecimal. Write its 32 bytes in "
+             "URL-safe base64.";
     case Status::kKeyBase64Twice:
-      return "It is a key to which base64 was applied a second time, as for "
-             "the data of a Kubernetes Secret. Decode it once.";
+      return "The key was encoded in base64 twice, as in the data of a "
+             "Kubernetes Secret. Decode it once.";
     case Status::kKeyQuoted:
-      return "It begins or ends with a quotation mark. Those of a "
-             "configuration file or a shell are no part of the key.";
+      return "The key begins or ends with a quotation mark. Remove the "
+             "quotation marks; they are not part of the key.";
     case Status::kKeyTrailingBits:
-      return "Its last character has bits that belong to no byte, so it is no "
-             "output of a base64 encoder.";
+      return "The last character of the key has extra bits that are not zero, "
+             "which no base64 encoder writes. Copy the key again.";
     case Status::kKeyDuplicate:
-      return "The same key stands earlier in the list.";
+      return "The same key is earlier in the list. Remove one of the two.";
     case Status::kTooManyKeys:
       return psprintf("A list has at most %u keys.", kMaxKeys);
     default:
@@ -60,17 +61,20 @@ const char *KeyFailureDetail(const Outcome &outcome) {
                             std::uint64_t ttl_seconds) {
   const char *const created = DescribeTime(timestamp);
   if (status == Status::kTokenExpired) {
-    FERNET_RAISE(kTokenAge, errmsg("Fernet token has expired"),
-                 errdetail("It was made at %s and its ttl is %llu s.", created,
-                           static_cast<unsigned long long>(ttl_seconds)));
+    FERNET_RAISE(
+        kTokenAge, errmsg("Fernet token has expired"),
+        errdetail("The token was made at %s and the ttl is %llu s.", created,
+                  static_cast<unsigned long long>(ttl_seconds)));
   }
   FERNET_RAISE(
       kTokenAge, errmsg("Fernet token is from the future"),
-      errdetail("It was made at %s, more than %llu s ahead of the clock.",
-                created, static_cast<unsigned long long>(kMaxClockSkew)));
+      errdetail(
+          "The token was made at %s, more than %llu s ahead of the clock.",
+          created, static_cast<unsigned long long>(kMaxClockSkew)));
 }
 
-// DropContextIfRaising keeps the context of what goes on after a WARNING.
+// DropContextIfRaising keeps the context for a WARNING, after which the
+// statement goes on.
 void DropContextIfRaising(int elevel) {
   if (elevel >= ERROR) {
     DropContext();
@@ -92,21 +96,21 @@ const char *TokenDefect(const Outcome &outcome) {
           "characters.",
           offset);
     case Status::kTokenBadLength:
-      return "Its number of characters is not one that base64 has: it was cut "
+      return "No base64 text has this number of characters: the value was cut "
              "or joined.";
     case Status::kTokenTrailingBits:
       return psprintf(
-          "The character at offset %lu has bits that belong to no byte: it was "
-          "cut or changed.",
+          "The character at offset %lu has extra bits that are not zero: the "
+          "value was cut or changed.",
           offset);
     case Status::kTokenBadVersion:
-      return "It does not begin with the version byte 0x80, as all Fernet "
-             "tokens do: those of our time begin with \"gAAAAA\".";
+      return "The value does not begin with the version byte 0x80. Fernet "
+             "tokens of today begin with \"gAAAAA\".";
     case Status::kTokenTooShort:
-      return "It is too short: a token has 100 characters at the least.";
+      return "The value is too short: a token has at least 100 characters.";
     case Status::kTokenPartialBlock:
-      return "The length of its ciphertext is not a whole number of 16-byte "
-             "blocks: it was cut.";
+      return "The value was cut: the length of its ciphertext is not a whole "
+             "number of 16-byte blocks.";
     default:
       return "";
   }
@@ -157,7 +161,8 @@ void ReportMaskAsKey(int elevel) {
   DropContextIfRaising(elevel);
   ereport(elevel, errcode(kMalformedKey),
           errmsg("invalid Fernet key at position 1 of \"fernet.key\""),
-          errdetail("It is the mask that the server shows in place of a key."),
+          errdetail(
+              "The value is the mask that the server shows in place of a key."),
           HideStatement());
 }
 
@@ -172,8 +177,8 @@ void ReportTooManyKeyLists(int elevel, std::uint32_t slots) {
   DropContextIfRaising(elevel);
   ereport(elevel, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
           errmsg("too many nested values of \"fernet.key\""),
-          errdetail("A session keeps %u, one for each savepoint or function "
-                    "that has set a key of its own and may still be undone.",
+          errdetail("A session keeps at most %u values: one for each savepoint "
+                    "or function that set a key and may still be rolled back.",
                     slots),
           HideStatement());
 }
@@ -181,13 +186,13 @@ void ReportTooManyKeyLists(int elevel, std::uint32_t slots) {
 void ReportNoMemoryForKey(int elevel) {
   DropContextIfRaising(elevel);
   ereport(elevel, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-          errdetail("There was none for the key."), HideStatement());
+          errdetail("The server has no memory for the key."), HideStatement());
 }
 
 void ReportUnknownSetting(const char *name) {
   FERNET_RAISE(ERRCODE_UNDEFINED_OBJECT,
                errmsg("unrecognized configuration parameter \"%s\"", name),
-               errhint("The key is given in \"fernet.key\"."));
+               errhint("Set the key with \"fernet.key\"."));
 }
 
 void ReportTokenFailure(const Outcome &outcome, const KeyList &keys,

@@ -1,4 +1,4 @@
-// The words: every message of the extension, with its SQLSTATE. Each hides the
+// The messages about keys and tokens, with their SQLSTATEs. Each hides the
 // statement and its context, which may hold a literal key, token or plaintext.
 #pragma once
 
@@ -19,36 +19,36 @@ inline constexpr const char *kHowToGiveTheKey =
 
 [[noreturn]] void ReportNoKey();
 
-// ReportKeyFailure raises PF002, or at a level below ERROR mentions it.
+// ReportKeyFailure raises PF002, or reports it at a level below ERROR.
 void ReportKeyFailure(int elevel, const Outcome &outcome);
-// ReportMaskAsKey likewise, when the key is what SHOW displays.
+// ReportMaskAsKey likewise, when the key is the mask that SHOW displays.
 void ReportMaskAsKey(int elevel);
 // ReportKeyWouldBeStored likewise, PF006.
 void ReportKeyWouldBeStored(int elevel);
-// ReportTooManyKeyLists likewise, 54000: each of the `slots` for a key list
-// holds one that guc.c may come back to.
+// ReportTooManyKeyLists likewise, 54000: each of the `slots` holds a key list
+// that guc.c may restore.
 void ReportTooManyKeyLists(int elevel, std::uint32_t slots);
 // ReportNoMemoryForKey likewise, 53200.
 void ReportNoMemoryForKey(int elevel);
 // ReportUnknownSetting raises 42704 for a SET of the misspelt `name`, whose
-// value may well be a key.
+// value may be a key.
 [[noreturn]] void ReportUnknownSetting(const char *name);
 
-// ReportTokenFailure raises PF003, PF004 or PF005, or what became of libcrypto.
-// `keys` are those that were tried; PF005 tells of `timestamp`, in seconds
+// ReportTokenFailure raises PF003, PF004 or PF005, or the failure of libcrypto.
+// `keys` are the keys that were tried. PF005 shows `timestamp`, in seconds
 // since 1970, and `ttl_seconds`.
 [[noreturn]] void ReportTokenFailure(const Outcome &outcome,
                                      const KeyList &keys,
                                      std::uint64_t timestamp = 0,
                                      std::uint64_t ttl_seconds = 0);
 
-// ReportCryptoFailure raises what became of libcrypto: kRandomFailed or
+// ReportCryptoFailure raises the failure of libcrypto: kRandomFailed or
 // kCryptoFailed.
 [[noreturn]] void ReportCryptoFailure(Status status);
 
-// TokenDefect says where a value fails to be a token, without a character of
-// it; TriedKeys names the keys of `list` by their fingerprints; DescribeTime is
-// a timestamp, or a number where PostgreSQL has none for it.
+// TokenDefect says why a value is not a token and quotes no character of it.
+// TriedKeys names the keys of `list` by their fingerprints. DescribeTime is a
+// timestamp, or a number of seconds if PostgreSQL has no such timestamp.
 const char *TokenDefect(const Outcome &outcome);
 const char *TriedKeys(const KeyList &list);
 const char *DescribeTime(std::uint64_t unix_seconds);

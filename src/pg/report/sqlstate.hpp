@@ -14,7 +14,7 @@ inline constexpr int kTokenAge = MAKE_SQLSTATE('P', 'F', '0', '0', '5');
 inline constexpr int kKeyWouldBeStored = MAKE_SQLSTATE('P', 'F', '0', '0', '6');
 inline constexpr int kValuesLeft = MAKE_SQLSTATE('P', 'F', '0', '0', '7');
 
-// FailureCode is the SQLSTATE of a token that cannot be opened for the reason
+// FailureCode is the SQLSTATE of a token that is refused for the reason
 // `status`.
 int FailureCode(Status status);
 

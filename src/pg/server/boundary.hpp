@@ -1,5 +1,5 @@
-// The wall between the server's C and our C++: the only file that includes
-// server headers. Everything in src/pg includes it first.
+// The boundary between the server's C and our C++: the only file that includes
+// server headers. Every file in src/pg includes it first.
 //
 // A server function may longjmp. So in src/pg nothing with a non-trivial
 // destructor is alive when one is called, and an entry point has three phases:
@@ -82,8 +82,8 @@ extern "C" {
 
 namespace fernet::pg {
 
-// ViewBytes and ViewText look at the payload of a detoasted value (text and
-// bytea are laid out the same). The view lives as long as the value.
+// ViewBytes and ViewText are views of the payload of a detoasted value (text
+// and bytea have the same layout). The view lives as long as the value.
 inline std::span<const std::uint8_t> ViewBytes(const varlena *value) {
   return {reinterpret_cast<const std::uint8_t *>(VARDATA_ANY(value)),
           static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
@@ -97,8 +97,8 @@ inline std::span<const char> ViewText(const varlena *value) {
 // kMaxValueSize is the largest payload of one text or bytea.
 inline constexpr std::size_t kMaxValueSize = MaxAllocSize - VARHDRSZ;
 
-// AllocateValue makes room for a text or bytea with a payload of `size` bytes,
-// at most kMaxValueSize. SetValueSize says how many it has in the end.
+// AllocateValue allocates a text or bytea with a payload of `size` bytes, at
+// most kMaxValueSize. SetValueSize sets the final size.
 inline varlena *AllocateValue(std::size_t size) {
   auto *const value = static_cast<varlena *>(palloc(VARHDRSZ + size));
   SET_VARSIZE(value, VARHDRSZ + size);

@@ -1,6 +1,6 @@
-// One shim for each difference between the supported servers. Each gives the
-// old server the new one's name and signature; nothing else in src/pg asks for
-// PG_VERSION_NUM. Included by boundary.hpp only.
+// One shim for each difference between the supported servers. Each shim gives
+// the old server the name and signature of the new one; nothing else in src/pg
+// uses PG_VERSION_NUM. Included by boundary.hpp only.
 #pragma once
 
 #if PG_VERSION_NUM < 150000
@@ -14,8 +14,8 @@ inline void *guc_malloc(int, size_t size) { return malloc(size); }
 inline void guc_free(void *memory) { free(memory); }
 #endif
 
-// PostgreSQL 16 looks settings up in a hash table and lets extensions do so
-// with find_option(); before that, the sorted array itself is what is offered.
+// PostgreSQL 16 keeps settings in a hash table and offers find_option() to
+// extensions; before that, it offers the sorted array itself.
 #if PG_VERSION_NUM < 160000
 inline config_generic *find_option(const char *name, bool, bool, int) {
   config_generic **const settings = get_guc_variables();
@@ -59,8 +59,9 @@ inline bool IntervalIsMinusInfinity(const Interval *interval) {
 #endif
 }
 
-// PostgreSQL 16 moved the columns that are updated from the range table's entry
-// to a list of permissions beside it; 18 asks which relations are not pruned.
+// PostgreSQL 16 moved the updated columns from the entry of the range table to
+// a list of permissions beside it; 18 takes the set of relations that are not
+// pruned.
 inline void InitRangeTable(EState *state, RangeTblEntry *entry,
                            Bitmapset *updated_columns) {
 #if PG_VERSION_NUM >= 160000
@@ -86,7 +87,8 @@ inline void InitEvalPlanQual(EPQState *recheck, EState *state) {
 #endif
 }
 
-// The triggers may change `slot`. False if one of them wants no update.
+// The triggers may change `slot`. Returns false if one of them suppresses the
+// update.
 inline bool BeforeRowUpdateTriggers(EState *state, EPQState *recheck,
                                     ResultRelInfo *target, ItemPointer tid,
                                     TupleTableSlot *slot) {
@@ -106,7 +108,7 @@ inline bool BeforeRowUpdateTriggers(EState *state, EPQState *recheck,
 #endif
 }
 
-// PostgreSQL 16 tells an update that touches summarizing indexes only.
+// PostgreSQL 16 reports an update that touches summarizing indexes only.
 #if PG_VERSION_NUM >= 160000
 using UpdatedIndexes = TU_UpdateIndexes;
 inline constexpr UpdatedIndexes kNoIndexes = TU_None;
@@ -115,8 +117,8 @@ using UpdatedIndexes = bool;
 inline constexpr UpdatedIndexes kNoIndexes = false;
 #endif
 
-// heap_update() does return when it meets a locked row and shall not wait, but
-// has an assertion against that. With assertions, a row is locked before that.
+// Without waiting, heap_update() returns when it meets a locked row, but an
+// assertion forbids that. With assertions, the caller locks the row first.
 #ifdef USE_ASSERT_CHECKING
 inline constexpr bool kUpdateMustWait = true;
 #else
@@ -165,7 +167,7 @@ inline TableScanDesc BeginPageRangeScan(Relation relation, Snapshot snapshot,
 }  // namespace fernet::pg
 
 // PostgreSQL 17 shares memory by name, without a request before the server
-// starts; 19 hands the initializer an argument.
+// starts; 19 passes an argument to the initializer.
 #if PG_VERSION_NUM >= 170000
 #define FERNET_HAS_DSM_REGISTRY
 extern "C" {
@@ -187,7 +189,7 @@ inline void *NamedSegment(const char *name, size_t size, void (*init)(void *)) {
 }  // namespace fernet::pg
 #endif
 
-// PostgreSQL 18 lets a module say its name and version.
+// PostgreSQL 18 lets a module state its name and version.
 #ifdef PG_MODULE_MAGIC_EXT
 #define FERNET_MODULE_MAGIC(module_version) \
   PG_MODULE_MAGIC_EXT(.name = "pg_fernet", .version = module_version)

@@ -11,7 +11,7 @@ bool MayGoOn() noexcept {
   { CHECK_FOR_INTERRUPTS(); }
   PG_CATCH();
   {
-    // The error stays where the server keeps it, until it is raised again.
+    // The server keeps the error until RaiseIfStopped raises it again.
     go_on = false;
   }
   PG_END_TRY();

@@ -1,7 +1,7 @@
-// Cancel, timeout and termination in the middle of one large value. The core
-// must not call the server, and an error must not jump over the core, which
-// has plaintext to wipe. So the core asks, and the error waits until it has
-// returned.
+// Cancel, timeout and termination while one large value is processed. The core
+// must not call the server, and an error must not jump over the core, which has
+// plaintext to wipe. So the core calls MayGoOn, and the error waits until the
+// core has returned.
 #pragma once
 
 #include "core/status.hpp"
@@ -9,12 +9,12 @@
 
 namespace fernet::pg {
 
-// MayGoOn is the GoOn for the core: CHECK_FOR_INTERRUPTS(), but an error that
-// comes of it is kept for RaiseIfStopped.
+// MayGoOn is the GoOn for the core: CHECK_FOR_INTERRUPTS(), but it keeps an
+// error for RaiseIfStopped.
 bool MayGoOn() noexcept;
 
-// RaiseIfStopped raises that error if `status` is kStopped. To be called with
-// what the core has returned, before anything else of the server.
+// RaiseIfStopped raises that error if `status` is kStopped. Call it with the
+// Status that the core returned, before any other server function.
 void RaiseIfStopped(Status status);
 
 }  // namespace fernet::pg

@@ -1,21 +1,21 @@
-// What every message of ours has in common: it hides the statement, which may
-// hold a literal key, token or plaintext.
+// Every message of ours hides the statement, which may hold a literal key,
+// token or plaintext.
 #pragma once
 
 #include "pg/server/boundary.hpp"
 
 namespace fernet::pg {
 
-// HideStatement is for every ereport of ours: it keeps the statement and the
-// bind parameters in its context out of the server log.
+// HideStatement is for every ereport of ours: it keeps the statement, and the
+// context with its bind parameters, out of the server log.
 inline int HideStatement() {
   errhidestmt(true);
   return errhidecontext(true);
 }
 
 // DropContext is for every ERROR of ours, before its ereport: the client's
-// copy of the context would quote the statement of a PL/pgSQL EXECUTE. Whoever
-// catches the error puts the stack back.
+// copy of the context would quote the statement of a PL/pgSQL EXECUTE. The code
+// that catches the error restores the stack.
 inline void DropContext() { error_context_stack = nullptr; }
 
 }  // namespace fernet::pg

@@ -3,8 +3,8 @@
 namespace fernet::pg {
 namespace {
 
-// With the number of the layout: a later version whose memory looks different
-// must not be given that of the one before, which is there until a restart.
+// The name has the number of the layout: a later version with another layout
+// must not get the memory of this one, which exists until a restart.
 constexpr const char *kName = "pg_fernet 1";
 
 #ifndef FERNET_HAS_DSM_REGISTRY
@@ -41,8 +41,8 @@ void RequestSharedMemory(std::size_t size) {
 }
 
 void *AttachSharedMemory(std::size_t size, void (*init)(void *memory)) {
-  // Only what the postmaster has loaded knows of the request, and a session
-  // that it forks knows what it knew.
+  // Only the postmaster makes the request, and a session that it forks inherits
+  // `requested`.
   if (requested == 0) {
     return nullptr;
   }

@@ -32,8 +32,8 @@ std::int64_t TimestampToUnixSeconds(TimestampTz time) {
 }
 
 std::int64_t UnixSecondsNow() {
-  // An eighth of the cost of the server's clock in microseconds. The kernel may
-  // come to the next second some milliseconds late.
+  // time() costs an eighth of the server's clock in microseconds. It may reach
+  // the next second some milliseconds late.
   return time(nullptr);
 }
 

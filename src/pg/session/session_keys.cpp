@@ -220,7 +220,7 @@ SessionKeys PinUntil(MemoryContext memory_context) {
     return keys;
   }
   FERNET_RAISE(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-               errmsg("too many jobs on columns inside of one another"));
+               errmsg("column jobs are nested too deeply"));
 }
 
 SecretPages MemoryState() { return pages; }

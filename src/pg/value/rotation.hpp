@@ -11,15 +11,15 @@ struct RotationResult {
   enum Kind {
     kRotated,    // re-encrypted with the first key
     kUnchanged,  // encrypted with the first key already
-    kFailed,     // see outcome: malformed, or no key opens it
+    kFailed,     // see outcome: malformed, or no key decrypts it
   };
   Kind kind;
   Outcome outcome;
 };
 
 // RotateValue re-encrypts the token `value` with the first key, keeping its
-// timestamp, into a new value in `*out_rotated`, which it leaves alone unless
-// the result is kRotated. Raises what became of libcrypto.
+// timestamp, into a new value in `*out_rotated`, which it sets only if the
+// result is kRotated. Raises a failure of libcrypto.
 RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
                            varlena **out_rotated);
 

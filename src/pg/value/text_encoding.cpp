@@ -15,15 +15,15 @@ bool IsValid(int encoding, const varlena *value) {
                          static_cast<int>(VARSIZE_ANY_EXHDR(value)), true);
 }
 
-// NeedsNoConversion: SQL_ASCII is whatever its bytes are, so the bytes of a
-// plaintext are looked upon as UTF-8 there.
+// NeedsNoConversion: SQL_ASCII has no encoding of its own, so the bytes of a
+// plaintext count as UTF-8 there.
 bool NeedsNoConversion() {
   return GetDatabaseEncoding() == PG_UTF8 ||
          GetDatabaseEncoding() == PG_SQL_ASCII;
 }
 
-// A value is converted in pieces through a buffer of this size: the server asks
-// for room for four times what it converts.
+// A value is converted in pieces through a buffer of this size: for the whole
+// value, the server's function needs a buffer of four times its size.
 constexpr std::size_t kPieceSize = 16384;
 
 struct Conversion {
@@ -33,9 +33,9 @@ struct Conversion {
 };
 
 // ConvertPieces converts `value` and stores the size of the result in
-// `*out_size`; the result itself in `out` unless that is null. Returns false
-// when `value` holds a character that the other encoding lacks: the server's
-// own conversions would quote that character in their error.
+// `*out_size`, and the result in `out` unless that is null. Returns false when
+// `value` holds a character that the other encoding lacks: the server's own
+// error would quote that character.
 bool ConvertPieces(const Conversion &conversion, const varlena *value,
                    char *out, std::size_t *out_size) {
   auto *const piece = static_cast<unsigned char *>(palloc(kPieceSize));
@@ -69,7 +69,7 @@ bool ConvertPieces(const Conversion &conversion, const varlena *value,
   return left == 0;
 }
 
-// Convert is `value` converted, or null; see ConvertPieces.
+// Convert is `value` in the other encoding, or null; see ConvertPieces.
 varlena *Convert(const varlena *value, int from, int to) {
   const Conversion conversion = {FindDefaultConversionProc(from, to), from, to};
   std::size_t size = 0;
@@ -78,10 +78,11 @@ varlena *Convert(const varlena *value, int from, int to) {
     return nullptr;
   }
   if (size > kMaxValueSize) {
-    FERNET_RAISE(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                 errmsg("value is too large in the other encoding"),
-                 errdetail("It would have %zu bytes, and %zu is the limit.",
-                           size, kMaxValueSize));
+    FERNET_RAISE(
+        ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        errmsg("value is too large in the other encoding"),
+        errdetail("The converted value would have %zu bytes; the limit is %zu.",
+                  size, kMaxValueSize));
   }
   varlena *const result = AllocateValue(size);
   static_cast<void>(ConvertPieces(conversion, value, VARDATA(result), &size));
@@ -104,7 +105,7 @@ varlena *TextToUtf8(varlena *text) {
   if (utf8 == nullptr) {
     FERNET_RAISE(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
                  errmsg("plaintext cannot be converted to UTF-8"),
-                 errhint("Pass it as bytea."));
+                 errhint("Pass the plaintext as bytea."));
   }
   return const_cast<varlena *>(utf8);
 }

@@ -18,8 +18,8 @@ std::int64_t TtlSeconds(const Interval *ttl) {
   return days * SECS_PER_DAY + seconds;
 }
 
-// ReadTime reads the argument "at", the clock when it is NULL. The clock is
-// the real one, not the transaction's: a token made earlier in a long
+// ReadTime reads the argument "at", or the clock if it is NULL. It reads the
+// real clock, not the time of the transaction: a token made during a long
 // transaction must not look as if it came from the future.
 std::int64_t ReadTime(FunctionCallInfo fcinfo, int index) {
   if (PG_ARGISNULL(index)) {

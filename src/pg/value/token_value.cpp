@@ -6,7 +6,7 @@
 namespace fernet::pg {
 namespace {
 
-// The token of the largest plaintext is the largest value there is.
+// The token of the largest plaintext just fits into a value.
 constexpr std::size_t kMaxPlaintextSize = MaxPlaintextSize(kMaxValueSize);
 static_assert(TokenSize(kMaxPlaintextSize) <= kMaxValueSize);
 static_assert(TokenSize(kMaxPlaintextSize + 1) > kMaxValueSize);
@@ -36,7 +36,8 @@ varlena *EncryptValue(const varlena *plaintext, std::uint64_t timestamp) {
     FERNET_RAISE(
         ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         errmsg("plaintext of %zu bytes is too large to encrypt", bytes.size()),
-        errdetail("The largest that fits has %zu bytes.", kMaxPlaintextSize));
+        errdetail("The largest plaintext that can be encrypted has %zu bytes.",
+                  kMaxPlaintextSize));
   }
   const std::size_t size = TokenSize(bytes.size());
   varlena *const token = AllocateValue(size);

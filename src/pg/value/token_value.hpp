@@ -1,5 +1,5 @@
-// What the SQL functions and the rotation of a column do with one value, short
-// of raising an error.
+// Operations on one value, for the SQL functions and for jobs on columns. They
+// return failures of the value instead of raising them.
 #pragma once
 
 #include "core/token.hpp"
@@ -10,12 +10,13 @@
 
 namespace fernet::pg {
 
-// EncryptValue makes a token of the bytes of `plaintext` under the first key of
-// the session. Raises PF001 without one, and 54000 for more than a token holds.
+// EncryptValue encrypts the bytes of `plaintext` with the first key of the
+// session. Raises PF001 without a key, and 54000 for a plaintext that is too
+// large for a token.
 varlena *EncryptValue(const varlena *plaintext, std::uint64_t timestamp);
 
-// The readers of these are made with MayGoOn; then none of these returns
-// kStopped.
+// The functions below need readers that were made with MayGoOn, and never
+// return kStopped.
 
 // LoadValue is TokenReader::Load, LoadValueToRead its LoadToRead.
 Outcome LoadValue(const varlena *value, TokenReader *reader);
@@ -25,14 +26,15 @@ Outcome LoadValueToRead(const varlena *value, TokenReader *reader);
 Outcome FindKey(const SessionKeys &keys, TokenReader *reader,
                 std::uint32_t *out_index);
 
-// OpenLoaded decrypts the token in `*reader`, which the key at `index` opens,
-// into a new value in `*out_plaintext`, null unless the Status is kOk.
+// OpenLoaded decrypts the token in `*reader` with the key at `index`, which
+// FindKey found, into a new value in `*out_plaintext`. It is null unless the
+// Status is kOk.
 Status OpenLoaded(const SessionKeys &keys, TokenReader *reader,
                   std::uint32_t index, varlena **out_plaintext);
 
-// OpenValue is LoadValueToRead, FindKey, JudgeAge where `limit` asks for it,
-// and OpenLoaded: "expired" is only ever said of a genuine token. In one call,
-// a large token is decoded once.
+// OpenValue is LoadValueToRead, FindKey, JudgeAge if `limit` asks for it, and
+// OpenLoaded, so that only a genuine token is called expired. In one call, a
+// large token is decoded once.
 Outcome OpenValue(const SessionKeys &keys, const varlena *value,
                   const AgeLimit &limit, TokenReader *reader,
                   std::uint32_t *out_index, varlena **out_plaintext);

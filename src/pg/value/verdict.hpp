@@ -1,4 +1,4 @@
-// What a value is, decided in one place for all that ask.
+// What a value is, decided in one place for all callers.
 #pragma once
 
 #include "core/token.hpp"
@@ -7,13 +7,13 @@
 
 namespace fernet::pg {
 
-// Verdict is what a value is, under the keys of a session or without any.
+// Verdict says what a value is, with the keys of a session or without keys.
 struct Verdict {
   enum Kind {
-    kMalformed,   // no token; `outcome` says what is wrong with it
+    kMalformed,   // not a token; `outcome` says why
     kOpened,      // a token that the key at `key_index` decrypts
     kUnknownKey,  // a token that no key of the session decrypts
-    kNoKey,       // a token, and the session has no key to try
+    kNoKey,       // a token, but the session has no key to try
   };
   Kind kind;
   Outcome outcome;              // kOk for kOpened and kNoKey
@@ -22,20 +22,22 @@ struct Verdict {
   bool opened() const { return kind == kOpened; }
 };
 
-// JudgeValue judges `value` under `keys`, whose members are null without a key.
-// It loads the token into `*reader`, made with MayGoOn, but does not decrypt
-// it: of a genuine token, it looks at the padding. Raises what became of
-// libcrypto, which says nothing about the value, and a pending interrupt.
+// JudgeValue judges `value` with `keys`, whose members are null without a key.
+// It loads the token into `*reader`, which was made with MayGoOn. It does not
+// decrypt the token; if the HMAC is genuine, it checks the padding. Raises a
+// failure of libcrypto, which says nothing about the value, and a pending
+// interrupt.
 Verdict JudgeValue(const SessionKeys &keys, const varlena *value,
                    TokenReader *reader);
 
-// JudgeToRotate is JudgeValue for a caller who decrypts the token next unless
-// the first key does: it leaves the padding under another key to that.
+// JudgeToRotate is JudgeValue for a caller that will decrypt the token unless
+// it is encrypted with the first key: it leaves the check of the padding to
+// that.
 Verdict JudgeToRotate(const SessionKeys &keys, const varlena *value,
                       TokenReader *reader);
 
 // MayBePlaintext says whether a value that is kMalformed has no trace of a
-// token, so that one may take it for a plaintext.
+// token, so that it may be taken for a plaintext.
 bool MayBePlaintext(const varlena *value);
 
 }  // namespace fernet::pg
