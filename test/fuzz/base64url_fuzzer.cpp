@@ -1,9 +1,10 @@
-// Encode and Decode, with every kernel the processor has, against the plain
-// way: at every alignment, in buffers that have not one byte to spare.
+// Encode and Decode, with every kernel that the processor can run, compared
+// with the plain way: at every alignment, in buffers without a spare byte.
 //
-// An input: misalignment of what is read, misalignment and extra size of what
-// is written, how many digits to cut and characters to damage, the damages, and
-// then the bytes that are both encoded and read as digits.
+// An input: the misalignment of the buffer to read, the misalignment and extra
+// size of the buffer to write, how many digits to cut and how many characters
+// to damage, the damages, and then the bytes, which are encoded and also read
+// as digits.
 #include "core/base64url.hpp"
 
 #include "core/base64url_kernels.hpp"

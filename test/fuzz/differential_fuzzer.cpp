@@ -1,5 +1,6 @@
-// The core against the tests' own Fernet: both open, or refuse, the same tokens
-// with the same keys, in MultiFernet's order, even if keys share a half.
+// The core compared with the tests' own Fernet: both decrypt, or refuse, the
+// same tokens with the same keys, in MultiFernet's order, even if keys share a
+// half.
 //
 // An input: the number of keys, the keys, and then how to make a token: see
 // MakeText.
@@ -88,7 +89,8 @@ struct Answer {
   bool operator==(const Answer &) const = default;
 };
 
-// ExpectedAnswer is MultiFernet's: the first key that opens the token.
+// ExpectedAnswer is the answer of MultiFernet: the first key that decrypts the
+// token.
 Answer ExpectedAnswer(const std::vector<Bytes> &keys,
                       const JudgedToken &token) {
   for (std::uint32_t i = 0; token.outcome.ok() && i < keys.size(); ++i) {
@@ -104,11 +106,12 @@ bool AllZero(std::span<const std::uint8_t> bytes) {
                              [](std::uint8_t byte) { return byte == 0; });
 }
 
-// How a token is read: decoded each time it is needed, or kept where its
-// plaintext will be.
+// How a token is read: decoded each time it is needed, or kept in the memory
+// for its plaintext.
 enum class Reading { kAgain, kKept };
 
-// OurAnswer is the core's, with its promises about refusals checked on the way.
+// OurAnswer is the answer of the core. It also checks what the core promises
+// about refusals.
 Answer OurAnswer(Keyring *ring, std::string_view text, const JudgedToken &token,
                  Reading reading) {
   const bool kept = reading == Reading::kKept;
@@ -143,7 +146,7 @@ Answer OurAnswer(Keyring *ring, std::string_view text, const JudgedToken &token,
   return {true, index, {plaintext.begin(), plaintext.end()}};
 }
 
-// CheckRotate has the reference read what the core has rotated.
+// CheckRotate reads with the reference what the core has rotated.
 void CheckRotate(Keyring *ring, const Bytes &first_key, std::string_view text,
                  const Answer &answer) {
   const SteadyRandom random(false);
@@ -186,8 +189,8 @@ void Run(Input input) {
     key = MakeKey(input.Byte());
   }
   Keyring *const ring = RingOf(keys);
-  // A token of one of the keys, so that what the ring remembers of earlier
-  // tokens does not come from another input.
+  // First a token of one of the keys: the ring must not remember a key from
+  // another input.
   const Bytes &remembered = keys[input.Byte() % keys.size()];
   const std::string text = reference::Seal(remembered, 0, Bytes(16), {});
   TokenReader reader;

@@ -1,4 +1,4 @@
-// For RAND_METHOD, the only way to replace the default generator.
+// RAND_METHOD is deprecated, but nothing else replaces the default generator.
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include "fuzz/fuzz.hpp"
@@ -11,8 +11,9 @@
 
 #include "support/reference.hpp"
 
-// What AddressSanitizer asks for its settings: the defaults keep 256 MB of
-// freed memory and thirty frames for each allocation, for half of the time.
+// AddressSanitizer calls this for its settings: its defaults keep 256 MB of
+// freed memory and thirty frames for each allocation, which takes half of the
+// time.
 extern "C" const char *__asan_default_options() {
   return "quarantine_size_mb=16:malloc_context_size=4";
 }
@@ -39,7 +40,7 @@ Bytes Input::Fill(std::size_t size) {
   const View given = rest_.first(std::min(size, rest_.size()));
   auto to = std::ranges::copy(given, bytes.begin()).out;
   rest_ = rest_.subspan(given.size());
-  // Xorshift: enough for no two blocks to be alike.
+  // Xorshift, so that no two blocks are alike.
   std::uint32_t state = 0x9e3779b9;
   for (; to != bytes.end(); ++to) {
     state ^= state << 13;

@@ -1,5 +1,5 @@
-// What the fuzzers share: how they say that a property does not hold, and how
-// the bytes of an input become sizes, texts and damages.
+// Code that the fuzzers share: to report that a property does not hold, and to
+// turn the bytes of an input into sizes, texts and damages.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +23,8 @@ using View = std::span<const std::uint8_t>;
 // the input.
 void Require(bool holds, const char *property);
 
-// Input deals out the bytes of an input from front to back, and zeros when they
-// are used up: every input means something.
+// Input hands out the bytes of an input from front to back, and zeros after the
+// last one, so that every input is valid.
 class Input {
  public:
   explicit Input(View bytes) : rest_(bytes) {}
@@ -37,7 +37,7 @@ class Input {
     rest_ = rest_.subspan(1);
     return byte;
   }
-  // Number is the next `size` bytes, at most 8, the first the highest.
+  // Number is the next `size` bytes, at most 8, as a big-endian number.
   std::uint64_t Number(int size) {
     std::uint64_t number = 0;
     for (int i = 0; i < size; ++i) {
@@ -46,7 +46,8 @@ class Input {
     return number;
   }
   // Place is an offset below `end`, which is not 0. Half of the numbers count
-  // from the front and half from the back: what is odd about a token is there.
+  // from the front and half from the back: the special bytes of a token are at
+  // its ends.
   std::size_t Place(std::size_t end) {
     const std::size_t number = Number(2);
     const std::size_t from_edge = number / 2 % end;
@@ -64,9 +65,9 @@ class Input {
   View rest_;
 };
 
-// Exact is room for `size` elements that begins `misalignment` bytes after an
-// aligned address and has nothing behind it: AddressSanitizer sees every access
-// past its end, and CheckFront sees writes before its beginning.
+// Exact is room for `size` elements. It begins `misalignment` bytes after an
+// aligned address and ends with its allocation: AddressSanitizer sees every
+// access past its end, and CheckFront sees writes before its beginning.
 template <typename T>
 class Exact {
  public:
@@ -111,8 +112,8 @@ inline bool operator==(const Outcome &a, const Outcome &b) {
 std::string_view AsText(View bytes);
 
 // DamageText changes, inserts and removes up to three characters of `text`,
-// then its padding and the white space around it: all as the input has it, and
-// nothing at all where the input is zero.
+// then its padding and the white space around it. The input says how; an input
+// of zeros changes nothing.
 void DamageText(Input *input, std::string *text);
 
 // KeyBytes is key `number` of the unit tests: SHA-256 of
@@ -123,24 +124,24 @@ std::string KeyText(int number);
 // MakeRing is a keyring of `keys`, each of 32 bytes, in that order.
 std::unique_ptr<Keyring> MakeRing(std::span<const Bytes> keys);
 
-// A Patience counts the questions whether to go on, and says no after so
-// many of them. There is one at a time.
+// A Patience counts the calls of its GoOn, which returns false after a given
+// number of them. Only one exists at a time.
 class Patience {
  public:
   explicit Patience(std::size_t allowed_asks);
-  // Ask is the GoOn to hand to the core.
+  // Ask is the GoOn for the core.
   static bool Ask() noexcept;
 
   // EndedWith says whether `status` is kStopped, which it must be if and only
-  // if the answer was no.
+  // if the GoOn returned false.
   bool EndedWith(Status status) const;
 
-  // The number of questions so far.
+  // The number of calls so far.
   std::size_t asked() const;
 };
 
 // SteadyRandom makes OpenSSL's generator give the same bytes in every run, or
-// nothing at all, while it lives: what an input does depends on nothing else.
+// fail, while it lives, so that an input always does the same.
 class SteadyRandom {
  public:
   explicit SteadyRandom(bool fails);

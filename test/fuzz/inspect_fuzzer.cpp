@@ -1,8 +1,8 @@
-// DiagnoseNonToken on any value, and on tokens that were spoilt in each way it
-// has a name for.
+// DiagnoseNonToken on any value, and on tokens that were spoilt in each way
+// that has a LikelyCause.
 //
-// An input: 0 and then the value as it is; else how to spoil a token, its time,
-// and what to damage.
+// An input: 0 and then the value; or how to spoil a token, its time, and what
+// to damage.
 #include "core/diagnosis.hpp"
 
 #include "fuzz/fuzz.hpp"
@@ -15,7 +15,7 @@ bool Has(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-// JudgeDamage is for what begins like a token and is none.
+// JudgeDamage is for a value that begins like a token and is not one.
 LikelyCause JudgeDamage(std::string_view token) {
   const std::string_view digits = WithoutEquals(token);
   bool space = false;
@@ -72,8 +72,8 @@ LikelyCause JudgeCause(std::string_view value) {
   return JudgeKey(text).ok() ? LikelyCause::kKey : LikelyCause::kPlaintext;
 }
 
-// Spoilt is a value that was a token, and the cause that is to be found for it,
-// if nothing else is done to it.
+// Spoilt is a value that was a token, and the cause that must be found for it
+// unless it is damaged further.
 struct Spoilt {
   std::string text;
   LikelyCause cause;
@@ -86,7 +86,7 @@ Spoilt Spoil(const std::string &token, std::uint8_t how, std::size_t at) {
   std::string text = token;
   switch (how % 11) {
     case 0:
-      // Six characters say that it is a token, 96 would be one.
+      // Six characters make it look like a token; 96 could be one.
       text.resize(6 + at % 90);
       return {text, LikelyCause::kTruncated};
     case 1:

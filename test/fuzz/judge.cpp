@@ -19,7 +19,7 @@ namespace {
 constexpr std::string_view kDigits =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-// Looked up, since most of the time of the fuzzers would be spent here.
+// A table, because otherwise the fuzzers would spend most of their time here.
 constexpr std::array<std::int8_t, 256> kValues = [] {
   std::array<std::int8_t, 256> values{};
   for (std::size_t c = 0; c < values.size(); ++c) {

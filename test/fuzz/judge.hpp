@@ -1,6 +1,5 @@
-// What the contract says of a text, worked out the plain way: bit by bit, and
-// without a line of the core. The fuzzers ask it what the core should have
-// said.
+// What the contract says about a text, computed the plain way: bit by bit, and
+// without any code of the core. The fuzzers compare the core with it.
 #pragma once
 
 #include <cstddef>
@@ -21,23 +20,23 @@ std::string_view Trim(std::string_view text);
 // DigitValue is the value of a digit of base64url, or -1.
 int DigitValue(char c);
 
-// FirstBadDigit is the offset of the first character that is no digit, or the
-// size of `text`.
+// FirstBadDigit is the offset of the first character that is not a digit, or
+// the size of `text`.
 std::size_t FirstBadDigit(std::string_view text);
 
-// DecodeBits is the whole bytes in `digits`, and HasSpareBits says whether the
-// bits after them are anything but zeros.
+// DecodeBits is the whole bytes in `digits`. HasSpareBits says whether a bit
+// after them is not zero.
 Bytes DecodeBits(std::string_view digits);
 bool HasSpareBits(std::string_view digits);
 
 // EncodeBits is base64url with padding.
 std::string EncodeBits(View bytes);
 
-// WithoutEquals is `text` without the '=' at its end, two at the most.
+// WithoutEquals is `text` without the '=' at its end: at most two are removed.
 std::string_view WithoutEquals(std::string_view text);
 
-// JudgedToken is what TokenReader::Load should say, and the bytes of the whole
-// token where it should accept.
+// JudgedToken is what TokenReader::Load should return, and the bytes of the
+// whole token if it should accept the text.
 struct JudgedToken {
   Outcome outcome;
   Bytes bytes;
@@ -52,8 +51,8 @@ struct JudgedToken {
 };
 JudgedToken JudgeToken(std::string_view text);
 
-// JudgeKey is what ParseKey should say, JudgeKeys what KeyList::Parse should,
-// and the bytes of the keys where it should accept.
+// JudgeKey is what ParseKey should return, JudgeKeys what KeyList::Parse should
+// return, with the bytes of the keys if they should accept the text.
 Outcome JudgeKey(std::string_view text);
 struct JudgedKeys {
   Outcome outcome;

@@ -1,8 +1,9 @@
-// KeyList::Parse against the contract: what it accepts, what it says of all
-// else and of which key, and that nothing of the keys stays when it refuses.
+// KeyList::Parse compared with the contract: what it accepts, which Status and
+// which key it reports otherwise, and that no byte of a key stays when it
+// refuses.
 //
-// An input: 0 and then the list as it is, or anything else and then one byte
-// for each piece of the list.
+// An input: 0 and then the list, or any other byte and then one byte for each
+// piece of the list.
 #include "core/key.hpp"
 
 #include "fuzz/fuzz.hpp"
@@ -13,8 +14,7 @@ namespace {
 
 constexpr int kKeys = 80;
 
-// Pieces are what lists are made of: keys, right and wrong, and what stands
-// between them.
+// Pieces are the pieces of a list: valid and invalid keys, and separators.
 std::vector<std::string> MakePieces() {
   std::vector<std::string> pieces;
   for (int i = 0; i < kKeys; ++i) {
@@ -81,8 +81,8 @@ bool IsAllZero(const KeyList &list) {
 }
 
 void Run(Input input) {
-  // Kept from input to input: Parse replaces what is in it. All of it is zeros
-  // from the start, its padding too.
+  // Kept from input to input: Parse replaces its content. It begins as zeros,
+  // its padding too.
   static KeyList list;
   const std::string text = MakeList(&input);
   Exact<char> exact(text, 0);

@@ -1,5 +1,5 @@
-// A token is opened if and only if it is one that we sealed: tokens are made,
-// damaged as the input says, and opened, rotated and judged by their age.
+// A token is decrypted if and only if we encrypted it: tokens are made, damaged
+// as the input says, and then decrypted, rotated and judged by their age.
 //
 // An input: see Run, which reads it from top to bottom.
 #include "core/keyring.hpp"
@@ -21,7 +21,7 @@ std::vector<Bytes> SomeKeys(int from, int count) {
   return keys;
 }
 
-// Sealing rings hold one key each; the whole one is the list.
+// The rings that encrypt hold one key each; the whole ring holds the list.
 Keyring &SealingRing(std::uint32_t number) {
   static const auto rings = [] {
     std::vector<std::unique_ptr<Keyring>> made;
@@ -38,7 +38,7 @@ Keyring &WholeRing() {
   return *ring;
 }
 
-// SealText seals `plaintext` into a text without a character to spare.
+// SealText encrypts `plaintext` into a text without a spare character.
 std::string SealText(std::uint32_t key, const Bytes &plaintext,
                      std::uint64_t timestamp, const Bytes &iv) {
   Exact<char> out(TokenSize(plaintext.size()), 0);
@@ -53,8 +53,8 @@ std::string SealText(std::uint32_t key, const Bytes &plaintext,
   return text;
 }
 
-// SealAtRandom seals with an IV of the core's. Returns nothing, in `*out_text`
-// either, if there are no random bytes or it is told to stop.
+// SealAtRandom encrypts with an IV that the core draws. Returns nothing, also
+// in `*out_text`, if there are no random bytes or it is told to stop.
 bool SealAtRandom(std::uint32_t key, const Bytes &plaintext,
                   std::uint64_t timestamp, bool no_random,
                   const Patience &patience, std::string *out_text) {
@@ -72,8 +72,8 @@ bool SealAtRandom(std::uint32_t key, const Bytes &plaintext,
   return status == Status::kOk;
 }
 
-// MakeLastFound lets the ring find a token of `key`, so that what it remembers
-// of earlier tokens comes from this input.
+// MakeLastFound makes the ring find a token of `key`, so that the key it
+// remembers comes from this input.
 void MakeLastFound(std::uint32_t key) {
   static const auto texts = [] {
     std::vector<std::string> made;
@@ -89,7 +89,8 @@ void MakeLastFound(std::uint32_t key) {
           "the key of a token is found");
 }
 
-// CheckOpen says that `reader`'s token opens into `out` to `plaintext`.
+// CheckOpen requires that the token of `reader` decrypts to `plaintext`, into
+// `out`.
 void CheckOpen(Keyring *ring, TokenReader *reader, std::uint32_t index,
                const Bytes &plaintext, const Patience &patience,
                Exact<std::uint8_t> *out) {
@@ -142,7 +143,7 @@ void CheckAge(Input *input, std::uint64_t timestamp) {
   const std::uint8_t how = input->Byte();
   const std::uint64_t ttl = input->Number(how % 2 == 0 ? 1 : 8);
   const std::uint64_t offset = input->Number(how / 2 % 2 == 0 ? 1 : 8);
-  // Anything, or something near the one limit or the other.
+  // Any number, or one near either limit.
   const std::uint64_t base = how / 4 % 4 == 0   ? 0
                              : how / 4 % 4 == 1 ? timestamp + ttl
                              : how / 4 % 4 == 2 ? timestamp - 60
@@ -213,7 +214,7 @@ void Run(Input input) {
   if (patience.EndedWith(outcome.status)) {
     return;
   }
-  // Else FindKey, which reads it all, has to refuse it.
+  // Otherwise FindKey, which reads the whole token, must refuse it.
   if (!to_read || !outcome.ok()) {
     Require(outcome == judged.outcome,
             "a damaged token is refused for its damage");

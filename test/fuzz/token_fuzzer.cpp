@@ -1,8 +1,8 @@
-// TokenReader on any text: what Load says of it, the parts of what it accepts,
-// and the chunks, in any order.
+// TokenReader on any text: what Load returns, the parts of a token that it
+// accepts, and the chunks, in any order.
 //
-// An input: what to do (see Run), then the text as it is, or how to make one:
-// the size of the token, its first byte, the other bytes, and what to damage.
+// An input: what to do (see Run), then the text, or how to make one: the size
+// of the token, its first byte, the other bytes, and what to damage.
 #include "core/token.hpp"
 
 #include "fuzz/fuzz.hpp"
@@ -50,8 +50,8 @@ void CheckParts(const TokenReader &reader, const JudgedToken &token) {
           "the parts of a token are where they should be");
 }
 
-// ReadChunks reads the first `count` chunks, and says whether they could be
-// read: LoadToRead leaves it to them to find a bad character.
+// ReadChunks reads the first `count` chunks and says whether they could be
+// read: after LoadToRead, this finds a bad character.
 bool ReadChunks(TokenReader *reader, const JudgedToken &token,
                 std::size_t count, const Patience &patience) {
   const std::size_t asked_before = patience.asked();

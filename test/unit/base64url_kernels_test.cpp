@@ -11,15 +11,15 @@
 #include "support/reference.hpp"
 #include "unit/support.hpp"
 
-// What a kernel does is compared with the reference for every kernel that this
-// processor can run; base64url_test.cpp sees the fastest of them alone.
+// Every kernel that this processor can run is compared with the reference;
+// base64url_test.cpp tests only the fastest one.
 
 namespace fernet::base64url {
 namespace {
 
 using test::Bytes;
 
-// Enough for two turns of the widest loop and any rest.
+// Enough for two turns of the widest loop and every rest.
 constexpr std::size_t kMaxSize = 300;
 
 std::string EncodeText(const Kernel &kernel, const Bytes &bytes) {
@@ -86,7 +86,7 @@ TEST_P(Base64urlKernel, FindsTheFirstBadCharacterInEveryPlace) {
       }
       std::string damaged = digits;
       damaged[place] = character;
-      // A second one, later, must not hide it.
+      // A second bad character, later, must not hide it.
       damaged[std::min(place + 70, digits.size() - 1)] = '%';
       ASSERT_EQ(DecodeWith(kernel(), damaged, decoded), place) << value;
     }
@@ -94,8 +94,8 @@ TEST_P(Base64urlKernel, FindsTheFirstBadCharacterInEveryPlace) {
 }
 
 TEST_P(Base64urlKernel, StaysWithinItsMemory) {
-  // At the end of an allocation, where a sanitizer sees a byte too many, and
-  // before a guard, where everything else does.
+  // At the end of an allocation, where a sanitizer sees an access beyond it,
+  // and before a guard page, where any program does.
   for (std::size_t size = 0; size <= kMaxSize; ++size) {
     const Bytes bytes = test::SomeBytes(size);
     std::string text(EncodedSize(size) + 64, '?');

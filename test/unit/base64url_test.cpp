@@ -22,7 +22,7 @@ std::string EncodeText(const Bytes &bytes) {
   return text;
 }
 
-// Decoded is what Decode makes of digits: bytes, or the offset of the fault.
+// Decoded is the result of Decode: bytes, or the offset of the fault.
 struct Decoded {
   Bytes bytes;
   std::size_t bad = kNoOffset;
@@ -112,7 +112,7 @@ TEST(Base64url, WritesNothingBeyondItsOutput) {
 }
 
 TEST(Base64url, JudgesEveryByteValueInEveryPlace) {
-  // From whole groups to each number of digits that can be left over.
+  // Whole groups, and every number of digits that can be left over.
   for (const std::size_t size : {8u, 9u, 10u, 11u}) {
     for (std::size_t place = 0; place < size; ++place) {
       for (int value = 0; value < 256; ++value) {
@@ -179,7 +179,7 @@ TEST(Base64url, WholeGroupsHaveNoTrailingBits) {
 
 enum class Relation { kCanonical, kValid, kInvalid };
 
-// Judge is how Decode and HasTrailingBits are meant to be used together.
+// Judge uses Decode and HasTrailingBits together, as callers should.
 Relation Judge(std::string_view text) {
   const auto digits = WithoutPadding(text);
   const Decoded decoded = DecodeDigits({digits.data(), digits.size()});

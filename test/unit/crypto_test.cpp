@@ -139,7 +139,7 @@ TEST(PreparedKey, EncryptsBlocksLikeTheReferenceInPlaceAndApart) {
 }
 
 TEST(PreparedKey, MakesAnIvOfARandomBlockInFront) {
-  // Whatever came before, which here is the previous turn.
+  // The result does not depend on what came before, here the previous turn.
   const Prepared prepared(4);
   for (std::size_t blocks = 0; blocks <= 40; ++blocks) {
     const Bytes plain = SomeBytes(16 * blocks, 2);

@@ -45,8 +45,8 @@ std::string Sha256(std::string_view secret) {
   return ToString(key);
 }
 
-// What is expected here was computed by Python: `hkdf.HKDF` of cryptography
-// 38.0.4, `hashlib.pbkdf2_hmac` and `hashlib.sha256`.
+// Python computed the expected values: `hkdf.HKDF` of cryptography 38.0.4,
+// `hashlib.pbkdf2_hmac` and `hashlib.sha256`.
 
 TEST(Derivation, ByHkdfIsWhatPythonDerives) {
   EXPECT_EQ(
@@ -80,7 +80,7 @@ TEST(Derivation, ByHkdfIsTheVectorOfRfc5869) {
 TEST(Derivation, ByPbkdf2IsWhatPythonDerives) {
   EXPECT_EQ(Pbkdf2("secret", "salt", 1000),
             "qN-JnzxPIE2WfgrWPAkph8EAVeuwF7PZ0ordIY1Peq0=");
-  // Neither a short salt nor few iterations are refused.
+  // A short salt and few iterations are accepted.
   EXPECT_EQ(Pbkdf2("s", "", 1), "U_amqFvawW7rIVozQu-kxpV0HxEp5zTph2NH-NOrP0s=");
 }
 

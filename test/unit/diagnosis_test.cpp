@@ -25,14 +25,15 @@ using namespace std::string_literals;
 
 constexpr std::string_view kTokenStart = "gAAAAA";
 
-// A token of 2020-01-01 under test key 1.
+// A token of 2020-01-01, encrypted with test key 1.
 std::string Token() {
   return test::reference::Seal(test::TestKeyBytes(1), 1577836800, test::kTestIv,
                                test::SomeBytes(16));
 }
 
 LikelyCause Diagnose(std::string_view value) {
-  // In a block of just its size, so that the sanitizers see a read beyond.
+  // Copied to a block of exactly its size, so that the sanitizers see a read
+  // beyond it.
   const auto exact = std::make_unique<char[]>(value.size());
   std::ranges::copy(value, exact.get());
   return DiagnoseNonToken({exact.get(), value.size()});
@@ -154,7 +155,7 @@ TEST(Diagnosis, IsNotMisledByNearMisses) {
       {"a key and a character", key + "x", LikelyCause::kPlaintext},
       {"two keys", key + "," + test::TestKeyText(2), LikelyCause::kPlaintext},
       {"a key in hexadecimal", Hex(key), LikelyCause::kPlaintext},
-      // Of several defects, the one that explains most.
+      // Of several defects, the one that explains most is reported.
       {"white space and +", Inserted(With(token, 30, "+"), 76, "\n"),
        LikelyCause::kWhiteSpaceInside},
       {"white space and %3D",
@@ -169,7 +170,7 @@ TEST(Diagnosis, IsNotMisledByNearMisses) {
   });
 }
 
-// A token that lost its end is told from all others, wherever it was cut.
+// A token that lost its end is recognized, wherever it was cut.
 TEST(Diagnosis, KnowsEveryCut) {
   const std::string token = Token();
   for (std::size_t size = 0; size <= token.size(); ++size) {
@@ -181,8 +182,8 @@ TEST(Diagnosis, KnowsEveryCut) {
   }
 }
 
-// What each byte is called at each place of a token's digits but the last,
-// where white space is no part of it.
+// The cause for each byte at each place of a token's digits but the last, where
+// white space is not part of the token.
 LikelyCause CauseOf(char c) {
   if (test::DigitValue(c) >= 0) {
     return LikelyCause::kTruncated;
@@ -206,8 +207,8 @@ TEST(Diagnosis, JudgesEveryByteAtEveryPlace) {
   }
 }
 
-// Whatever the bytes, it answers; and only bytes with a start that it knows
-// give it reason to think of a token.
+// Any bytes get an answer, and only bytes with a known start are taken for a
+// token.
 TEST(Diagnosis, TakesAnyBytes) {
   const std::vector<std::string> starts = {
       "",        "gAAAAA",          "\"gAAAAA",    "b'gAAAAA",   "Z0FBQUFB",
@@ -226,7 +227,8 @@ TEST(Diagnosis, TakesAnyBytes) {
   }
 }
 
-// It is for what Load refuses, and Load refuses each of these.
+// DiagnoseNonToken is only for values that Load refuses: Load refuses each of
+// these.
 TEST(Diagnosis, IsOfWhatIsNoToken) {
   const std::string token = Token();
   TokenReader reader;

@@ -27,7 +27,7 @@ using test::TestKeyBytes;
 constexpr std::uint64_t kTimestamp = 1'795'478'400;
 constexpr std::string_view kCanary = "canary";
 
-// Reference is the token of `plaintext` under test key `number`.
+// Reference is the token of `plaintext`, encrypted with test key `number`.
 std::string Reference(int number, const Bytes &plaintext,
                       std::uint64_t timestamp = kTimestamp) {
   return test::reference::Seal(TestKeyBytes(number), timestamp, kTestIv,
@@ -47,7 +47,7 @@ std::string SealText(Keyring *ring, const Bytes &plaintext,
   return text;
 }
 
-// RotateText rotates a token that `ring` opens, and checks that nothing is
+// RotateText rotates a token that `ring` decrypts, and checks that nothing is
 // written beyond RotatedSize.
 std::string RotateText(Keyring *ring, std::string_view text) {
   TokenReader reader;
@@ -78,7 +78,7 @@ TEST(Keyring, SealsAsTheReferenceDoes) {
     std::string text = std::string(TokenSize(size), '?') + std::string(kCanary);
     ASSERT_EQ(ring->SealWithIv(plaintext, kTimestamp, kTestIv, text),
               Status::kOk);
-    // Not ASSERT_EQ, which would print megabytes.
+    // ASSERT_EQ would print megabytes.
     ASSERT_TRUE(text == Reference(1, plaintext) + std::string(kCanary)) << size;
   }
 }
@@ -153,7 +153,7 @@ TEST(Keyring, NeedsBothHalvesOfAKey) {
   const auto ring = RingOf({1});
   const Bytes right = TestKeyBytes(1);
   const Bytes plaintext = SomeBytes(64);
-  // The signing half alone finds the key, and then decrypts to noise.
+  // The signing half alone finds the key; the key then decrypts to noise.
   Bytes key = TestKeyBytes(2);
   std::copy_n(right.begin(), 16, key.begin());
   Opened opened = OpenText(
@@ -185,7 +185,7 @@ TEST(Keyring, ClearForgetsEveryKey) {
   ring->Clear();
   EXPECT_EQ(ring->size(), 0u);
   EXPECT_EQ(OpenText(ring.get(), Reference(1, {})).found, Status::kNoKeyOpens);
-  // Nothing of the first key is left to seal with.
+  // Nothing of the first key is left to encrypt with.
   std::string text(TokenSize(0), '?');
   EXPECT_EQ(ring->SealWithIv({}, kTimestamp, kTestIv, text),
             Status::kCryptoFailed);
@@ -289,8 +289,8 @@ struct PaddingCase {
   bool good;
 };
 
-// AllPaddings are all values in the right number, and each of the good ones
-// with each of its bytes changed.
+// AllPaddings are all values, each repeated the right number of times, and each
+// valid padding with each of its bytes changed.
 std::vector<PaddingCase> AllPaddings() {
   std::vector<PaddingCase> cases;
   for (std::size_t value = 0; value < 256; ++value) {
@@ -328,7 +328,7 @@ TEST(Keyring, JudgesThePaddingUnderAGenuineHmac) {
       ASSERT_EQ(index, 1u);
       ASSERT_EQ(ring->CheckPadding(reader, index), expected);
 
-      // More room than needed, all of which is wiped.
+      // More room than needed; all of it is wiped.
       Bytes out(reader.ciphertext_size() + 7, 0xee);
       std::size_t out_size = 99;
       ASSERT_EQ(ring->Open(&reader, index, out, &out_size), expected);
@@ -378,7 +378,7 @@ TEST(Keyring, RotatesTokensOfAllSizes) {
     ASSERT_EQ(opened.status, Status::kOk) << size;
     ASSERT_EQ(opened.timestamp, kTimestamp);
     ASSERT_TRUE(opened.plaintext == plaintext) << size;
-    // The reference makes the same of the IV that was drawn.
+    // With the IV that was drawn, the reference makes the same token.
     ASSERT_TRUE(rotated == test::reference::Seal(TestKeyBytes(3), kTimestamp,
                                                  IvOf(rotated), plaintext));
     ASSERT_NE(IvOf(rotated), IvOf(old));
@@ -399,7 +399,7 @@ TEST(Keyring, RotatesFromEveryKeyIncludingTheFirst) {
   }
 }
 
-// OneTurn is a GoOn that says yes once.
+// OneTurn is a GoOn that returns true once.
 int turns_left = 0;
 bool OneTurn() noexcept { return turns_left-- > 0; }
 
@@ -437,7 +437,7 @@ TEST(Keyring, StopsInTheMiddleOfALargeTokenAndWorksAfterwards) {
             Status::kStopped);
   EXPECT_EQ(size, 0u);
 
-  // Nothing of it is left in the contexts.
+  // No state of it is left in the contexts.
   EXPECT_EQ(OpenText(ring.get(), old).plaintext, plaintext);
   EXPECT_EQ(OpenText(ring.get(), RotateText(ring.get(), old)).plaintext,
             plaintext);

@@ -99,7 +99,7 @@ TEST(RandomBuffer, RecoversWhenThereIsRandomnessAgain) {
   {
     const test::FailingRandom no_randomness;
     ASSERT_FALSE(buffer.Take(iv));
-    // Not even the bytes that were left are handed out now.
+    // Even the bytes that were left are not handed out now.
     ASSERT_FALSE(buffer.Take(std::span(iv).first(8)));
   }
   EXPECT_TRUE(buffer.Take(iv));

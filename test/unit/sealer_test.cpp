@@ -70,8 +70,8 @@ TEST_F(SealerTest, MakesOneTokenHoweverThePlaintextIsCut) {
 }
 
 TEST_F(SealerTest, DrawsTheIvOutOfARandomBlock) {
-  // The same block gives another IV each time, and the reference makes the same
-  // token of each.
+  // The same block gives another IV each time; with each IV, the reference
+  // makes the same token.
   const Bytes plaintext = test::SomeBytes(100);
   std::set<std::string> tokens;
   for (int i = 0; i < 20; ++i) {
@@ -88,7 +88,7 @@ TEST_F(SealerTest, DrawsTheIvOutOfARandomBlock) {
   }
 }
 
-// No is a GoOn that never does.
+// No is a GoOn that always returns false.
 bool No() noexcept { return false; }
 
 TEST_F(SealerTest, StopsAfterAChunkWithoutPlaintextLeft) {
@@ -97,7 +97,7 @@ TEST_F(SealerTest, StopsAfterAChunkWithoutPlaintextLeft) {
   test::Memory<Sealer> memory(0, key_, scratch(), text, No);
   ASSERT_EQ(memory.object()->StartWithIv(kTimestamp, test::kTestIv),
             Status::kOk);
-  // What fits the stage is not asked about.
+  // GoOn is not called while the plaintext fits into the stage.
   ASSERT_EQ(memory.object()->Append(std::span(plaintext).first(1000)),
             Status::kOk);
   ASSERT_EQ(memory.object()->Append(std::span(plaintext).subspan(1000)),
@@ -130,7 +130,7 @@ TEST_F(SealerTest, LeavesNoPlaintextInItsStage) {
        {std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{1000},
         kChunkSize - 26, kChunkSize - 25, kChunkSize - 17, kChunkSize - 9,
         kChunkSize, 2 * kChunkSize + 100}) {
-    // Random, so that no ciphertext, tag or counter looks like it.
+    // Random bytes, so that no ciphertext, tag or counter looks like them.
     const Bytes plaintext = test::SomeBytes(size);
     std::string text(TokenSize(size), '?');
     test::Memory<Sealer> memory(0, key_, scratch(), text);

@@ -22,7 +22,7 @@ std::span<std::uint8_t> BytesOf(const SecretPages &pages, std::size_t size) {
 }
 
 // KernelFlags is the kernel's VmFlags of the mapping at `address`, such as
-// " rd wr mr mw me ac lo dd wf ", or nothing where the kernel does not tell.
+// " rd wr mr mw me ac lo dd wf ", or nothing if the kernel does not show them.
 std::string KernelFlags(const void *address) {
   const auto wanted = reinterpret_cast<std::uintptr_t>(address);
   std::ifstream smaps("/proc/self/smaps");
@@ -103,7 +103,7 @@ TEST(SecretPages, AreZeroInAForkedChildAndStayInTheParent) {
 }
 
 TEST(SecretPages, ReportThatTheyCouldNotBeLocked) {
-  // In a child, which alone gives up the right to lock memory.
+  // In a child, so that only the child gives up the right to lock memory.
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {

@@ -46,7 +46,7 @@ TEST(SecretScratch, WipesWhatItHandedOut) {
     const auto part = memory.object()->First(size);
     ASSERT_EQ(part.size(), size);
     std::ranges::fill(part, kSecretByte);
-    // The count of the bytes in use may happen to be a secret byte itself.
+    // The count of the bytes in use may be equal to a secret byte.
     ASSERT_GE(CountSecretBytes(memory.Read()), size);
     memory.Destroy();
     EXPECT_LE(CountSecretBytes(memory.Read()), size == kSecretByte ? 1u : 0u)

@@ -1,4 +1,4 @@
-// For RAND_METHOD, the only way to make the default generator fail.
+// RAND_METHOD is deprecated, but nothing else makes the default generator fail.
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include "unit/support.hpp"
@@ -90,7 +90,8 @@ std::vector<std::size_t> PlaintextSizes() {
 
 namespace {
 
-// Opened by reading the token each time it is needed, or by keeping it.
+// Decrypts the token in two ways: reading it each time it is needed, or keeping
+// it.
 enum class Reading { kAgain, kKept };
 
 Opened OpenReading(Keyring *ring, std::string_view text, Reading reading) {
@@ -110,7 +111,7 @@ Opened OpenReading(Keyring *ring, std::string_view text, Reading reading) {
   const Outcome found = ring->FindKey(&reader, &opened.index);
   opened.found = found.status;
   if (IsMalformedToken(found.status)) {
-    // Only now was that character seen.
+    // The bad character was found only now.
     opened = Opened();
     opened.loaded = found;
     return opened;
@@ -150,7 +151,7 @@ bool OpensNever(Keyring *ring, std::string_view text) {
 
 bool Contains(std::span<const std::uint8_t> haystack,
               std::span<const std::uint8_t> needle) {
-  // Not std::ranges::search: clang 14 cannot compile GCC 12's.
+  // clang 14 cannot compile the std::ranges::search of GCC 12.
   return std::search(haystack.begin(), haystack.end(), needle.begin(),
                      needle.end()) != haystack.end();
 }
@@ -182,7 +183,8 @@ FailingRandom::FailingRandom() {
                                      .add = nullptr,
                                      .pseudorand = nullptr,
                                      .status = nullptr};
-  // OpenSSL 3.0 leaks at exit if its own generator was never used.
+  // Without this, OpenSSL 3.0 leaks memory at exit: its own generator was never
+  // used.
   unsigned char byte = 0;
   if (RAND_bytes(&byte, 1) != 1 || RAND_set_rand_method(&method) != 1) {
     throw std::runtime_error("no generator to replace");

@@ -1,4 +1,4 @@
-// What the tests of the core share.
+// Code that the tests of the core share.
 #pragma once
 
 #include <openssl/err.h>
@@ -57,13 +57,13 @@ inline constexpr std::array<std::uint8_t, kIvSize> kTestIv = {
     0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7,
     0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
 
-// PlaintextSizes are all sizes up to 100 bytes, all around the first and the
-// second chunk's end, so that every part of a token lies once across it, and
-// one of many chunks.
+// PlaintextSizes are all sizes up to 100 bytes; all sizes around the end of the
+// first and the second chunk, so that each part of a token crosses it once; and
+// one size of many chunks.
 std::vector<std::size_t> PlaintextSizes();
 
-// Opened is what FindKey and Open make of a text that Load accepts: the same,
-// whether a large token is kept or not.
+// Opened is the result of FindKey and Open for a text that Load accepts: the
+// same whether a large token is kept or not.
 struct Opened {
   Outcome loaded;
   Status found = Status::kCryptoFailed;
@@ -77,20 +77,21 @@ struct Opened {
 Opened OpenText(Keyring *ring, std::string_view text);
 
 // OpensNever says whether `text` is refused, either as malformed or because no
-// key opens it.
+// key decrypts it.
 bool OpensNever(Keyring *ring, std::string_view text);
 
 // Memory is room for a `T` whose bytes stay readable after its destruction.
-// They are read one by one through a volatile pointer, so that the compiler
-// can neither drop nor foresee what the destructor wrote.
+// A volatile pointer reads them one by one, so that the compiler can neither
+// drop nor predict what the destructor wrote.
 template <typename T>
 class Memory {
  public:
   // Fills the room with `filler` and constructs the object in it.
   template <typename... Arguments>
   explicit Memory(std::uint8_t filler, Arguments &&...arguments) {
-    // Volatile, for the object's life ends that of all stores before it: a
-    // compiler may drop them, and what it does not initialize would be garbage.
+    // Volatile, because the compiler may drop stores before the object's life
+    // begins; the bytes that the object does not initialize would then be
+    // garbage.
     volatile std::uint8_t *const to = bytes_;
     for (std::size_t i = 0; i < sizeof(T); ++i) {
       to[i] = filler;
@@ -122,16 +123,17 @@ class Memory {
   T *object_ = nullptr;
 };
 
-// Contains says whether `needle` stands somewhere in `haystack`.
+// Contains says whether `needle` is somewhere in `haystack`.
 bool Contains(std::span<const std::uint8_t> haystack,
               std::span<const std::uint8_t> needle);
 
 bool AllZero(std::span<const std::uint8_t> bytes);
 
-// ErrorQueueIsEmpty says whether OpenSSL's error queue is, and empties it.
+// ErrorQueueIsEmpty says whether OpenSSL's error queue is empty, and empties
+// it.
 bool ErrorQueueIsEmpty();
 
-// FailingRandom makes OpenSSL's generator give nothing while it lives.
+// FailingRandom makes OpenSSL's generator fail while it lives.
 class FailingRandom {
  public:
   FailingRandom();

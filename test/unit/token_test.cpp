@@ -45,8 +45,8 @@ Outcome Load(std::string_view text) {
   return reader.Load(text);
 }
 
-// Judge is what Load must say of `text` if nothing but its length and its end
-// may be wrong. Written from the contract, not from the code.
+// Judge is what Load must return for `text` if only its length and its end may
+// be wrong. It is written from the contract, not from the code.
 Outcome Judge(std::string_view text) {
   const std::size_t digits = WithoutEquals(std::string(text)).size();
   const std::size_t bytes = digits * 6 / 8;
@@ -170,7 +170,7 @@ TEST(TokenReader, KeepsALargeCiphertextWhereItIsTold) {
       from += chunk.size();
     }
     ASSERT_EQ(from, ciphertext.size());
-    // The second turn takes what is there.
+    // The second turn reads the bytes that are kept.
     text.assign(text.size(), '!');
   }
   EXPECT_EQ(memory.back(), 0xee);
@@ -191,13 +191,13 @@ TEST(TokenReader, LoadToReadFindsABadCharacterSoonerOrLater) {
     }
     ASSERT_EQ(outcome.status, Status::kTokenBadCharacter) << place;
     ASSERT_EQ(outcome.offset, place);
-    // What else is wrong with the token does not come first.
+    // The bad character is reported before any other defect.
     text += 'A';
     ExpectSame(reader.LoadToRead(text), {Status::kTokenBadCharacter, place});
   }
 }
 
-// StopAfter is a GoOn that says no after a while.
+// StopAfter is a GoOn that returns false after some calls.
 int turns_left = 0;
 bool StopAfter() noexcept { return turns_left-- > 0; }
 
@@ -377,7 +377,7 @@ TEST(TokenReader, FindsABadCharacterInAnyChunk) {
     text[place] = '/';
     ExpectSame(Load(text), {Status::kTokenBadCharacter, place});
     ExpectSame(Load("  " + text), {Status::kTokenBadCharacter, place + 2});
-    // Of several, the first.
+    // Of several bad characters, the first is reported.
     text.back() = '+';
     ExpectSame(Load(text), {Status::kTokenBadCharacter, place});
   }

@@ -1,4 +1,5 @@
-// The vectors in test/vectors; SOURCES.md there says where they come from.
+// The vectors in test/vectors; test/vectors/SOURCES.md says where they come
+// from.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -58,8 +59,8 @@ std::int64_t ParseTime(const std::string &text) {
          3600 * hour + 60 * minute + second - zone;
 }
 
-// Verify does what fernet_decrypt does with a ttl: the HMAC first, then the
-// age, then the padding.
+// Verify checks what fernet_decrypt checks with a ttl: the HMAC, then the age,
+// then the padding.
 Outcome Verify(const json &vector, Bytes *out) {
   const auto ring = test::RingOfText(vector.at("secret").get<std::string>());
   const std::string text = vector.at("token");
@@ -116,7 +117,7 @@ TEST(SpecVectors, InvalidIsRefusedForTheReasonGiven) {
       {"incorrect mac", Status::kNoKeyOpens},
       {"too short", Status::kTokenTooShort},
       {"invalid base64", Status::kTokenBadCharacter},
-      // 15 bytes of payload: no whole block at all.
+      // 15 bytes of payload: less than one block.
       {"payload size not multiple of block size", Status::kTokenTooShort},
       {"payload padding error", Status::kNoKeyOpens},
       {"far-future TS (unacceptable clock skew)", Status::kTokenFromFuture},
