@@ -8,8 +8,8 @@
 
 namespace fernet::pg {
 
-// CensusGroup counts values that are the same, and those of a key by their
-// times, in seconds since 1970.
+// CensusGroup counts values with the same status. For tokens of one key it has
+// the oldest and the newest time, in seconds since 1970.
 struct CensusGroup {
   std::int64_t values = 0;
   std::uint64_t oldest = 0;
@@ -25,7 +25,7 @@ struct ColumnCensus {
   CensusGroup unknown_key;
   CensusGroup no_key_set;
   CensusGroup malformed;
-  std::int64_t plaintext = 0;  // those of malformed with no sign of a token
+  std::int64_t plaintext = 0;  // malformed values without a trace of a token
 };
 
 // TakeCensus counts every value of `column` that the calling query sees, with

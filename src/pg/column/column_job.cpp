@@ -12,23 +12,24 @@
 namespace fernet::pg {
 namespace {
 
-// Slices take turns at stripes of this many pages, whatever the size of the
-// table is when each of them starts, so that no page is left to nobody.
+// Slices take turns with stripes of this many pages. The stripes do not depend
+// on the size of the table when a slice starts, so every page belongs to a
+// slice.
 constexpr BlockNumber kStripePages = 256;
 
-// A pass after which something is left is followed by another. The application
-// may hold a lock, or write under an old key, for ever.
+// Passes repeat while something is left. There is a limit because the
+// application may hold a lock, or write with an old key, for ever.
 constexpr int kMaxPasses = 8;
 constexpr std::int64_t kFirstWait = 200000;  // microseconds, for locked rows
 constexpr std::int64_t kLongestWait = 2000000;
 
 constexpr std::int64_t kNoticeInterval = 5000000;  // microseconds
 
-// How many pages are read in one batch at the most, however few rows they hold:
-// a batch must end, and the application waits for one batch at the most.
+// A batch reads at most this many pages, however few rows they hold: a batch
+// must end, because the application may wait for it.
 constexpr std::int64_t kMaxBatchPages = 8192;
 
-// Running is a job under way; plain data.
+// Running is the state of a job; plain data.
 struct Running {
   const ColumnJob *job;
   const char *name;            // of the column, while it is known to be there
@@ -117,8 +118,8 @@ void Commit(Running *running) {
       "transaction_isolation",
       running->verifying ? "repeatable read" : "read committed", PGC_USERSET,
       PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false));
-  // A deferred constraint would speak up at the commit, when it is too late to
-  // tell which row it means.
+  // A deferred constraint would raise its error at the commit, when it is too
+  // late to tell which row caused it.
   ConstraintsSetStmt immediate = {};
   NodeSetTag(&immediate, T_ConstraintsSetStmt);
   AfterTriggerSetState(&immediate);
@@ -244,9 +245,9 @@ void PassOverTable(Running *running, Oid table) {
   }
 }
 
-// Pass goes once over all tables. A pass that writes has a transaction and a
-// snapshot for each batch, so a row that the application moves may pass it by.
-// One that verifies reads with a single snapshot, which sees every row once.
+// Pass goes once over all tables. A write pass has a transaction and a snapshot
+// for each batch, so it can miss a row that the application moves. A verifying
+// pass reads with a single snapshot, which sees every row once.
 Tally Pass(Running *running, MemoryContext job_memory, bool verifying) {
   running->verifying = verifying;
   running->pass += verifying ? 0 : 1;
@@ -287,8 +288,8 @@ bool HasWidth(const ColumnJob &job) {
   return target.max_characters > 0;
 }
 
-// RequireWidth refuses an adoption whose tokens would not fit, before the first
-// write. Everything else has about the size of what it replaces.
+// RequireWidth refuses an adoption before the first write if the tokens would
+// not fit. Other jobs write values of about the same size.
 void RequireWidth(Running *running, MemoryContext job_memory) {
   if (running->job->rule.direction != ValueRule::kRotate ||
       running->job->rule.on_plaintext != OnPlaintext::kEncrypt ||
@@ -338,8 +339,9 @@ void NoticeEnd(const Running &running, const JobResult &result) {
       HideStatement());
 }
 
-// Judge makes the result out of what was written and what was seen at the end.
-// What the table refused looks as if it were still to be changed.
+// Judge computes the result from the values that were written and the values
+// that were seen at the end. A value that the table refused is seen as one
+// still to change.
 JobResult Judge(const Running &running, const Tally &written,
                 const Tally &seen) {
   JobResult result = {.unchanged = seen.unchanged,
@@ -432,7 +434,8 @@ JobResult RunColumnJob(const ColumnJob &job) {
     events::JobEnded(running.operation, running.name, result.changed,
                      result.left(), *job.rule.keys.list);
   }
-  // Not Commit: what comes after the job shall find its own defaults.
+  // Not Commit, which would change the isolation level of the transaction after
+  // the job.
   SPI_commit();
   MemoryContextSwitchTo(running.batch_memory);
   NoticeEnd(running, result);

@@ -7,7 +7,7 @@
 
 namespace fernet::pg {
 
-// ColumnJob is what a caller asks for.
+// ColumnJob is the work that a caller asks for.
 struct ColumnJob {
   Oid relation;
   const char *column;
@@ -20,8 +20,8 @@ struct ColumnJob {
   Oid caller;  // the function that was called, which tells the extension
 };
 
-// JobResult is what has become of the column's values: `changed` by this job,
-// the others as one snapshot saw them at the end.
+// JobResult counts the column's values: `changed` by this job, the others as
+// one snapshot saw them at the end.
 struct JobResult {
   std::int64_t changed = 0;    // by this job; of a dry run, to be changed
   std::int64_t unchanged = 0;  // as they should be before the job
@@ -35,8 +35,8 @@ struct JobResult {
 
 // RunColumnJob runs `job` in transactions of its own. The caller is connected
 // to SPI so that it may commit, and CurrentMemoryContext outlives the commits.
-// Raises what CheckColumn does, and 55006 when another job is at work on the
-// same column or slice; it is for the caller to say what is left at the end.
+// Raises what CheckColumn raises, and 55006 when another job works on the same
+// column or slice. The caller reports what is left at the end.
 JobResult RunColumnJob(const ColumnJob &job);
 
 }  // namespace fernet::pg

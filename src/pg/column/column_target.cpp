@@ -27,8 +27,8 @@ void RequirePageRanges(Relation relation) {
   }
 }
 
-// RequireNoUpdateRules: a rule would turn an UPDATE into something else, and
-// the writer of rows knows nothing of it.
+// RequireNoUpdateRules: a rule would turn an UPDATE into something else, but
+// RowWriter ignores rules.
 void RequireNoUpdateRules(Relation relation) {
   const RuleLock *const rules = relation->rd_rules;
   for (int i = 0; rules != nullptr && i < rules->numLocks; ++i) {
@@ -64,8 +64,8 @@ void RequireEveryRowVisible(Oid relation) {
   }
 }
 
-// RequireOwnSession: what another session's temporary table holds is in the
-// memory of that session.
+// RequireOwnSession: another session keeps the rows of its temporary tables in
+// its own memory.
 void RequireOwnSession(Relation relation) {
   if (RELATION_IS_OTHER_TEMP(relation)) {
     FERNET_RAISE(ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -98,11 +98,11 @@ LOCKMODE LockFor(ColumnAccess access) {
   return access == ColumnAccess::kRead ? AccessShareLock : RowExclusiveLock;
 }
 
-// DescribeColumn fills in what `out` says of the column's type.
+// DescribeColumn fills in the column's type in `out`.
 void DescribeColumn(ColumnAccess access, ColumnTarget *out) {
   const auto *const column =
       TupleDescAttr(RelationGetDescr(out->relation), out->attribute - 1);
-  // A virtual one, of PostgreSQL 18, has no values to be read.
+  // A virtual generated column of PostgreSQL 18 has no values to read.
   const bool is_stored = column->attgenerated == ATTRIBUTE_GENERATED_STORED;
   if (column->attgenerated != '\0' &&
       (access == ColumnAccess::kWrite || !is_stored)) {

@@ -42,8 +42,8 @@ bool HasIndex(Relation relation, const char *name) {
   return found;
 }
 
-// HasConstraint: a trigger may give any text as the name of a constraint, a
-// part of the row for example. Only a name that the table has is told.
+// HasConstraint: a trigger may give any text as the name of a constraint, for
+// example a part of the row. Only a name that the table has may be shown.
 bool HasConstraint(const ColumnTarget &target, const char *name) {
   return OidIsValid(get_relation_constraint_oid(
              RelationGetRelid(target.relation), name, true)) ||

@@ -1,4 +1,4 @@
-// What a job tells of the values that it could not change.
+// The warnings of a job about the values that it could not change.
 #pragma once
 
 #include "pg/column/column_target.hpp"
@@ -17,15 +17,15 @@ struct Failure {
   WritePhase phase = WritePhase::kRow;
 };
 
-// FailureWarnings tells of the first failing values by place, SQLSTATE and
-// cause, never by content.
+// FailureWarnings reports the first failing values with place, SQLSTATE and
+// cause, never with content.
 struct FailureWarnings {
   int told = 0;
   bool muted = false;  // in a second pass, which finds the same ones again
   std::int64_t too_long = 0;  // new values that the column has no room for
 };
 
-// WarnOfFailure tells the client of the value at `place` of `target`.
+// WarnOfFailure warns the client about the value at `place` of `target`.
 void WarnOfFailure(FailureWarnings *warnings, const ColumnTarget &target,
                    const ItemPointerData &place, const Failure &failure);
 

@@ -5,8 +5,8 @@
 namespace fernet::pg {
 namespace {
 
-// Locks of our own kind, apart from those of pg_advisory_lock, which has 1 and
-// 2 in the last field. They belong to the session, for they outlive commits.
+// Our own kind of advisory locks: those of pg_advisory_lock have 1 or 2 in the
+// last field. They belong to the session, because they must outlive commits.
 constexpr uint16 kLockClass = 0xfe;
 
 LOCKTAG JobLock(Oid relation, std::uint32_t part) {
@@ -49,8 +49,9 @@ std::uint32_t LockPart(AttrNumber attribute, int slice) {
          static_cast<std::uint32_t>(slice);
 }
 
-// TakeTurn keeps two jobs off the same rows, which would only make each other
-// busy: one for the whole table excludes all others, a slice its like.
+// TakeTurn keeps two jobs off the same rows, where each would find the other's
+// locks: a job on the whole table excludes all others, a slice excludes the
+// same slice.
 void TakeTurn(MemoryContext job_memory, Oid relation, AttrNumber attribute,
               int slice, int slices) {
   LockUntilEndOfJob(job_memory, relation, LockPart(attribute, 0),

@@ -1,5 +1,4 @@
-// The locks that keep two jobs off the same rows, and by which a job is known
-// to be alive.
+// The locks that keep two jobs off the same rows and show that a job is alive.
 #pragma once
 
 #include "pg/server/boundary.hpp"
@@ -10,8 +9,9 @@ namespace fernet::pg {
 // the column as a whole.
 std::uint32_t LockPart(AttrNumber attribute, int slice);
 
-// TakeTurn locks the column `attribute` of `relation`, or `slice` of `slices`
-// of it, until `job_memory` goes. Raises 55006 when another session has it.
+// TakeTurn locks the column `attribute` of `relation`, or its `slice` of
+// `slices`, until `job_memory` is deleted. Raises 55006 when another session
+// has the lock.
 void TakeTurn(MemoryContext job_memory, Oid relation, AttrNumber attribute,
               int slice, int slices);
 

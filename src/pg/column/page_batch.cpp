@@ -9,7 +9,7 @@
 namespace fernet::pg {
 namespace {
 
-// A batch under way; plain data.
+// Batch is the state of a batch; plain data.
 struct Batch {
   const ColumnTarget *target;
   const ValueRule *rule;
@@ -19,8 +19,8 @@ struct Batch {
   FailureWarnings *warnings;
   RowWriter writer;
   Tally tally;
-  // Up to there, failing values have been told of by an attempt that was
-  // undone.
+  // An attempt that was undone has already warned about failing values up to
+  // this row.
   ItemPointerData told_to;
 };
 
@@ -33,7 +33,8 @@ void CountFailure(Batch *batch, const ItemPointerData &place,
   WarnOfFailure(batch->warnings, *batch->target, place, failure);
 }
 
-// CountBadValue is CountFailure for a value that never came to be written.
+// CountBadValue is CountFailure for a value that was not written because of its
+// content.
 void CountBadValue(Batch *batch, TupleTableSlot *row, Reason reason) {
   const bool told = ItemPointerCompare(&row->tts_tid, &batch->told_to) <= 0;
   const bool muted = batch->warnings->muted;
@@ -61,7 +62,7 @@ void CountResult(Batch *batch, TupleTableSlot *row, RowResult result,
   }
 }
 
-// OneRow is a row to be written in a subtransaction of its own.
+// OneRow is a row that is written in its own subtransaction.
 struct OneRow {
   const ColumnTarget *target;
   TupleTableSlot *row;
@@ -140,7 +141,7 @@ void ScanAndWrite(void *state) {
   FinishWriting(&batch->writer);
 }
 
-// Restart forgets what an attempt has counted that was undone.
+// Restart resets the counts after an attempt was undone.
 void Restart(Batch *batch, std::int64_t too_long_before) {
   batch->tally = {};
   batch->warnings->too_long = too_long_before;
@@ -190,9 +191,9 @@ Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
   if (dry_run) {
     Scan(&batch);
   } else {
-    // All rows as one command first. If the table refuses one of them, that
-    // attempt is undone, and each row gets a subtransaction: slower, but the
-    // others are written and the refused ones counted.
+    // First write all rows as one command. If the table refuses one of them,
+    // undo that attempt and write each row in its own subtransaction: slower,
+    // but only the refused rows stay unwritten, and they are counted.
     const std::int64_t too_long = warnings->too_long;
     if (RunInSubtransaction(ScanAndWrite, &batch).sqlstate != 0) {
       Restart(&batch, too_long);
@@ -204,7 +205,7 @@ Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
 }
 
 double PageDensity(const ColumnTarget &target) {
-  constexpr double kUnknown = 40;  // rows of a token and little else
+  constexpr double kUnknown = 40;  // rows with a token and little else
   const auto *const statistics = target.relation->rd_rel;
   if (statistics->relpages <= 0 || statistics->reltuples < 0) {
     return kUnknown;

@@ -13,13 +13,13 @@ namespace fernet::pg {
 struct Tally {
   std::int64_t changed = 0;
   std::int64_t unchanged = 0;
-  std::int64_t plaintext = 0;  // no tokens, and left as they are
+  std::int64_t plaintext = 0;  // not tokens, and left as they are
   std::int64_t failed = 0;
   std::int64_t busy = 0;  // changed or locked by another transaction
 
   std::int64_t adopted = 0;       // of changed: plaintexts before
-  std::int64_t malformed = 0;     // of failed: no tokens
-  std::int64_t no_key_opens = 0;  // of failed: under no key
+  std::int64_t malformed = 0;     // of failed: not tokens
+  std::int64_t no_key_opens = 0;  // of failed: no key decrypts them
 
   std::int64_t total() const {
     return changed + unchanged + plaintext + failed + busy;
@@ -29,15 +29,16 @@ struct Tally {
 };
 
 // RunBatch applies `rule` to the values in `range` of `target`. With `dry_run`
-// it writes nothing and counts what it would.
+// it writes nothing and counts what it would write.
 Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
                PageRange range, bool dry_run, FailureWarnings *warnings);
 
-// CountForStatistics adds what `tally` has written and refused to the counters.
+// CountForStatistics adds the written and refused values of `tally` to the
+// counters.
 void CountForStatistics(const Tally &tally, ValueRule::Direction direction);
 
-// PageDensity is about how many rows a page of `target` holds, at least 1, by
-// what the last ANALYZE or VACUUM saw.
+// PageDensity estimates the rows on a page of `target`, at least 1, from the
+// last ANALYZE or VACUUM.
 double PageDensity(const ColumnTarget &target);
 
 }  // namespace fernet::pg

@@ -6,7 +6,7 @@ namespace fernet::pg {
 namespace {
 
 ItemPointerData PlaceOf(BlockNumber page, OffsetNumber offset) {
-  // ItemPointerSet without its silent narrowing.
+  // Like ItemPointerSet, which would narrow the numbers silently.
   ItemPointerData place;
   place.ip_blkid.bi_hi = static_cast<uint16>(page >> 16);
   place.ip_blkid.bi_lo = static_cast<uint16>(page & 0xffff);
@@ -24,7 +24,7 @@ void VisitRow(const ColumnTarget &target, TupleTableSlot *row, VisitValue visit,
   auto *const stored = reinterpret_cast<varlena *>(DatumGetPointer(datum));
   varlena *const value = pg_detoast_datum_packed(stored);
   visit(row, value, state);
-  // It may be a plaintext that is being adopted.
+  // The value may be a plaintext that is being adopted.
   WipeAndFree(value, stored);
 }
 

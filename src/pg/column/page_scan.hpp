@@ -10,9 +10,10 @@ struct PageRange {
   BlockNumber end;  // the first page after the range
 };
 
-// ScanValues calls `visit` with each row of `range` that the active snapshot
-// sees and whose value is not NULL, and with the value, detoasted. Memory that
-// `visit` allocates goes with the row. It may be interrupted.
+// ScanValues calls `visit` for each row of `range` that the active snapshot
+// sees and whose value is not NULL, with the row and the detoasted value.
+// Memory that `visit` allocates is freed after the row. ScanValues can be
+// interrupted.
 using VisitValue = void (*)(TupleTableSlot *row, varlena *value, void *state);
 void ScanValues(const ColumnTarget &target, PageRange range, VisitValue visit,
                 void *state);

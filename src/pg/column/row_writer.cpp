@@ -77,9 +77,10 @@ void FireStatementTriggers(RowWriter *writer) {
   }
 }
 
-// FireBeforeTriggers returns false if one of them wants no update. What the
-// function of a trigger keeps for its next call has to outlive the row, so it
-// is looked up in the memory of the whole update, as in the executor.
+// FireBeforeTriggers returns false if one of them suppresses the update. The
+// function of a trigger may keep data for its next call, which must outlive the
+// row; so it is looked up in the memory of the whole update, as in the
+// executor.
 bool FireBeforeTriggers(RowWriter *writer, TupleTableSlot *row) {
   const Relation relation = writer->target->relation;
   if (relation->trigdesc == nullptr ||

@@ -5,7 +5,7 @@
 
 namespace fernet::pg {
 
-// WritePhase is what a RowWriter is at, so that an error can be laid to it.
+// WritePhase is the step of a RowWriter, which tells what raised an error.
 enum class WritePhase { kRow, kBeforeTriggers, kAfterTriggers };
 
 // RowWriter updates one column of rows that a scan of the table has found, as
@@ -28,7 +28,7 @@ struct RowWriter {
 enum class RowResult {
   kWritten,
   kBusy,      // changed or locked by another transaction
-  kUnwanted,  // a BEFORE trigger wants no update
+  kUnwanted,  // a BEFORE trigger suppressed the update
 };
 
 // BeginWriting starts a command on `*target`, which must stay. The snapshot is

@@ -3,7 +3,7 @@
 #include "pg/column/column_target.hpp"
 #include "pg/server/raise.hpp"
 
-// The function that a trigger has to call to be known as one that encrypts.
+// A trigger that calls this function encrypts.
 extern "C" PGDLLEXPORT Datum fernet_encrypt_trigger(PG_FUNCTION_ARGS);
 
 namespace fernet::pg {
@@ -18,7 +18,7 @@ bool Names(const Trigger &trigger, const char *column) {
   return false;
 }
 
-// Encrypts says whether an update of `column` fires this trigger.
+// Encrypts says whether `trigger` encrypts `column` on an update.
 bool Encrypts(Relation relation, const char *column) {
   const AttrNumber attribute = get_attnum(RelationGetRelid(relation), column);
   const TriggerDesc *const triggers = relation->trigdesc;
@@ -74,8 +74,8 @@ void NameTriggers(Oid relation_oid, AttrNumber attribute) {
   StringInfoData names;
   initStringInfo(&names);
   const TriggerDesc *const triggers = relation->trigdesc;
-  // Partitions are written one by one: the statement triggers of the whole
-  // table do not fire.
+  // The job writes partitions one by one, so the statement triggers of the
+  // partitioned table do not fire.
   const bool rows_only = relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
   for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
     const Trigger &trigger = triggers->triggers[i];

@@ -5,22 +5,23 @@
 
 namespace fernet::pg {
 
-// FiresOnUpdate says whether an update of the column `attribute` fires
-// `trigger`, of the application, in this session.
+// FiresOnUpdate says whether `trigger` belongs to the application and an update
+// of the column `attribute` fires it in this session.
 bool FiresOnUpdate(const Trigger &trigger, AttrNumber attribute);
 
-// TriggersOnUpdate lists the triggers of the application, quoted and separated
-// by commas, that an update of the column `attribute` fires before the row is
-// written, or else after it. Empty if there is none.
+// TriggersOnUpdate lists the triggers of the application that an update of the
+// column `attribute` fires, quoted and separated by commas: with `before`,
+// those before the row is written, otherwise those after it. Empty if there is
+// none.
 const char *TriggersOnUpdate(Relation relation, AttrNumber attribute,
                              bool before);
 
-// NameTriggers tells the client by a NOTICE which triggers of the application
-// an update of the column `attribute` of a locked table will fire.
+// NameTriggers lists in a NOTICE the triggers of the application that an update
+// of the column `attribute` of a locked table will fire.
 void NameTriggers(Oid relation, AttrNumber attribute);
 
 // RequireNoEncryption raises 55000 if `relation` or a table below it has a
-// trigger that would encrypt again what is decrypted in `column`.
+// trigger that would encrypt the decrypted values of `column` again.
 void RequireNoEncryption(Oid relation, const char *column);
 
 }  // namespace fernet::pg
