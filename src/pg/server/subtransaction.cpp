@@ -3,7 +3,7 @@
 namespace fernet::pg {
 namespace {
 
-// IsRefusal tells errors that lie with a row from those of the server.
+// IsRefusal says whether a row caused the error, and not the server.
 bool IsRefusal(int sqlstate) {
   constexpr int kRefusals[] = {
       ERRCODE_TRIGGERED_ACTION_EXCEPTION,
@@ -13,7 +13,7 @@ bool IsRefusal(int sqlstate) {
       ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
       ERRCODE_PROGRAM_LIMIT_EXCEEDED,
       ERRCODE_PLPGSQL_ERROR,
-      MAKE_SQLSTATE('P', 'F', '0', '0', '0'),  // ours, out of a trigger
+      MAKE_SQLSTATE('P', 'F', '0', '0', '0'),  // ours, raised in a trigger
   };
   for (const int refusal : kRefusals) {
     if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(refusal)) {

@@ -17,7 +17,7 @@ void ForEachHeldValue(void (*visit)(const void *handle, void *state),
 // KeySource is where the current value of fernet.key comes from.
 GucSource KeySource();
 
-// IsSettingDefined says whether guc.c knows a setting of that name.
+// IsSettingDefined says whether a setting of that name is defined.
 bool IsSettingDefined(const char *name);
 
 }  // namespace fernet::pg

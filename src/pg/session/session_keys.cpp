@@ -13,19 +13,19 @@ namespace {
 
 constexpr std::uint32_t kNoSlot = kSlots;
 
-// SecretMemory is what lies in SecretPages: zero means empty throughout.
+// SecretMemory is the content of SecretPages: all zeros means empty.
 struct SecretMemory {
   RandomBuffer ivs;
   std::array<KeyList, kSlots> lists;
 };
 
-// What guc.c keeps for us beside the mask. It says nothing about the key.
+// guc.c keeps this for us beside the mask. It reveals nothing about the key.
 struct KeyHandle {
   std::uint32_t slot;
 };
 
 // Immortal is a global whose destructor never runs: at exit, OpenSSL may be
-// gone before us. WipeAtExit does what matters.
+// unloaded before us. WipeAtExit wipes the keys.
 template <typename T>
 union Immortal {
   constexpr Immortal() noexcept : object() {}
@@ -72,14 +72,14 @@ bool MapMemory() {
   if (pages.address == nullptr) {
     return false;
   }
-  // The pages are zero and so is an empty SecretMemory: constructing it would
-  // only touch every page.
+  // The pages are zero, as an empty SecretMemory is: a constructor would only
+  // touch every page.
   memory = static_cast<SecretMemory *>(pages.address);
   on_proc_exit(WipeAtExit, 0);
   return true;
 }
 
-// Sweep wipes every slot that guc.c can no longer come back to.
+// Sweep wipes every slot whose key list guc.c can no longer restore.
 void Sweep() {
   std::array<bool, kSlots> reachable{};
   ForEachHeldValue(
@@ -101,9 +101,9 @@ void Sweep() {
   }
 }
 
-// SweepAtTransactionEnd has Sweep called once this transaction is over. guc.c
-// unwinds its values after the transaction callbacks have run; the memory of
-// the transaction goes last of all.
+// SweepAtTransactionEnd makes the end of this transaction call Sweep. guc.c
+// restores its values after the transaction callbacks; the memory of the
+// transaction is deleted last, so its callback calls Sweep.
 void SweepAtTransactionEnd() {
   if (sweep_is_due || TopTransactionContext == nullptr) {
     return;

@@ -1,10 +1,9 @@
 // The keys of this session: guc.c holds a mask and a handle, the keys are here.
 //
-// Each value of fernet.key that guc.c may still come back to (the current one,
-// the one that RESET restores, those of outer SET LOCALs and savepoints) has a
-// slot in SecretPages. A slot that none of guc.c's own records names any more
-// is wiped: when the next key is set, and at the end of every transaction that
-// changed the key.
+// Each value of fernet.key that guc.c may restore (the current one, the one
+// that RESET restores, those of outer SET LOCALs and savepoints) has a slot in
+// SecretPages. A slot that no record of guc.c names any more is wiped when the
+// next key is set, and at the end of every transaction that changed the key.
 #pragma once
 
 #include "core/keyring.hpp"
@@ -13,8 +12,8 @@
 
 namespace fernet::pg {
 
-// SessionKeys is what work with tokens needs. It stays good until the next
-// statement of the session, for pinned keys until Unpin.
+// SessionKeys is the keys that work with tokens needs. It is valid until the
+// next statement of the session, or as long as the keys are pinned.
 struct SessionKeys {
   Keyring *ring = nullptr;
   const KeyList *list = nullptr;  // the same keys, for their fingerprints
@@ -23,15 +22,15 @@ struct SessionKeys {
 
 namespace session_keys {
 
-// One key list for each level of savepoints and functions that set a key of
-// their own, and a few; AddResult's too_many beyond that.
+// One key list for each level of savepoints and functions that set a key, and a
+// few more. Beyond that, AddResult has too_many.
 inline constexpr std::uint32_t kSlots = 64;
 
-// AddResult is what can become of a value offered as fernet.key.
+// AddResult is the result of Add.
 struct AddResult {
   Outcome outcome;             // of parsing it
   bool out_of_memory = false;  // no pages, or no handle
-  bool too_many = false;       // every slot is one that guc.c may come back to
+  bool too_many = false;       // guc.c may restore the list of every slot
 };
 
 // Add parses `text` into a slot of its own and stores a handle to it, for
@@ -46,7 +45,8 @@ const KeyList *ListBehind(const void *handle);
 void Assign(const void *handle);
 
 // Current returns the current keys, ready for use; without a key it raises
-// PF001. CurrentOrNone returns null members instead; HasKey asks only.
+// PF001. CurrentOrNone returns null members instead; HasKey only says whether
+// there is a key.
 SessionKeys Current();
 SessionKeys CurrentOrNone();
 bool HasKey();
@@ -54,9 +54,9 @@ bool HasKey();
 // CurrentList is the current key list, or null.
 const KeyList *CurrentList();
 
-// PinUntil returns the current keys in such a form that they stay good whatever
-// becomes of the setting, until `memory` is reset or deleted. Raises PF001, and
-// 54000 when jobs are nested too deeply, by triggers of triggers.
+// PinUntil returns the current keys and keeps them valid until `memory` is
+// reset or deleted, even if the setting changes. Raises PF001, and 54000 when
+// jobs are nested too deeply, by triggers of triggers.
 SessionKeys PinUntil(MemoryContext memory);
 
 // MemoryState says how well the pages are protected.

@@ -13,15 +13,15 @@ namespace {
 
 constexpr char kMask[] = "********";
 
-// What guc.c believes the value to be: kMask or an empty string.
+// The value in guc.c: kMask or an empty string.
 constinit char *displayed_key = nullptr;
 
-// Until then a hook may not raise an ERROR; see DefineSettings.
+// While false, a hook must not raise an ERROR; see DefineSettings.
 constinit bool defined = false;
 
-// BelongsToSession tells the sources that leave no trace in the server from
-// those by which it would store the key. PGC_S_TEST is ALTER ROLE, ALTER
-// DATABASE and the SET clause of a function trying a value.
+// BelongsToSession says whether `source` leaves no trace in the server; from
+// the other sources, the server would store the key. PGC_S_TEST is the test of
+// a value by ALTER ROLE, ALTER DATABASE and the SET clause of a function.
 bool BelongsToSession(GucSource source) {
   return source == PGC_S_DEFAULT || source == PGC_S_CLIENT ||
          (source >= PGC_S_INTERACTIVE && source != PGC_S_TEST);
@@ -43,18 +43,18 @@ int FailureLevel(GucSource source) {
 
 void Wipe(char *value) { OPENSSL_cleanse(value, strlen(value)); }
 
-// Dropped makes `*value` the empty one after a WARNING has told of it.
+// Dropped empties `*value` after a WARNING has reported it.
 bool Dropped(char *value) {
   Wipe(value);
   *value = '\0';
   return true;
 }
 
-// RefuseToStore is for the sources by which the server would store the key.
+// RefuseToStore is for sources from which the server would store the key.
 bool RefuseToStore(char *value, GucSource source) {
   if (source == PGC_S_FILE) {
-    // Returning false is what keeps a line of postgresql.conf from being
-    // applied, and guc.c does the reporting.
+    // Returning false keeps a line of postgresql.conf from being applied; guc.c
+    // reports it.
     Wipe(value);
     GUC_check_errcode(kKeyWouldBeStored);
     GUC_check_errmsg("%s", kKeyWouldBeStoredText);
@@ -72,7 +72,7 @@ bool RefuseToStore(char *value, GucSource source) {
 // transaction and in a parallel worker, so it reads no catalogs.
 bool CheckKey(char **value, void **extra, GucSource source) {
   if (**value == '\0') {
-    return true;  // switches the key off, which everything may do
+    return true;  // switches the key off, which any source may do
   }
   const bool is_mask = strcmp(*value, kMask) == 0;
   if (InitializingParallelWorker && is_mask) {
@@ -108,7 +108,7 @@ bool CheckKey(char **value, void **extra, GucSource source) {
     return Dropped(*value);
   }
   events::KeysSet(*session_keys::ListBehind(*extra));
-  // A key has 43 characters at the least, so the mask fits in its place.
+  // A key has at least 43 characters, so the mask fits in its place.
   memcpy(*value, kMask, sizeof kMask);
   return true;
 }
@@ -118,7 +118,8 @@ void AssignKey(const char *, void *extra) { session_keys::Assign(extra); }
 }  // namespace
 
 void DefineSettings() {
-  // First, so that a key from before the library was loaded is audited too.
+  // Defined first, so that a key from before the library was loaded is logged
+  // too.
   events::DefineLogSetting();
   DefineCustomStringVariable(
       kKeySettingName,

@@ -7,10 +7,10 @@ namespace fernet::pg {
 
 inline constexpr const char *kSettingPrefix = "fernet.";
 
-// DefineSettings tells guc.c of the settings. Called once, by _PG_init.
-// Placeholder values from before the library was loaded go through the hooks
-// here and then; a bad one becomes a WARNING and no key, for an ERROR would
-// leave the session unable ever to load the library.
+// DefineSettings defines the settings. Called once, by _PG_init. It passes
+// placeholder values from before the library was loaded to the hooks. A bad one
+// becomes a WARNING and no key: after an ERROR, the session could never load
+// the library.
 void DefineSettings();
 
 }  // namespace fernet::pg

@@ -9,8 +9,8 @@
 namespace fernet::pg {
 namespace {
 
-// Shorter parts are too likely to be found by chance; a part of a key that is
-// this short gives nothing away.
+// Shorter parts would often be found by chance; a part of a key that is this
+// short reveals nothing.
 constexpr std::size_t kShortestPart = 8;
 
 bool Contains(const char *text, std::span<const char> part) {
@@ -18,8 +18,8 @@ bool Contains(const char *text, std::span<const char> part) {
          memmem(text, strlen(text), part.data(), part.size()) != nullptr;
 }
 
-// HoldsAnyPart looks for each key of the list apart, for the statement may have
-// put the list together.
+// HoldsAnyPart looks for each key of the list separately, because the statement
+// may have concatenated the list.
 bool HoldsAnyPart(const char *text, std::span<const char> value) {
   while (!value.empty()) {
     std::size_t length = 0;
@@ -53,7 +53,7 @@ void OverwriteActivity() {
 }  // namespace
 
 void WithholdStatementText() {
-  // Null outside of a statement, as when the startup packet is read.
+  // Null outside of a statement, for example while the startup packet is read.
   if (debug_query_string == nullptr) {
     return;
   }

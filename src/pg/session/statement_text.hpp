@@ -1,15 +1,14 @@
-// The text of the statement that is being executed, where it holds a key.
+// The text of the running statement, which may hold a key.
 #pragma once
 
 namespace fernet::pg {
 
-// kWithheldText is what takes the place of such a text.
+// kWithheldText replaces a text that holds a key.
 inline constexpr const char *kWithheldText =
     "<statement with a Fernet key withheld>";
 
-// WithholdStatementText replaces the text of the current statement in what the
-// log, pg_stat_activity, and a crash or deadlock report would show of it.
-// Raises nothing.
+// WithholdStatementText replaces the text of the current statement in the log,
+// pg_stat_activity, and crash and deadlock reports. Raises nothing.
 void WithholdStatementText();
 
 // WithholdStatementTextWith does so if the text holds one of the keys in

@@ -24,7 +24,7 @@ bool IsEmptyString(const Node *node) {
 }
 
 // IsOurs says whether `statement` gives a value to a setting of ours. An empty
-// one is nothing to hide and may be given everywhere.
+// value needs no hiding and is allowed everywhere.
 bool IsOurs(const VariableSetStmt *statement) {
   return statement->kind == VAR_SET_VALUE && statement->name != nullptr &&
          pg_strncasecmp(statement->name, kSettingPrefix,
@@ -74,8 +74,8 @@ const VariableSetStmt *SetIn(Node *statement) {
   return IsOurs(set) ? set : nullptr;
 }
 
-// SetsKeyInBlock says whether a DO block speaks of the key: its text, literals
-// included, is what pg_stat_statements would keep.
+// SetsKeyInBlock says whether a DO block mentions the key: pg_stat_statements
+// would keep its text with all literals.
 bool SetsKeyInBlock(Node *statement) {
   if (!IsA(statement, DoStmt)) {
     return false;
@@ -91,8 +91,8 @@ bool SetsKeyInBlock(Node *statement) {
   return false;
 }
 
-// Refuse raises what is wrong with `set` where the server would raise it with
-// the text of the statement.
+// Refuse raises the error of `set` before the server does, which would log the
+// text of the statement.
 void RefuseBadSet(Node *statement, const VariableSetStmt *set) {
   if (!IsSettingDefined(set->name)) {
     ReportUnknownSetting(set->name);
@@ -120,8 +120,8 @@ void ProcessUtilityWithoutKey(PlannedStmt *planned, const char *text,
     RefuseBadSet(statement, set);
   }
   if (set != nullptr || SetsKeyInBlock(statement)) {
-    // Without a query id pg_stat_statements keeps nothing, and the text it and
-    // pgaudit would read is not the statement's. The parse tree is.
+    // Without a query id pg_stat_statements keeps nothing. It and pgaudit read
+    // another text than the statement's; only the parse tree is the same.
     withheld = *planned;
     withheld.queryId = 0;
     withheld.stmt_location = 0;

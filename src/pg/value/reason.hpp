@@ -4,10 +4,10 @@ namespace fernet::pg {
 
 // Reason is why a value was not changed.
 enum class Reason {
-  kMalformed,         // it is no token
+  kMalformed,         // the value is not a token
   kNoKeyOpens,        // no key of the session decrypts it
-  kNotText,           // its plaintext has no form in UTF-8 or in the database
-  kTooLarge,          // its token would be larger than a value can be
+  kNotText,           // the plaintext cannot be converted
+  kTooLarge,          // the token would be larger than a value can be
   kTooLong,           // the column has no room for the new value
   kPlaintextIsToken,  // the plaintext would be taken for a token again
   kSuppressed,        // a BEFORE trigger suppressed the update

@@ -1,4 +1,4 @@
-// What a job on a column makes of one value.
+// The change that a job on a column makes to one value.
 #pragma once
 
 #include "pg/server/boundary.hpp"
@@ -7,10 +7,10 @@
 
 namespace fernet::pg {
 
-// OnPlaintext is what a rotation does with a value that is no token.
+// OnPlaintext says what a rotation does with a value that is not a token.
 enum class OnPlaintext { kFail, kLeave, kEncrypt };
 
-// ValueRule is what a job makes of values.
+// ValueRule says how a job changes values.
 struct ValueRule {
   enum Direction { kRotate, kDecrypt };
   Direction direction = kRotate;
@@ -18,12 +18,12 @@ struct ValueRule {
   SessionKeys keys;
 };
 
-// ValueChange is what has become of one value.
+// ValueChange is the result for one value.
 struct ValueChange {
   enum Kind {
     kChanged,    // there is a new value
-    kUnchanged,  // it is already as the job would have it
-    kPlaintext,  // no token, and left as it is
+    kUnchanged,  // the value needs no change
+    kPlaintext,  // not a token, and left as it is
     kFailed,     // see reason
   };
   Kind kind;
@@ -32,14 +32,15 @@ struct ValueChange {
   bool was_plaintext = false;
 };
 
-// ChangeValue applies `rule` to `value`, of a column of text if `is_text` and
-// else of bytea, that holds `max_characters` at the most, or any number if 0.
+// ChangeValue applies `rule` to `value` of a column that is text if `is_text`
+// and otherwise bytea, and that holds at most `max_characters`, or any number
+// if 0.
 //
-// What holds a token in some form and is none (see core/diagnosis.hpp), or is a
-// token that no key opens, is kFailed whatever the rule: never encrypt what
-// failed to decrypt.
+// A value that holds a token in some form without being one (see
+// core/diagnosis.hpp), or a token that no key decrypts, is kFailed whatever the
+// rule: never encrypt what failed to decrypt.
 //
-// Raises what became of libcrypto, which has nothing to do with the value.
+// Raises a failure of libcrypto, which has nothing to do with the value.
 ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
                         bool is_text, int max_characters);
 
