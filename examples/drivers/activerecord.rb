@@ -1,6 +1,5 @@
-# activerecord.rb options|bind|variables: gives the key in FERNET_KEY to a session of
-# ActiveRecord, as Rails does, and prints the fingerprint that it has. "variables" is
-# how not to do it.
+# activerecord.rb options|bind|variables: gives the key in FERNET_KEY to a session of ActiveRecord,
+# as Rails does, and prints the fingerprint that the session has. "variables" shows the wrong way.
 require 'active_record'
 require 'erb'
 require 'yaml'

@@ -1,5 +1,5 @@
-"""Every snippet in the tables of drivers in docs/keys.md is in one of the programs here,
-letter by letter: what runs is what is written."""
+"""Checks that every snippet in the tables of drivers in docs/keys.md is in a program here,
+letter by letter, so that what the page shows is what runs."""
 
 import pathlib
 import re

@@ -1,8 +1,8 @@
 // node_postgres.mjs options|bind: gives the key in FERNET_KEY to a session, and
-// prints the fingerprint that it has.
+// prints the fingerprint that the session has.
 import { createRequire } from 'node:module';
 
-// From NODE_PATH, which "import" does not know.
+// Uses NODE_PATH, which "import" ignores.
 const { Client } = createRequire(import.meta.url)('pg');
 const key = process.env.FERNET_KEY;
 

@@ -1,5 +1,5 @@
-// An application that keeps API tokens of integrations, which the database
-// encrypts and decrypts: database/sql with pgx.
+// An application that keeps the API tokens of integrations. The database
+// encrypts and decrypts them. It uses database/sql with pgx.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v4/stdlib"
 )
 
-// The SQLSTATEs that an application has something to do about.
+// The SQLSTATEs that an application may handle.
 const (
 	NoKey      = "PF001"
 	NotAToken  = "PF003"
@@ -21,8 +21,8 @@ const (
 	NotRotated = "PF007"
 )
 
-// SQLState returns the SQLSTATE of an error, or "" if the server had no part in
-// it.
+// SQLState returns the SQLSTATE of an error, or "" if it is not from the
+// server.
 func SQLState(err error) string {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
@@ -33,7 +33,7 @@ func SQLState(err error) string {
 
 // Open returns a pool whose sessions have the keys: one, or several with commas.
 // The first encrypts, all decrypt. They travel in the startup packet, so that no
-// statement carries them. What dsn leaves out comes from the PG* variables.
+// statement carries them. The PG* variables complete dsn.
 func Open(dsn, keys string) (*sql.DB, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
@@ -47,16 +47,16 @@ func Open(dsn, keys string) (*sql.DB, error) {
 
 // InTransaction runs work in a transaction that has the keys: for a pool whose
 // connections go through PgBouncer, which refuses them in the startup packet.
-// They are gone at the end, so that the next client does not get them.
+// The session loses them at the end, so that the next client does not get them.
 func InTransaction(ctx context.Context, db *sql.DB, keys string, work func(*sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	// After a Commit it does nothing.
+	// Rollback does nothing after a Commit.
 	defer tx.Rollback()
 
-	// The keys are a bind parameter: they are no part of the statement, unless
+	// The keys are a bind parameter: they are not in the statement, unless
 	// PreferSimpleProtocol is set.
 	if _, err := tx.ExecContext(ctx, "SELECT set_config('fernet.key', $1, true)", keys); err != nil {
 		return fmt.Errorf("setting the key: %w", err)

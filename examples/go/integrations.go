@@ -5,7 +5,7 @@ import (
 	"database/sql"
 )
 
-// Queryer is what *sql.DB, *sql.Conn and *sql.Tx have in common.
+// Queryer is what *sql.DB, *sql.Conn and *sql.Tx share.
 type Queryer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
@@ -20,7 +20,7 @@ func Save(ctx context.Context, db Queryer, name, apiToken string) error {
 	return err
 }
 
-// Load decrypts it. There is none: sql.ErrNoRows.
+// Load decrypts it. It returns sql.ErrNoRows if there is none.
 func Load(ctx context.Context, db Queryer, name string) (apiToken string, err error) {
 	err = db.QueryRowContext(ctx,
 		"SELECT fernet_decrypt(api_token) FROM integration WHERE name = $1", name,

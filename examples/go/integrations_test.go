@@ -13,7 +13,7 @@ import (
 	"github.com/fernet/fernet-go"
 )
 
-// Keys that everybody knows. Yours come from where your other secrets are.
+// Keys that everybody knows. Take yours from where your other secrets are.
 const (
 	oldKey = "this-is-test-key-1-do-not-use-it-anywhere-A="
 	newKey = "this-is-test-key-2-do-not-use-it-anywhere-A="
@@ -63,8 +63,8 @@ func mustFail(t *testing.T, err error, state string) {
 	}
 }
 
-// mustReadOutside reads a token from the table without the database's help, by
-// the package fernet-go.
+// mustReadOutside reads a token from the table and decrypts it with the package
+// fernet-go.
 func mustReadOutside(t *testing.T, db Queryer, key, name, want string) {
 	t.Helper()
 	var token string
@@ -78,8 +78,8 @@ func mustReadOutside(t *testing.T, db Queryer, key, name, want string) {
 	}
 }
 
-// TestLifeOfAKey needs an empty database, which the PG* variables name. Each part
-// goes on where the one before has ended.
+// TestLifeOfAKey needs an empty database, which the PG* variables name. Each
+// part continues where the one before ended.
 func TestLifeOfAKey(t *testing.T) {
 	keyless := openForTest(t, "")
 	keyless.SetMaxOpenConns(1)
@@ -112,7 +112,7 @@ func TestLifeOfAKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustLoad(t, old, "wiki", "zażółć 🔑")
-		// The pool has one connection: it is the same one, without the key.
+		// The pool has one connection: this is the same one, without the key.
 		_, err = Load(ctx, keyless, "wiki")
 		mustFail(t, err, NoKey)
 	})
@@ -160,15 +160,15 @@ func TestLifeOfAKey(t *testing.T) {
 		mustSave(t, both, "new", "under the new key")
 		_, err := both.ExecContext(ctx, "SELECT fernet_assert_rotated('integration', 'api_token')")
 		mustFail(t, err, NotRotated)
-		// A transaction block is no place for it.
+		// A rotation cannot run in a transaction block.
 		err = InTransaction(ctx, keyless, newKey+","+oldKey, func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, "CALL fernet_rotate_column('integration', 'api_token')")
 			return err
 		})
 		mustFail(t, err, "2D000")
 
-		// Slow and in small batches, for there to be something to see. Somebody
-		// ends it at the first report, and what it has done until then stays done.
+		// Slow and in small batches, so that there is progress to report. The
+		// first report cancels the rotation; its committed batches stay.
 		var reports []string
 		slow := rotation
 		slow.BatchRows, slow.Pause, slow.Every = 100, 50*time.Millisecond, 50*time.Millisecond
@@ -182,7 +182,7 @@ func TestLifeOfAKey(t *testing.T) {
 			t.Fatal(reports)
 		}
 
-		// Run again, it does the rest.
+		// The second run does the rest.
 		counts, err := rotation.Run(ctx, both)
 		if err != nil {
 			t.Fatal(err)

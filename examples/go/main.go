@@ -30,5 +30,5 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Println("Every value is under the first key: the others can go.")
+	fmt.Println("Every value is encrypted with the first key: the other keys can be dropped.")
 }

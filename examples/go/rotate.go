@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Counts is what became of the values of a column.
+// Counts counts the values of a column by what the rotation did.
 type Counts struct{ Rotated, Unchanged, Failed int64 }
 
 // Rotation says what to rotate, and how.
@@ -17,11 +17,11 @@ type Rotation struct {
 	BatchRows int           // rows between two commits; 0: 5000
 	Pause     time.Duration // after each batch
 	Every     time.Duration // between two reports; 0: 5 seconds
-	Report    func(string)  // is given the progress, a line at a time; nil: none
+	Report    func(string)  // gets the progress, line by line; nil: no reports
 }
 
-// Run brings every token of the column under the first key of db, while the
-// application runs. If any could not be, the error is PF007: run it again. The
+// Run re-encrypts every token of the column with the first key of db, while the
+// application runs. If values are left, the error is PF007: run it again. The
 // database must be reached directly, not through transaction pooling.
 func (r Rotation) Run(ctx context.Context, db *sql.DB) (counts Counts, err error) {
 	if r.BatchRows == 0 {
@@ -52,7 +52,8 @@ func (r Rotation) Run(ctx context.Context, db *sql.DB) (counts Counts, err error
 		}()
 	}
 
-	// It commits after each batch, so it is no part of a transaction.
+	// The procedure commits after each batch, so it must not be in a
+	// transaction.
 	err = conn.QueryRowContext(ctx,
 		"CALL fernet_rotate_column($1, $2, batch_rows => $3, pause => make_interval(secs => $4))",
 		r.Table, r.Column, r.BatchRows, r.Pause.Seconds(),
@@ -64,7 +65,7 @@ func (r Rotation) Run(ctx context.Context, db *sql.DB) (counts Counts, err error
 	return counts, err
 }
 
-// watch reports how far the session pid is, on another connection.
+// watch reports the progress of the session pid, on another connection.
 func (r Rotation) watch(ctx context.Context, db *sql.DB, pid int) {
 	ticker := time.NewTicker(r.Every)
 	defer ticker.Stop()

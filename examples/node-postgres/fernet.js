@@ -1,4 +1,4 @@
-// The key of a session, and the errors of pg_fernet: what to copy.
+// The key of a session, and the errors of pg_fernet: copy this file.
 
 // withKeys adds the keys to the configuration of a Client or Pool. They travel in
 // the startup packet, so that no statement carries them. A key, or several with
@@ -10,20 +10,21 @@ export const withKeys = (keys, config = {}) => ({
 
 // transaction runs work(client) in a transaction that has the keys: for a pool
 // whose connections go through PgBouncer, which refuses them in the startup
-// packet. They are gone at the end, so that the next client does not get them.
+// packet. The session loses them at the end, so that the next client does not
+// get them.
 export async function transaction(pool, keys, work) {
   const client = await pool.connect();
   let failure;
   try {
     await client.query('BEGIN');
-    // The key is a bind parameter: it is no part of the statement.
+    // The key is a bind parameter: it is not in the statement.
     await client.query("SELECT set_config('fernet.key', $1, true)", [keys]);
     const result = await work(client);
     await client.query('COMMIT');
     return result;
   } catch (error) {
     failure = error;
-    // A connection that cannot roll back is of no use to anybody.
+    // A connection that cannot roll back is useless.
     await client.query('ROLLBACK').then(() => { failure = undefined; }, () => {});
     throw error;
   } finally {
@@ -31,8 +32,8 @@ export async function transaction(pool, keys, work) {
   }
 }
 
-// The SQLSTATEs that an application has something to do about: error.code of
-// what a query throws.
+// The SQLSTATEs that an application may handle: error.code of the error that a
+// query throws.
 export const NO_KEY = 'PF001';
 export const NOT_A_TOKEN = 'PF003';
 export const WRONG_KEY = 'PF004';

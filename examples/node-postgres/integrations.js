@@ -1,5 +1,5 @@
-// The API tokens of integrations: encrypted and decrypted by the database, for
-// which the session or transaction of `db` has the key. `db` is a Client or Pool.
+// The API tokens of integrations. The database encrypts and decrypts them; the
+// session or transaction of `db`, a Client or Pool, must have the key.
 
 export async function save(db, name, apiToken) {
   await db.query(

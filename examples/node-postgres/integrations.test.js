@@ -1,5 +1,5 @@
-// The life of a key, in order: each test goes on where the one before has ended.
-// They need a database of their own; the PG* variables say which.
+// The life of a key, in order: each test continues where the one before ended.
+// The tests need a database of their own, which the PG* variables name.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { NO_KEY, NOT_A_TOKEN, NOT_ROTATED, WRONG_KEY, transaction, withKeys } fr
 import { load, save } from './integrations.js';
 import { rotate } from './rotate.js';
 
-// Keys that everybody knows. Yours come from where your other secrets are.
+// Keys that everybody knows. Take yours from where your other secrets are.
 const oldKey = 'this-is-test-key-1-do-not-use-it-anywhere-A=';
 const newKey = 'this-is-test-key-2-do-not-use-it-anywhere-A=';
 
@@ -28,7 +28,7 @@ const current = poolWith(withKeys(newKey));
 const tokenOf = async (name) =>
   (await keyless.query('SELECT api_token FROM integration WHERE name = $1', [name])).rows[0].api_token;
 
-// The way to read a token without the database. Its ttl of 0 means: at any age.
+// This reads a token without the database. The ttl of 0 allows any age.
 const readOutside = (key, token) =>
   new fernet.Token({ secret: new fernet.Secret(key), token, ttl: 0 }).decode();
 
@@ -46,7 +46,7 @@ test('write and read, with the key in the connection options', async () => {
 test('write and read, with the key in the transaction', async () => {
   await transaction(keyless, oldKey, (client) => save(client, 'wiki', 'zażółć 🔑'));
   assert.equal(await transaction(keyless, oldKey, (client) => load(client, 'wiki')), 'zażółć 🔑');
-  // The pool has one connection: it is the same one, without the key.
+  // The pool has one connection: this is the same one, without the key.
   await assert.rejects(load(keyless, 'wiki'), { code: NO_KEY });
 });
 
@@ -86,15 +86,15 @@ test('rotate to a new key, and see how far it is', async () => {
     both.query("SELECT fernet_assert_rotated('integration', 'api_token')"),
     { code: NOT_ROTATED },
   );
-  // A transaction block is no place for it.
+  // A rotation cannot run in a transaction block.
   await assert.rejects(
     transaction(keyless, `${newKey},${oldKey}`,
       (client) => client.query("CALL fernet_rotate_column('integration', 'api_token')")),
     { code: '2D000' },
   );
 
-  // Slow and in small batches, for there to be something to see. Somebody ends it
-  // at the first report, and what it has done until then stays done.
+  // Slow and in small batches, so that there is progress to report. The first
+  // report cancels the rotation; its committed batches stay.
   const slowly = { every: 50, batchRows: 100, pause: '50 ms' };
   const progress = [];
   await assert.rejects(
@@ -109,7 +109,7 @@ test('rotate to a new key, and see how far it is', async () => {
   );
   assert.match(progress[0], /^[1-9]\d? %, [1-9]\d* rotated, \d\d:\d\d:\d\d left$/);
 
-  // Called again, it does the rest.
+  // The second call does the rest.
   const counts = await rotate(withKeys(`${newKey},${oldKey}`), 'integration', 'api_token');
   assert.equal(counts.rotated + counts.unchanged, 2003);
   assert.ok(counts.rotated > 0 && counts.unchanged > 1, JSON.stringify(counts));

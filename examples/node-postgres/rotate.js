@@ -1,10 +1,11 @@
 #!/usr/bin/env node
-// Brings every token of a column under the first key, while the application runs:
+// Re-encrypts every token of a column with the first key, while the application
+// runs:
 //
 //   FERNET_KEY=new,old node rotate.js integration api_token
 //
-// The PG* variables say where the database is. It must be reached directly, not
-// through the transaction pooling of PgBouncer.
+// The PG* variables say where the database is. Connect directly, not through
+// the transaction pooling of PgBouncer.
 
 import { argv, env, exit } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,22 +13,23 @@ import { pathToFileURL } from 'node:url';
 import pg from 'pg';
 import { withKeys } from './fernet.js';
 
-// rotate resolves to the counts { rotated, unchanged, failed }, once every value
-// is under the first key. Otherwise it rejects with PF007: call it again.
-// `report` is given the progress, a line at a time.
+// rotate resolves to the counts { rotated, unchanged, failed } once every value
+// is encrypted with the first key. Otherwise it rejects with PF007: call it
+// again. `report` gets the progress, line by line.
 export async function rotate(config, table, column, {
   report = console.log, every = 5000, batchRows = 5000, pause = '0',
 } = {}) {
   const worker = new pg.Client(config);
   const watcher = new pg.Client(config);
   const done = new AbortController();
-  // A lost connection makes its query fail, which is how we learn of it.
+  // A lost connection makes its query fail; nothing else reports it.
   for (const client of [worker, watcher]) client.on('error', () => {});
   await Promise.all([worker.connect(), watcher.connect()]);
   try {
     const watching = watch(watcher, worker, report, every, done.signal)
       .catch((error) => report(`the progress is unknown: ${error.message}`));
-    // It commits after each batch, so it is no part of a transaction.
+    // The procedure commits after each batch, so it must not be in a
+    // transaction.
     const { rows: [counts] } = await worker.query(
       'CALL fernet_rotate_column($1, $2, batch_rows => $3, pause => $4)',
       [table, column, batchRows, pause],
@@ -42,7 +44,7 @@ export async function rotate(config, table, column, {
   }
 }
 
-// watch reports how far `worker` is, until it is done.
+// watch reports the progress of `worker` until it ends.
 async function watch(watcher, worker, report, every, signal) {
   while (await sleep(every, true, { signal }).catch(() => false)) {
     const { rows: [progress] } = await watcher.query(
@@ -64,7 +66,7 @@ if (import.meta.url === pathToFileURL(argv[1]).href) {
   }
   try {
     console.log(await rotate(withKeys(env.FERNET_KEY), argv[2], argv[3]));
-    console.log('Every value is under the first key: the others can go.');
+    console.log('Every value is encrypted with the first key: the other keys can be dropped.');
   } catch (error) {
     console.error(`${error.code ?? 'error'}: ${error.message}`);
     exit(1);

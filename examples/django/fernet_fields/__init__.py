@@ -9,7 +9,7 @@ sqlstate            what went wrong
 
 from contextlib import contextmanager
 
-# The SQLSTATEs that an application has something to do about.
+# The SQLSTATEs that an application may handle.
 NO_KEY = "PF001"
 NOT_A_TOKEN = "PF003"
 WRONG_KEY = "PF004"
@@ -36,7 +36,8 @@ def transaction(keys, using=None):
     needs psycopg 3 (Django 4.2 or newer): psycopg2 has no bind parameters, and
     would write the keys into the statement, for the server to log.
     """
-    # Not above: settings.py, where Django is not set up yet, imports this module.
+    # Imported here because settings.py imports this module before Django is set
+    # up.
     from django.core.exceptions import ImproperlyConfigured
     from django.db import connections, transaction
     from django.db.utils import DEFAULT_DB_ALIAS
@@ -45,7 +46,7 @@ def transaction(keys, using=None):
     if connection.Database.__name__ != "psycopg":
         raise ImproperlyConfigured("The key of a transaction needs psycopg 3.")
     with transaction.atomic(using):
-        # Django's own cursor would bind on the client's side, unless the option
+        # Django's own cursor would bind on the client, unless the option
         # server_side_binding is set.
         with connection.Database.Cursor(connection.connection) as cursor:
             cursor.execute("SELECT set_config('fernet.key', %s, true)", [keys])

@@ -26,14 +26,14 @@ class FernetTextField(models.TextField):
     def rel_db_type(self, connection):
         return "fernet_token"
 
-    # Django asks for this wherever it writes a value.
+    # Django calls this wherever it writes a value.
     def get_placeholder(self, value, compiler, connection):
         if hasattr(value, "as_sql"):
             return "%s"
         return "fernet_encrypt(%s::text)"
 
-    # Django asks for this wherever the column is in the list of a SELECT, and
-    # nowhere else: in WHERE, ORDER BY or a function the column is the token.
+    # Django calls this where the column is in the list of a SELECT, and nowhere
+    # else: in WHERE, ORDER BY or a function the column is the token.
     def select_format(self, compiler, sql, params):
         return f"fernet_decrypt({sql})", params
 

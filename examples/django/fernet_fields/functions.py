@@ -29,13 +29,13 @@ class FernetDecrypt(Func):
 
 
 class FernetTryDecrypt(FernetDecrypt):
-    """The same, and NULL for what is no token or under no key."""
+    """The same, but NULL for a value that is not a token or that no key decrypts."""
 
     function = "fernet_try_decrypt"
 
 
 class FernetKeyIndex(Func):
-    """Which key opens a token, from 1; NULL for none."""
+    """The position of the key that decrypts a token, from 1; NULL for none."""
 
     function = "fernet_key_index"
     arity = 1
@@ -43,7 +43,7 @@ class FernetKeyIndex(Func):
 
 
 class FernetVerify(Func):
-    """Whether a key opens a token: filter(FernetVerify("secret"))."""
+    """Whether a key decrypts a token: filter(FernetVerify("secret"))."""
 
     function = "fernet_verify"
     arity = 1

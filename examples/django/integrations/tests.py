@@ -209,7 +209,7 @@ class RotationTest(Case):
             output = self.rotate(every=0.05, batch_rows=100, pause="50 ms")
             self.assertRegex(output, r"(?m)\.api_token: [1-9]\d? %, [1-9]\d* rotated, 00:00:\d\d left$")
             self.assertRegex(output, r"(?m)\.api_token: 2000 rotated, 1 unchanged$")
-            self.assertRegex(output, r"(?m)^Every value is under the first key")
+            self.assertRegex(output, r"(?m)^Every value is encrypted with the first key")
         with process_with(NEW_KEY):
             self.assertEqual(Integration.objects.get(name="bulk 1999").api_token, "secret 1999")
             token = tokens()["bulk 0"].encode()

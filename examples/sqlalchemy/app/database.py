@@ -40,14 +40,14 @@ def engine_by_transaction(url: str, keys: Keys, **options: Any) -> Engine:
     """
     if make_url(url).get_driver_name() != "psycopg":
         raise ValueError("the key by transaction needs psycopg 3: postgresql+psycopg://")
-    # What a statement has been prepared as is known to one server connection, and
-    # PgBouncer before 1.21 may give the next transaction another one.
+    # Only one server connection knows a prepared statement, and PgBouncer
+    # before 1.21 may give the next transaction another connection.
     engine = _engine(url, {"prepare_threshold": None}, options)
 
     @event.listens_for(engine, "begin")
     def give_key(connection: Connection) -> None:
-        # With a cursor of the driver: what goes through SQLAlchemy can be seen by
-        # every listener to its events, such as those of tracing tools.
+        # A cursor of the driver, because every listener to SQLAlchemy's events,
+        # such as a tracing tool, sees what goes through SQLAlchemy.
         with connection.connection.cursor() as cursor:
             cursor.execute("SELECT set_config('fernet.key', %s, true)", [keys.setting])
 
@@ -57,8 +57,8 @@ def engine_by_transaction(url: str, keys: Keys, **options: Any) -> Engine:
 def _engine(url: str, connect_args: dict[str, Any], options: dict[str, Any]) -> Engine:
     if make_url(url).get_driver_name() == "psycopg2":
         connect_args = connect_args | {"connection_factory": _quiet_connection()}
-    # Errors and the log of statements must not show what is bound: in version (b)
-    # these are plaintexts.
+    # Errors and the log of statements must not show bind parameters: in version
+    # (b) these are plaintexts.
     return create_engine(
         url, connect_args=connect_args, hide_parameters=True, future=True, **options
     )

@@ -15,7 +15,7 @@ from .keys import Keys
 COUNTERS = {
     "encrypted": "tokens made",
     "decrypted": "tokens opened",
-    "rotated": "tokens brought under the first key",
+    "rotated": "tokens re-encrypted with the first key",
     "malformed": "values refused as no tokens",
     "no_key_opens": "tokens that no key opened",
     "wrong_age": "tokens expired or from the future",
@@ -89,7 +89,7 @@ def _family(
         if value is not None:
             pairs = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
             lines.append(f"{name}{{{pairs}}} {value}")
-    # A family without a sample is left out.
+    # Leave out a family without samples.
     return "\n".join(lines) + "\n" if len(lines) > 2 else ""
 
 

@@ -1,4 +1,4 @@
-"""The job that brings every credential under the first key.
+"""The job that re-encrypts every credential with the first key.
 
 TOKEN_ENCRYPTION_KEY=new,old python3 -m app.rotate
 
@@ -31,8 +31,8 @@ def rotate(engine: Engine, batch_rows: int, pause: str) -> None:
     Raises the error PF007 where values are left under another key, or none.
     """
     with engine.connect() as plain:
-        # The procedure commits each batch itself. So it needs a connection without
-        # a transaction around it, which does not go through transaction pooling.
+        # The procedure commits each batch itself. So it needs a direct
+        # connection, not transaction pooling, and no transaction around it.
         connection = plain.execution_options(isolation_level="AUTOCOMMIT")
         driver_connection = connection.connection.dbapi_connection
         if hasattr(driver_connection, "add_notice_handler"):
@@ -57,11 +57,11 @@ def rotate(engine: Engine, batch_rows: int, pause: str) -> None:
                 text("SELECT fernet_assert_rotated(CAST(:relation AS regclass), :column)"),
                 {"relation": relation, "column": column},
             )
-    log.info("every value is under the first key")
+    log.info("every value is encrypted with the first key")
 
 
 def _log_notice(diagnostic: Any) -> None:
-    """Passes on what psycopg 3 hears from the server: progress, and what failed."""
+    """Passes on the server's notices to psycopg 3: progress and failures."""
     log.info(
         "server", extra={"fields": {diagnostic.severity: diagnostic.message_primary}}
     )

@@ -21,7 +21,7 @@ class NotReady(RuntimeError):
 
 
 def is_production(environment: Mapping[str, str] = os.environ) -> bool:
-    """Production unless it says otherwise: who forgets the variable is safe."""
+    """Production unless the variable says otherwise: to forget it is safe."""
     return environment.get("APP_ENV", "production") == "production"
 
 

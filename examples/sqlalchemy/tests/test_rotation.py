@@ -44,7 +44,7 @@ class RotationTest(unittest.TestCase):
         self.assertEqual(status, 0)
         if not LONG:
             self.assertIn("INSERT INTO integrations.slack_connection", log)
-        self.assertIn("every value is under the first key", log)
+        self.assertIn("every value is encrypted with the first key", log)
         self.assert_no_secrets(log)
 
     def test_a_careless_rotation_is_noticed(self) -> None:

@@ -10,7 +10,7 @@ from ...fields import FernetTextField
 
 class Command(BaseCommand):
     help = (
-        "Brings every FernetTextField under the first key of the connection, while the "
+        "Re-encrypts every FernetTextField with the first key of the connection, while the "
         "application runs. Call it again if it was interrupted."
     )
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             try:
                 with Progress(self.stdout, database, f"{table}.{column}", every):
                     with connection.cursor() as cursor:
-                        # It commits after each batch: Django is in autocommit here.
+                        # The procedure commits after each batch: Django is in autocommit here.
                         cursor.execute(
                             "CALL fernet_rotate_column(%s::text::regclass, %s::text,"
                             " batch_rows => %s::int, pause => %s::interval)",
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             except Error as error:
                 raise CommandError(f"{table}.{column}: {sqlstate(error)}: {error}") from error
             self.stdout.write(f"{table}.{column}: {rotated} rotated, {unchanged} unchanged")
-        self.stdout.write("Every value is under the first key: the others can go.")
+        self.stdout.write("Every value is encrypted with the first key: the other keys can be dropped.")
 
 
 def columns(database):
@@ -57,7 +57,7 @@ def columns(database):
 
 
 class Progress(threading.Thread):
-    """While the block runs, says how far the connection of the caller is."""
+    """Reports the progress of the caller's connection while the block runs."""
 
     def __init__(self, stdout, database, label, every):
         super().__init__(daemon=True)
