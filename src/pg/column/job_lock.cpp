@@ -2,6 +2,11 @@
 
 #include "pg/report/report.hpp"
 
+extern "C" {
+#include "storage/proc.h"
+#include "storage/procarray.h"
+}
+
 namespace fernet::pg {
 namespace {
 
@@ -13,6 +18,46 @@ LOCKTAG JobLock(Oid relation, std::uint32_t part) {
   LOCKTAG tag;
   SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, relation, part, kLockClass);
   return tag;
+}
+
+bool IsHeldAs(const LockInstanceData &lock, const LOCKTAG &tag) {
+  return lock.holdMask != 0 && lock.pid != MyProcPid &&
+         memcmp(&lock.locktag, &tag, sizeof tag) == 0;
+}
+
+// HolderOf is the process that holds the lock `tag`, of several any one, or 0
+// if it has let it go meanwhile. It looks at all locks of the server, as
+// pg_locks does.
+int HolderOf(const LOCKTAG &tag) {
+  const LockData *const locks = GetLockStatusData();
+  for (int i = 0; i < locks->nelements; ++i) {
+    if (IsHeldAs(locks->locks[i], tag)) {
+      return locks->locks[i].pid;
+    }
+  }
+  return 0;
+}
+
+// RoleOf is the name of the role that the process `pid` is a session of, or
+// null. pg_stat_activity shows it to everybody.
+const char *RoleOf(int pid) {
+  const PGPROC *const process = BackendPidGetProc(pid);
+  return process == nullptr ? nullptr
+                            : GetUserNameFromId(process->roleId, true);
+}
+
+[[noreturn]] void ReportOtherJob(Oid relation, int holder) {
+  const char *const role = holder == 0 ? nullptr : RoleOf(holder);
+  FERNET_RAISE(
+      ERRCODE_OBJECT_IN_USE,
+      errmsg("another rotation of \"%s\" is running", get_rel_name(relation)),
+      role == nullptr ? 0
+                      : errdetail("The session with process ID %d runs it. It "
+                                  "belongs to role \"%s\".",
+                                  holder, role),
+      errhint("Wait until it ends, or cancel it with pg_cancel_backend(). To "
+              "share the work, give each CALL its own \"slice\" and the same "
+              "\"slices\"."));
 }
 
 struct HeldLock {
@@ -28,11 +73,7 @@ void LockUntilEndOfJob(MemoryContext job_memory, Oid relation,
   held->tag = JobLock(relation, part);
   held->mode = mode;
   if (LockAcquire(&held->tag, mode, true, true) == LOCKACQUIRE_NOT_AVAIL) {
-    FERNET_RAISE(
-        ERRCODE_OBJECT_IN_USE,
-        errmsg("another rotation of \"%s\" is running", get_rel_name(relation)),
-        errhint("Wait until it ends. To share the work, give each CALL its own "
-                "\"slice\" and the same \"slices\"."));
+    ReportOtherJob(relation, HolderOf(held->tag));
   }
   held->release.func = [](void *argument) {
     const auto *const lock = static_cast<HeldLock *>(argument);

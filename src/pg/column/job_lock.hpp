@@ -11,7 +11,7 @@ std::uint32_t LockPart(AttrNumber attribute, int slice);
 
 // TakeTurn locks the column `attribute` of `relation`, or its `slice` of
 // `slices`, until `job_memory` is deleted. Raises 55006 when another session
-// has the lock.
+// has the lock, and names that session.
 void TakeTurn(MemoryContext job_memory, Oid relation, AttrNumber attribute,
               int slice, int slices);
 
