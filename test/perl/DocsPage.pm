@@ -1,5 +1,5 @@
-# Runs the blocks of a page of the documentation in their order, each where it says
-# that it belongs, and compares what they print with the page.
+# Runs the blocks of a page of the documentation in their order, each in the
+# place that it names, and compares their output with the page.
 #
 #   ```sql on NAME     a session of psql on that server, the same for all of them
 #   ```sql             the same, on the server that is called "default"
@@ -60,7 +60,7 @@ sub trimmed
 	return $text;
 }
 
-# printed tests that $actual has what the page shows.
+# printed tests that $actual is what the page shows.
 sub printed
 {
 	my ($block, $actual, $name) = @_;
@@ -84,7 +84,7 @@ sub start_psql
 	return $psql;
 }
 
-# ask_psql has a session run $sql, and returns what it printed.
+# ask_psql runs $sql in a session and returns its output.
 sub ask_psql
 {
 	my ($psql, $sql) = @_;
@@ -146,7 +146,7 @@ sub run_page
 }
 
 # run_program runs a program in the folder and environment of %how, and returns
-# what it printed and its exit status.
+# its output and exit status.
 sub run_program
 {
 	my ($command, %how) = @_;

@@ -1,5 +1,6 @@
-# What the TAP tests of failures share: libraries that make a server fail on
-# purpose, built when a test runs, and connections that go on after an error.
+# Code that the TAP tests of failures share: libraries that make a server fail
+# on purpose, built when a test runs, and connections that continue after an
+# error.
 package FaultTest;
 
 use strict;
@@ -19,7 +20,7 @@ our @EXPORT = qw(build_library create_fault_functions connect_to outcome
 
 my $sources = abs_path(dirname(__FILE__) . '/../fault');
 
-# is_long says whether the long form of a test was asked for.
+# is_long says whether the caller wants the long form of a test.
 sub is_long
 {
 	return $ENV{FERNET_LONG} ? 1 : 0;
@@ -106,8 +107,9 @@ sub value_of
 	return $value;
 }
 
-# memory_of returns, in kB, what the operating system counts for the process of
-# a connection, and what PostgreSQL counts for its memory contexts.
+# memory_of returns, in kB, the memory of a connection's process as the
+# operating system counts it, and the size of its memory contexts as PostgreSQL
+# counts it.
 sub memory_of
 {
 	my ($connection) = @_;
@@ -122,8 +124,8 @@ sub memory_of
 	return \%memory;
 }
 
-# held_after says what a call has left behind in the session of a connection: an
-# error in OpenSSL's queue, a lock on a table or a job. Empty if nothing.
+# held_after says what a call left in the session of a connection: an error in
+# OpenSSL's queue, or a lock on a table or a job. Empty if nothing.
 sub held_after
 {
 	my ($connection) = @_;
@@ -137,7 +139,7 @@ SELECT string_agg(what, ', ') FROM (
 SQL
 }
 
-# no_crash tests that no process of a server has crashed, by what it has logged.
+# no_crash tests by its log that no process of a server has crashed.
 sub no_crash
 {
 	my ($node) = @_;

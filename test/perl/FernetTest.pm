@@ -1,5 +1,5 @@
-# What the TAP tests share: keys, the forms in which a key could turn up
-# somewhere, and a server that shows everything it can.
+# Code that the TAP tests share: keys, the forms in which a key could appear,
+# and a server that shows as much as possible.
 package FernetTest;
 
 use strict;
@@ -16,8 +16,8 @@ our @EXPORT = qw(new_key forms_of forms_found_in files_below
 our @EXPORT_OK = qw(same session server_logs secrets_below new_plaintext
   start_session session_ended finish_session tell);
 
-# new_key returns a Fernet key that no one has used before, as text. Tests
-# look for keys in logs and memory, so each must be unlike any other.
+# new_key returns a Fernet key, as text, that nobody has used before. Tests look
+# for keys in logs and memory, so each must be unique.
 sub new_key
 {
 	open(my $random, '<:raw', '/dev/urandom') or die "urandom: $!";
@@ -26,9 +26,9 @@ sub new_key
 	return encode_base64url($bytes) . '=';
 }
 
-# forms_of returns the forms in which $secret could turn up, by name. A Fernet
-# key is looked for as text, as bytes and in hexadecimal, and its text as a
-# plan tree prints a constant, byte by byte. Of any text, the first 43 bytes.
+# forms_of returns the forms in which $secret could appear, by name. For a
+# Fernet key: text, bytes, hexadecimal, and the text byte by byte, as a plan
+# tree prints a constant. For any other text: the first 43 bytes.
 sub forms_of
 {
 	my ($secret) = @_;
@@ -131,15 +131,15 @@ sub run_bound
 	return ($ok, $output);
 }
 
-# new_plaintext returns a text that no one has used before and that could be no
-# key, for tests which look for it in files.
+# new_plaintext returns a text that nobody has used before and that cannot be a
+# key, for tests that look for it in files.
 sub new_plaintext
 {
 	return 'plaintext-' . substr(new_key(), 0, 33);
 }
 
-# same is Test::More's is(), but where the two differ it prints neither key nor
-# token nor plaintext: whatever looks like one is cut out.
+# same is Test::More's is(), but when the two differ it prints neither key nor
+# token nor plaintext: it cuts out everything that looks like one.
 sub same
 {
 	my ($got, $expected, $name) = @_;
@@ -156,10 +156,10 @@ sub same
 	return 0;
 }
 
-# session runs $sql in a session of its own, going on after errors, and returns
-# what it printed, and its errors with their SQLSTATEs but without the place in
-# the source. %how may name options for the startup packet, a database, a user
-# and a connstr in place of $node's.
+# session runs $sql in a new session, continues after errors, and returns its
+# output, and its errors with their SQLSTATEs but without the place in the
+# source. %how may name options for the startup packet, a database, a user and a
+# connstr in place of $node's.
 sub session
 {
 	my ($node, $sql, %how) = @_;
@@ -180,8 +180,8 @@ sub session
 	return ($out, $err, $status);
 }
 
-# tell prints what a server or a client has said, as a diagnostic; whatever
-# looks like a key, a token or a plaintext is cut out.
+# tell prints output of a server or a client as a diagnostic; it cuts out
+# everything that looks like a key, a token or a plaintext.
 sub tell
 {
 	my ($text) = @_;
@@ -211,7 +211,7 @@ sub start_session
 	return $session;
 }
 
-# session_ended says whether it has, without waiting.
+# session_ended says whether the session has ended, without waiting.
 sub session_ended
 {
 	my ($session) = @_;
@@ -219,8 +219,8 @@ sub session_ended
 	return !$session->{run}->pumpable;
 }
 
-# finish_session waits for the end and returns what was printed, and the errors
-# as session does.
+# finish_session waits for the end and returns the output and the errors, as
+# session does.
 sub finish_session
 {
 	my ($session) = @_;
@@ -233,8 +233,8 @@ sub finish_session
 	return ($out, $err);
 }
 
-# server_logs returns a reference to all that $node has logged: what pg_ctl
-# wrote, and what the logging collector did.
+# server_logs returns a reference to everything that $node has logged, by pg_ctl
+# and by the logging collector.
 sub server_logs
 {
 	my ($node) = @_;

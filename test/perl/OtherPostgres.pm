@@ -1,5 +1,5 @@
-# A second PostgreSQL for tests that need two versions, of it or of ours, or one
-# without ours: a copy of one that is installed.
+# A second PostgreSQL, a copy of an installed one, for tests that need two
+# versions of PostgreSQL or of the extension, or a server without the extension.
 package OtherPostgres;
 
 use strict;
@@ -77,8 +77,8 @@ sub copy_postgres
 		must_run($log, 'mkdir', '-p', "$folder$from");
 		must_run($log, 'cp', '-rs', "$from/.", "$folder$from");
 	}
-	# An installed version of ours must not be there instead of what is built. A
-	# folder on the way to it may have our name.
+	# Remove an installed version of the extension, so that only the built one
+	# is there. A folder on the way to it may have our name.
 	must_run($log, 'find', (map { $folder . output_of($pg_config, "--$_") } qw(pkglibdir sharedir)),
 		'-mindepth', '1', '-name', 'pg_fernet*', '-prune', '-exec', 'rm', '-rf', '{}', '+');
 	return "$folder$bindir/pg_config";
@@ -93,7 +93,7 @@ sub install_copy
 	my $log = log_file();
 	my $copy = copy_postgres($pg_config, $folder);
 	must_run($log, 'mkdir', "$folder/tree");
-	# What was compiled for the version under test is of no use.
+	# Objects that were compiled for the version under test are useless here.
 	must_run($log, 'cp', '-r', qw(Makefile pg_fernet.control src sql), "$folder/tree");
 	must_run($log, 'find', "$folder/tree", '-name', '*.o', '-delete');
 	must_run($log, 'make', '-C', "$folder/tree", "PG_CONFIG=$copy", '-j2', 'install');

@@ -1,8 +1,8 @@
-# Where does a key turn up? Each way of giving it is tried on a server on which
-# everything noisy is switched on, one thing at a time and each with a key of
-# its own; then logs, statistics, files, memory and processes are searched for
-# that key in every form. The result is the table in docs/keys.md, section "Where
-# can the key leak?".
+# Where can a key leak? Every way to give the key is tried on a server with all
+# noisy settings on, one at a time and each with a new key. Then logs,
+# statistics, files, memory and processes are searched for that key in every
+# form. The result is the table in docs/keys.md, section "Where can the key
+# leak?".
 
 use strict;
 use warnings;
@@ -19,7 +19,7 @@ my $common = new_key();    # opens the tokens in the table
 my $plaintext = 'plaintext-' . substr(new_key(), 0, 33);
 
 # ---------------------------------------------------------------------------
-# A server that tells
+# A server that logs everything
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -72,8 +72,8 @@ sub slurp_command
 	return $out;
 }
 
-# in_session runs $sql in a session with $options in its startup packet, goes
-# on after errors, and returns what it printed.
+# in_session runs $sql in a session with $options in its startup packet,
+# continues after errors, and returns its output.
 sub in_session
 {
 	my ($options, $sql) = @_;
@@ -91,7 +91,8 @@ sub in_session
 my $quiet_parameters = '-c log_parameter_max_length=0'
   . ($version >= 160000 ? ' -c auto_explain.log_parameter_max_length=0' : '');
 
-# In one string with what follows, so that a deadlock finds it running.
+# In one string with the next statements, so that the string is running at the
+# deadlock.
 sub as_literal
 {
 	my ($set) = @_;
@@ -169,7 +170,7 @@ SELECT fernet_encrypt('x', 'infinity');
 SET fernet.kye = '$common';
 SQL
 
-# in_child runs $code in a child of its own, which leaves without stopping the
+# in_child runs $code in a child process, which exits without stopping the
 # server. Returns its process id.
 sub in_child
 {
@@ -181,14 +182,14 @@ sub in_child
 	POSIX::_exit($@ ? 1 : 0);
 }
 
-# log_text is all that the log files hold by now, in their three formats.
+# log_text is the current content of the log files in their three formats.
 sub log_text
 {
 	return join '', map { slurp($_) } files_below("$data/log");
 }
 
-# whole_log is the same once the logging process has written all that sessions
-# have sent it so far.
+# whole_log is the same after the logging process has written everything that
+# sessions have sent so far.
 my $marks = 0;
 
 sub whole_log
@@ -205,8 +206,8 @@ sub times_logged
 	return scalar(() = log_text() =~ /\Q$message\E/g);
 }
 
-# wait_until_logged waits for $message to be in the log in all three formats
-# once more than $before.
+# wait_until_logged waits until $message is in the log in all three formats once
+# more than $before.
 sub wait_until_logged
 {
 	my ($message, $before) = @_;
@@ -231,7 +232,7 @@ sub logged_with
 	};
 }
 
-# while_idle: look at the server while a session that has the key does nothing.
+# while_idle: look at the server while a session with the key is idle.
 sub while_idle
 {
 	my ($look) = @_;
@@ -239,7 +240,7 @@ sub while_idle
 		my ($way, $key) = @_;
 		my $file = $node->basedir . '/idle';
 		unlink $file, "$file.done";
-		# psql and pgbench both wait here without a statement under way.
+		# psql and pgbench both wait here without a running statement.
 		my $wait = "sh -c 'touch $file; until test -e $file.done; do sleep 0.1; done'";
 		my $pid = in_child(
 			sub {
@@ -278,7 +279,7 @@ sub processes
 	return \$text;
 }
 
-# crash: kill the backend; the postmaster says what it was doing.
+# crash: kill the backend; the postmaster logs what it was doing.
 sub crash
 {
 	my ($backend) = @_;
@@ -313,8 +314,8 @@ sub deadlock
 	return whole_log();
 }
 
-# shared_memory: what is mapped into several processes, while a query runs in
-# parallel workers that the settings of the session were sent to.
+# shared_memory: memory that several processes map, while a query runs in
+# parallel workers, which have got the settings of the session.
 sub shared_memory
 {
 	my ($way, $key) = @_;
@@ -363,7 +364,7 @@ sub statistics
 	return \$out;
 }
 
-# catalogs: what the session itself, a superuser here, is shown.
+# catalogs: what the session itself, a superuser here, can see.
 sub catalogs
 {
 	my ($way, $key) = @_;
@@ -444,7 +445,7 @@ is(scalar(forms_found_in($plaintext, \$log)), 0, 'no plaintext in the log');
 is(scalar(forms_found_in($common, \$files)), 0, 'no key in any file at all');
 
 # ---------------------------------------------------------------------------
-# What is promised, whatever the page says
+# Promises that do not depend on the page
 
 my @always = (
 	'errors in the log',

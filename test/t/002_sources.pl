@@ -1,8 +1,8 @@
-# Where may fernet.key come from? Each way of giving it is tried on a server
-# that preloads the library, in a database whose sessions do, and in one where
-# the first call of a function loads it. What belongs to the session works;
-# what the server would store is refused, leaves nothing behind and never
-# costs more than the key; and no log and no client ever sees a key.
+# Where may fernet.key come from? Every way to give it is tried on a server that
+# preloads the library, in a database whose sessions preload it, and in one
+# where the first call of a function loads it. A key that belongs to the session
+# works. A key that the server would store is refused and leaves nothing behind,
+# and the session goes on without it. No log and no client ever sees a key.
 
 use strict;
 use warnings;
@@ -26,8 +26,8 @@ my $length = 'DETAIL:  The key is 40 bytes long. A key is 32 bytes in URL-safe '
 my $is_mask =
   'DETAIL:  The value is the mask that the server shows in place of a key.';
 
-# told is what a session of $mode is told of a key that was there before the
-# library. During login there is no SQLSTATE: psql has not yet asked for it.
+# told is the message in a session of $mode about a key from before the library
+# was loaded. During login there is no SQLSTATE: psql has not yet asked for it.
 sub told
 {
 	my ($mode, $message) = @_;
@@ -75,8 +75,9 @@ sub configure
 	close $file;
 }
 
-# start starts the server with these lines in postgresql.conf, and command line
-# options if there are any: what holds a key is not for $node->start to print.
+# start starts the server with these lines in postgresql.conf, and with command
+# line options if there are any. $node->start would print them, and they may
+# hold a key.
 sub start
 {
 	my ($lines, $options) = @_;
@@ -291,7 +292,7 @@ COMMIT;
 SQL
 }
 
-# Parallel workers get no key and need none.
+# Parallel workers get no key and do not need one.
 sub test_parallel
 {
 	my ($mode) = @_;
@@ -353,7 +354,7 @@ sub storing
 		"ALTER PROCEDURE mine_too() $set");
 }
 
-# The same from the value that the session has.
+# The same with the current value of the session.
 sub storing_current
 {
 	my ($database) = @_;
@@ -379,7 +380,7 @@ SELECT (SELECT count(*) FROM pg_db_role_setting
 	+ (SELECT count(*) FROM pg_file_settings WHERE name ILIKE '%fernet.%');
 SQL
 
-# auto_conf returns how often postgresql.auto.conf speaks of us.
+# auto_conf returns how often postgresql.auto.conf names our settings.
 sub auto_conf
 {
 	my $text = slurp($node->data_dir . '/postgresql.auto.conf');
@@ -495,7 +496,7 @@ SQL
 		'', $no_key, client($mode, $encrypt, options => '-c fernet.key='));
 }
 
-# A misspelt name comes with a key as often as not.
+# The value of a misspelt name is often a key.
 sub test_misspelt
 {
 	my ($mode) = @_;
@@ -558,7 +559,7 @@ sub test_mode
 # ---------------------------------------------------------------------------
 # The logs
 
-# logs waits until all that went before is in each of the logs.
+# logs waits until everything before is in each of the logs.
 my $marks = 0;
 
 sub logs
@@ -625,10 +626,10 @@ same(join("\n", secrets_below(\@secrets, $node->data_dir)),
 	'', 'no file of the server holds a key');
 
 # ---------------------------------------------------------------------------
-# Stored raw before the library was ever loaded, as only a superuser can
+# A key that a superuser stored before the library was loaded
 
-# Where each statement stores, and who then gets the key. In this order a
-# session gets one of them only, when those before are removed again.
+# Where each statement stores the key, and which session then gets it. In this
+# order a session gets only one key: the test removes the earlier ones.
 my @places = (
 	'ALTER ROLE ALL',
 	'ALTER DATABASE',
@@ -641,7 +642,7 @@ my %places = (
 	  { on => 'ROLE member IN DATABASE %s', user => 'member' },
 	'ALTER ROLE ALL' => { on => 'ROLE ALL' });
 
-# test_stored tests sessions which begin with a key that the server has stored.
+# test_stored tests sessions that begin with a key from the server's storage.
 sub test_stored
 {
 	my ($mode, $what, %how) = @_;
@@ -674,7 +675,8 @@ sub test_reset
 		"$mode->{name}: a key stored raw by $what is removed by RESET");
 }
 
-# store stores a key where the library is not loaded, and tests that.
+# store stores a key where the library is not loaded, and tests that it is
+# stored.
 sub store
 {
 	my ($what, $statement, $database) = @_;
@@ -692,7 +694,7 @@ sub store_at
 	return "ALTER $on RESET fernet.key";
 }
 
-# PostgreSQL 15 has ALTER SYSTEM only for a name that the session knows.
+# PostgreSQL 15 accepts ALTER SYSTEM only for a name that the session knows.
 sub store_in_auto_conf
 {
 	store(
@@ -715,7 +717,7 @@ foreach my $mode (\%preload, \%lazy)
 	same(auto_conf(), 0, "$mode->{name}: also from postgresql.auto.conf");
 }
 
-# What is stored now meets a server that has the library from its start.
+# Now a server that preloads the library meets the stored keys.
 my %reset = map { $_ => store_at(\%shared, $_) } @places;
 store_in_auto_conf();
 $node->stop;
@@ -741,8 +743,8 @@ CREATE FUNCTION stored_no_key() RETURNS boolean LANGUAGE plpgsql
 	SET fernet.key = '${\ secret()}'
 	AS 'BEGIN RETURN no_key(); END';
 SQL
-# The hook sees the same as of a SET in the function: it works, as SECURITY.md
-# says, and fernet_doctor() names the function.
+# The hook cannot tell it from a SET inside of the function, so it works, as
+# SECURITY.md says, and fernet_doctor() names the function.
 {
 	my ($out) = run_in(\%lazy, 'SELECT stored_no_key();');
 	same($out, 'f', 'first call: a key stored raw by CREATE FUNCTION works');
@@ -778,7 +780,7 @@ $open
 SQL
 }
 
-# A server that has the library from its start refuses the key itself.
+# A server that preloads the library refuses the key itself.
 sub test_refused_by_server
 {
 	my ($what, $level) = @_;

@@ -1,6 +1,6 @@
-# Keys in the memory of a session: the right one is in force after any sequence
-# of SET, SET LOCAL, savepoints, errors and RESET; one that nothing can come
-# back to is wiped; and a core dump has none of those that we keep.
+# Keys in the memory of a session: the right key is in force after any sequence
+# of SET, SET LOCAL, savepoints, errors and RESET; a key that nothing can
+# restore is wiped; and a core dump has none of the keys that we keep.
 
 use strict;
 use warnings;
@@ -29,7 +29,7 @@ my $live_keys = "$^X test/perl/live_keys";
 # A random script, and a model that says what must be true after each step
 
 # One run's keys; a value of fernet.key is named by the index of its first one.
-# %also says which other key stands behind that one in the list.
+# %also says which other key follows it in the list.
 my @keys;
 my %also;
 
@@ -61,7 +61,7 @@ sub set_session
 	$model->{current} = $model->{session} = $key;
 }
 
-# may_come_back returns the keys that the session must still have.
+# may_come_back returns the keys that the session may still restore.
 sub may_come_back
 {
 	my ($model) = @_;
@@ -72,8 +72,8 @@ sub may_come_back
 	return [ sort { $a <=> $b } keys %keys ];
 }
 
-# value writes a key as the value of the setting; sometimes an older one stands
-# behind it in the list.
+# value writes a key as the value of the setting; sometimes an older one follows
+# it in the list.
 sub value
 {
 	my ($key) = @_;
@@ -251,8 +251,8 @@ SQL
 		my ($live) = ($steps[$i] // '') =~ /^live: ?(.*)$/m;
 		my %live = map { $_ => 1 } split / /, $live // '';
 		my $key = $expected[$i]{key};
-		# A key's fingerprint is learned where it is seen first, and no two keys
-		# may have the same.
+		# The first row with a key tells its fingerprint; no two keys may have
+		# the same.
 		$fingerprints{$key} //= $fingerprint;
 		push @wrong_key, $i if ($fingerprint // '') ne $fingerprints{$key};
 		push @not_there, $i if grep { !$live{$_} } @{ $expected[$i]{live} };

@@ -1,7 +1,7 @@
-# Whatever copies a database - dumps, a base backup, a standby, logical
-# replication - carries tokens as they are, and neither a key nor a plaintext:
-# every file is searched for every form of each. What arrives can be read with
-# the key and with nothing else.
+# Every copy of a database - dumps, a base backup, a standby, logical
+# replication - has the tokens unchanged, and neither a key nor a plaintext:
+# every file is searched for every form of each. The copy can be read with the
+# key and with nothing else.
 
 use strict;
 use warnings;
@@ -22,7 +22,7 @@ my $no_key = qr/\AERROR:  PF001: no Fernet key is set\n/;
 my $wrong_key =
   qr/\AERROR:  PF004: no key in "fernet.key" opens this token\n/;
 
-# Rows are compared by these: what is in them, and what the keys make of it.
+# Rows are compared by their values and by their plaintexts.
 my $stored = <<'SQL';
 SELECT md5(string_agg(way || token || encode(raw, 'escape'), ',' ORDER BY way))
 	FROM secret;
@@ -115,7 +115,7 @@ works(
 	  . insert_literal('local')
 	  . "COMMIT;\n");
 
-# All that an application does: reads, sorts, writes again, and rotates.
+# The work of an application: it reads, sorts, writes again, and rotates.
 works('and so does everything else', <<"SQL", options => $all);
 SET work_mem = '64kB';
 SELECT count(*) FROM secret WHERE fernet_decrypt(token) LIKE '%x%';
@@ -143,8 +143,8 @@ same(scalar(@tokens), 4, 'there is a token of each');
 same((session($primary, $opened, options => $all))[0],
 	$expected, 'with its plaintext');
 
-# test_copy tests the copy that is in $what, the files below some folders: it
-# holds the tokens, and neither key nor plaintext.
+# test_copy tests that the copy $what, the files below some folders, holds the
+# tokens, and neither key nor plaintext.
 sub test_copy
 {
 	my ($what, @folders) = @_;
@@ -159,8 +159,8 @@ sub test_copy
 		'', "$what holds neither a key nor a plaintext");
 }
 
-# test_rows tests that the rows are those of the primary, byte by byte, and
-# that it takes the keys to read them.
+# test_rows tests that the rows are those of the primary, byte by byte, and that
+# only the keys decrypt them.
 sub test_rows
 {
 	my ($what, $node, $database) = @_;
@@ -178,7 +178,7 @@ sub test_rows
 		"$what cannot be read with another key");
 }
 
-# run_quietly runs a program and shows nothing of it.
+# run_quietly runs a program without showing its output.
 sub run_quietly
 {
 	my ($name, @command) = @_;

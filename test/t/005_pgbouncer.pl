@@ -1,8 +1,9 @@
-# Behind PgBouncer sessions are shared. A key that is set for one transaction
-# never reaches another: two clients with keys of their own go through 10,000
-# transactions on the same server connections, and each transaction fails if
-# it could read what it should not. In session mode, DISCARD ALL takes the key
-# away. In the startup packet PgBouncer refuses it, and writes it to its log.
+# Behind PgBouncer, clients share sessions. A key that is set for one
+# transaction never reaches another: two clients with different keys run 10,000
+# transactions on the same server connections, and each transaction fails if it
+# can decrypt a token of the other client. In session mode, DISCARD ALL removes
+# the key. PgBouncer refuses a key in the startup packet, and writes it to its
+# log.
 
 use strict;
 use warnings;
@@ -230,8 +231,8 @@ my ($out, $err) =
   through('transaction', "SELECT fernet_encrypt('x');\nSHOW fernet.key;");
 ok($out eq '' && $err =~ $no_key, 'nor does one that asks');
 
-# A key for the session is what must not be set here: the next client has it.
-# This also shows that the tests above would notice.
+# A key for the session must not be set here: the next client gets it. This also
+# shows that the tests above would notice.
 my $key =
   "SELECT set_config('fernet.key', '$client{first}{key}', %s) \\g /dev/null\n";
 my $read = "SELECT fernet_decrypt('$client{first}{token}');\n";

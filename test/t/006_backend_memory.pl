@@ -1,9 +1,9 @@
-# A backend's memory does not grow with the work it does: a million tokens made
-# and opened, in one statement and in a loop, failures by the hundred thousand,
-# and a fresh key for each of twenty thousand transactions. What the operating
-# system counts for the process and what PostgreSQL counts for its memory
-# contexts may grow by no more than 256 kB after a warm-up: a leak of the
-# smallest piece of memory for each call or transaction is more.
+# A backend's memory does not grow with its work: a million tokens encrypted and
+# decrypted, in one statement and in a loop, a hundred thousand failures, and a
+# new key for each of twenty thousand transactions. The memory of the process
+# and of PostgreSQL's memory contexts may grow by at most 256 kB after a
+# warm-up: a leak of the smallest piece of memory for each call or transaction
+# is more.
 
 use strict;
 use warnings;
@@ -29,8 +29,8 @@ session_preload_libraries = 'pg_fernet'
 CONF
 $node->start;
 
-# Samples of both, taken while the work goes on: what is freed with the
-# statement is a leak while it lasts.
+# Samples of both, taken during the work: memory that is freed only at the end
+# of the statement is a leak until then.
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION pg_fernet;
 CREATE UNLOGGED TABLE sample (work text, step integer, process integer, contexts integer);
@@ -47,8 +47,8 @@ BEGIN
 END $$;
 SQL
 
-# measure runs $sql, which takes its samples under the name of $work, in a
-# session of its own and tests what they say. The first two are the warm-up.
+# measure runs $sql in a new session and tests the samples that $sql takes with
+# the name $work. The first two are the warm-up.
 sub measure
 {
 	my ($work, $sql, $key) = @_;
@@ -162,7 +162,7 @@ test_in_statement(
 	  . " fernet_try_decrypt('no token'))",
 	$failures);
 
-# The others, those that return sets included.
+# The other functions, including those that return sets.
 test_in_statement('the other functions', <<'SQL', $failures);
 concat(fernet_verify(current_setting('test.token')),
 	fernet_rotate(current_setting('test.token')),
