@@ -164,6 +164,32 @@ inline TableScanDesc BeginPageRangeScan(Relation relation, Snapshot snapshot,
 #endif
 }
 
+// PostgreSQL 16 gave the walkers of expressions the type of their callback.
+using TreeWalker = bool (*)(Node *node, void *state);
+
+#if PG_VERSION_NUM < 160000
+using AnyWalker = bool (*)();
+inline AnyWalker WithoutType(TreeWalker walker) {
+  return reinterpret_cast<AnyWalker>(reinterpret_cast<void (*)()>(walker));
+}
+#endif
+
+inline bool WalkExpression(Node *node, TreeWalker walker) {
+#if PG_VERSION_NUM >= 160000
+  return expression_tree_walker(node, walker, nullptr);
+#else
+  return expression_tree_walker(node, WithoutType(walker), nullptr);
+#endif
+}
+
+inline bool WalkQuery(Query *query, TreeWalker walker) {
+#if PG_VERSION_NUM >= 160000
+  return query_tree_walker(query, walker, nullptr, 0);
+#else
+  return query_tree_walker(query, WithoutType(walker), nullptr, 0);
+#endif
+}
+
 }  // namespace fernet::pg
 
 // PostgreSQL 17 shares memory by name, without a request before the server

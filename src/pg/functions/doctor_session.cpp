@@ -1,0 +1,106 @@
+// What fernet_doctor says of the session: its key, and who else could get at
+// it.
+
+#include <sys/resource.h>
+
+#include <cstring>
+
+#include "pg/functions/doctor_catalog.hpp"
+#include "pg/functions/doctor_checks.hpp"
+#include "pg/report/report.hpp"
+#include "pg/session/guc_records.hpp"
+#include "pg/session/session_keys.hpp"
+
+namespace fernet::pg::doctor {
+namespace {
+
+const char *HowKeyWasSet() {
+  return KeySource() == PGC_S_CLIENT ? "in the connection options"
+                                     : "by SET or set_config";
+}
+
+}  // namespace
+
+void CheckKey(const Findings &out) {
+  const KeyList *const list = session_keys::CurrentList();
+  if (list == nullptr) {
+    out.Add(kNote, "No key is set in this session.", kHowToGiveTheKey);
+    return;
+  }
+  StringInfoData text;
+  initStringInfo(&text);
+  appendStringInfo(&text, "%lu set %s, by fingerprint, the first encrypts:",
+                   static_cast<unsigned long>(list->keys().size()),
+                   HowKeyWasSet());
+  bool all_computed = true;
+  for (const Key &key : list->keys()) {
+    FingerprintText fingerprint;
+    const bool computed = Fingerprint(key, &fingerprint) == Status::kOk;
+    appendStringInfo(&text, " %s", computed ? fingerprint.data() : "?");
+    all_computed = all_computed && computed;
+  }
+  if (!all_computed) {
+    out.Add(
+        kWarn, text.data,
+        "OpenSSL could not compute a fingerprint: it lacks HMAC or SHA-256, "
+        "or memory.");
+    return;
+  }
+  out.Add(kOk, text.data);
+}
+
+void CheckKeyMemory(const Findings &out) {
+  const SecretPages pages = session_keys::MemoryState();
+  if (pages.address == nullptr) {
+    out.Add(kNote, "No key has been set in this session yet.");
+    return;
+  }
+  if (pages.left_out_of_dumps && pages.locked && pages.wiped_on_fork) {
+    out.Add(kOk,
+            "Key pages are left out of core dumps, locked, and wiped on fork.");
+    return;
+  }
+  out.Add(
+      kWarn,
+      psprintf("Key pages are %sleft out of core dumps, %slocked against "
+               "swapping, and %swiped on fork.",
+               pages.left_out_of_dumps ? "" : "not ",
+               pages.locked ? "" : "not ", pages.wiped_on_fork ? "" : "not "),
+      "Raise the server's limit of locked memory (LimitMEMLOCK).");
+}
+
+void CheckConnection(const Findings &out) {
+  const char *const kind =
+      AskOne({{},
+              "SELECT CASE WHEN inet_client_addr() IS NULL THEN 'local'"
+              " WHEN s.ssl OR s.gss_enc THEN 'encrypted'"
+              " WHEN s.ssl IS NULL THEN 'unknown' ELSE 'clear' END"
+              " FROM pg_stat_get_activity(pg_backend_pid())"
+              " AS s"});
+  if (kind == nullptr || strcmp(kind, "unknown") == 0) {
+    out.Add(kNote, "This role may not see whether it is encrypted.");
+  } else if (strcmp(kind, "clear") == 0) {
+    out.Add(kFail,
+            "It is not encrypted: keys, tokens and plaintexts cross the "
+            "network in clear.",
+            "Connect with sslmode=verify-full, or by a local socket.");
+  } else {
+    out.Add(kOk, strcmp(kind, "local") == 0 ? "It is a local socket."
+                                            : "It is encrypted.");
+  }
+}
+
+void CheckCoreDumps(const Findings &out) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0) {
+    out.Add(kOk, "This session may write none.");
+    return;
+  }
+  out.Add(kNote,
+          "A crash may write one. Our key pages are left out of it; OpenSSL's "
+          "contexts and PostgreSQL's buffers are not.",
+          "Treat a core dump like the key, or set the limit of the server's "
+          "core files to 0.");
+}
+
+}  // namespace fernet::pg::doctor
