@@ -1,9 +1,9 @@
 # Rotation under load, killed again and again: clients insert, update, move and
-# delete tokens under the old and the new key while rotations run and are
+# delete tokens of the old and the new key while rotations run and are
 # cancelled, terminated or killed with SIGKILL at random moments. A second table
-# keeps, in the same transactions, what the application has written: at any
-# moment every value must be readable and be that. At the end a last rotation
-# finishes the work. FERNET_LONG=1 kills more often.
+# keeps, in the same transactions, the plaintexts that the application writes:
+# at any moment every value must decrypt to its plaintext. At the end a last
+# rotation finishes the work. FERNET_LONG=1 kills more often.
 
 use strict;
 use warnings;
@@ -43,9 +43,9 @@ autovacuum_naptime = 1s
 CONF
 $node->start;
 
-# "model" is what the application has written last: the version is from a
-# sequence, so that no two writes have the same. The index on "secret" is not
-# unique, so that nothing hides a row that is there twice.
+# "model" holds the last write of the application: the version is from a
+# sequence, so that no two writes have the same version. The index on "secret"
+# is not unique, so that nothing hides a row that is there twice.
 my ($out, $err) = session($node, <<"SQL", options => $options{old});
 CREATE EXTENSION pg_fernet;
 CREATE TABLE model (id integer PRIMARY KEY, version bigint NOT NULL);
@@ -115,7 +115,7 @@ foreach my $name (sort keys %scripts)
 	push @files, '-f', "$file\@$scripts{$name}[0]";
 }
 
-# Clients by which key they write under.
+# Clients, by the key that they encrypt with.
 my %clients;
 my $clients_begun = 0;
 my $client_errors = '';
@@ -136,7 +136,7 @@ sub begin_client
 	return;
 }
 
-# What a client says when its server goes away.
+# The errors of a client whose server goes away.
 my $gone = join '|',
   'server closed the connection unexpectedly',
   'terminating connection because of crash of another server process',
@@ -147,7 +147,7 @@ my $gone = join '|',
   'perhaps the backend died while processing',
   'Run was aborted';
 
-# take_errors keeps what a client has said of other errors.
+# take_errors keeps the other errors of a client.
 sub take_errors
 {
 	my ($client) = @_;
@@ -184,7 +184,8 @@ sub keep_clients_running
 # ---------------------------------------------------------------------------
 # Checks
 
-# compare counts what differs between the table and the model, in one snapshot.
+# compare counts the differences between the table and the model, in one
+# snapshot.
 sub compare
 {
 	my ($keys) = @_;
@@ -217,8 +218,8 @@ sub checkpointer
 	return $pid;
 }
 
-# wait_for_restart waits for the end of the crash recovery in which the process
-# $checkpointer goes.
+# wait_for_restart waits for the end of the crash recovery, which ends the
+# process $checkpointer.
 sub wait_for_restart
 {
 	my ($checkpointer) = @_;
@@ -289,7 +290,7 @@ while (@todo && time() - $start < 30 + 30 * $kills_of_each)
 	my ($counts, $error) = finish_session($rotation);
 	if ($is_killed && $todo[0] eq 'kill')
 	{
-		# Each of them has lost its server, or is about to notice.
+		# Each client has lost its server, or will notice soon.
 		end_clients();
 		wait_for_restart($checkpointer);
 	}

@@ -1,8 +1,8 @@
-# A rotation whose server goes away in the middle: kill -9 of the postmaster,
-# an immediate shutdown, and a standby that is promoted meanwhile. After each,
-# every value is readable under "new,old", all are under one of the two, and a
-# new CALL finishes the work. Rows that a prepared transaction has locked stay
-# locked through all this: the rotation passes over them and says how many.
+# A rotation whose server stops in the middle: kill -9 of the postmaster, an
+# immediate shutdown, and a standby that is promoted. After each, "new,old"
+# decrypts every value, each is encrypted with one of the two keys, and a new
+# CALL finishes the work. Rows that a prepared transaction has locked stay
+# locked all the time: the rotation skips them and reports how many.
 
 use strict;
 use warnings;
@@ -56,7 +56,8 @@ PREPARE TRANSACTION 'held';
 SQL
 same($err, '', 'there are tables');
 
-# count_values says how many values of "secret" are under each key and right.
+# count_values counts the right values of "secret" by the key that decrypts
+# them.
 sub count_values
 {
 	my ($node, $options) = @_;
@@ -70,8 +71,8 @@ SQL
 	return split /\|/, $counts;
 }
 
-# is_half_done tests that the values are what a rotation leaves that has ended
-# in the middle; returns how many are still under the old key.
+# is_half_done tests that a rotation ended in the middle: every value is right.
+# Returns how many are still encrypted with the old key.
 sub is_half_done
 {
 	my ($node, $name) = @_;
@@ -79,13 +80,13 @@ sub is_half_done
 	is("$all $ids $right", "$rows $rows $rows",
 		"$name: every value is readable, and right");
 	is($under_new + $under_old, $rows,
-		"$name: each is under the old key or the new one");
+		"$name: each is encrypted with the old key or the new one");
 	cmp_ok($under_new, '>', 0, "$name: some under the new one");
 	cmp_ok($under_old, '>', 0, "$name: some under the old one");
 	return $under_old;
 }
 
-# finishes tests that a new CALL does what is left, which is $left values.
+# finishes tests that a new CALL rotates the $left values that are left.
 sub finishes
 {
 	my ($node, $name, $left) = @_;
@@ -136,8 +137,8 @@ SQL
 	return;
 }
 
-# start_again starts a server that is gone. For a moment there may still be
-# backends of it.
+# start_again starts a server that was killed. Backends of it may still exist
+# for a moment.
 sub start_again
 {
 	my $until = time() + $PostgreSQL::Test::Utils::timeout_default;
@@ -173,7 +174,7 @@ finishes($primary, 'kill -9', $left);
 # ---------------------------------------------------------------------------
 # Immediate shutdown, in the middle of a batch
 
-# start_over puts all values under the old key again.
+# start_over encrypts all values with the old key again.
 sub start_over
 {
 	my (undef, $error) = session(
@@ -245,7 +246,7 @@ finishes($standby, 'promoted standby', $left);
 same($err, '', 'promoted standby: the prepared transaction ends');
 like($out, qr/^\d+\|\d+\|0$/, 'promoted standby: its rows are rotated then');
 
-# The rotation on the primary goes on all the while.
+# Meanwhile the rotation on the primary continues.
 session($primary, <<'SQL');
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gate'
 SQL

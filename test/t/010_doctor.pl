@@ -1,5 +1,6 @@
-# Does fernet_doctor() say what it should? Each item is brought about and seen
-# to fire, and is ok where there is nothing to say; and no word of it is a key.
+# Does fernet_doctor() report what it should? The test causes each finding and
+# sees it reported; each item is ok when there is nothing to report; and no
+# output holds a key.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
-# What the server keeps of what was done: the counters of pg_stat_fernet, to
-# the last call of eight clients at once; the audit lines of fernet.log, in
-# each log format and without a secret; and the ledger of jobs on columns, which
-# survives kill -9, restart, dump and restore.
+# What the server records: the counters of pg_stat_fernet, exact for eight
+# clients at once; the audit lines of fernet.log, in each log format and without
+# a secret; and the ledger of jobs on columns, which survives kill -9, restart,
+# dump and restore.
 
 use strict;
 use warnings;
@@ -20,7 +20,7 @@ my $both = "-c fernet.key=$new,$old";
 my ($out, $err);
 
 # ---------------------------------------------------------------------------
-# The server, and how it is asked
+# The server, and functions that query it
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
@@ -85,14 +85,14 @@ my ($token, $under_old, $under_foreign, $expired) = map {
 } ([ $new, 'now()' ], [ $old, 'now()' ], [ $foreign, 'now()' ], [ $new, "'2020-01-01'" ]);
 push @secrets, $token, $under_old, $under_foreign, $expired;
 
-# audit_lines returns, for each log format, what it has of the audit log since
-# it was asked last.
+# audit_lines returns, for each log format, the lines of the audit log since its
+# last call.
 my %read;
 my $marks = 0;
 
 sub audit_lines
 {
-	# The logging collector writes when it comes to it.
+	# The logging collector writes with a delay.
 	my $mark = 'mark ' . ++$marks . ' of three';
 	ask("DO 'BEGIN RAISE LOG ''$mark''; END'");
 	foreach (1 .. 200)
@@ -129,7 +129,7 @@ sub audit_lines
 	return \%lines;
 }
 
-# A key that comes before the library does is logged like any other.
+# A key from before the library was loaded is logged like any other.
 audit_lines();
 ($out, $err) = session($node, "SELECT fernet_encrypt('x') \\g /dev/null\n",
 	options => "-c fernet.log=keys -c fernet.key=$new");
@@ -216,7 +216,7 @@ $expected[5] += 1;
 $expected[6] += 2;
 $node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'");
 counted(\@expected, 'and each is counted once');
-# what was counted in a transaction is seen after it, by everybody
+# everybody sees the counts of a transaction after its end
 same(
 	ask(<<"SQL", options => "-c fernet.key=$new"), "1\n" . ($expected[0]) . "\n" . ($expected[0] + 1), 'seen after the transaction');
 BEGIN;
@@ -242,7 +242,7 @@ $expected[2] += 100;
 {
 	counted(\@expected, 'a hundred rotated');
 }
-# what a trigger refuses with an SQLSTATE of ours says nothing about the value
+# a trigger that raises an SQLSTATE of ours says nothing about the value
 ask(<<"SQL", options => "-c fernet.key=$old -c client_min_messages=error");
 CREATE TABLE refusing AS SELECT code, fernet_encrypt('x') AS value FROM unnest('{PF003,PF004}'::text[]) AS code;
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''refused'' USING ERRCODE = NEW.code; END';
@@ -255,7 +255,7 @@ counted(\@expected, 'a refusal by a trigger is counted as none of the failures')
 @expected = split /\|/, counts();
 
 # ---------------------------------------------------------------------------
-# Counters: who may see and reset them, and what ends them
+# Counters: who may see and reset them, and what resets them
 
 foreach my $role (qw(anyone watcher))
 {
@@ -341,8 +341,8 @@ foreach my $end (qw(restart crash))
 }
 
 # ---------------------------------------------------------------------------
-# The audit log, which only a library that is there from the server's start can
-# keep an ordinary role from switching off
+# The audit log: only a library that the server preloads keeps an ordinary role
+# from switching it off
 
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_fernet'");
 $node->restart;
@@ -351,7 +351,7 @@ my %fingerprint = map {
 } ($new, $old);
 my ($first, $second) = @fingerprint{ $new, $old };
 
-# Each statement, and the lines it gives by level.
+# Each statement, and the lines that it logs at each level.
 my @audited = (
 	[ "SELECT set_config('fernet.key', '$new,$old', false)", [ keys => "key: set, $first $second" ] ],
 	[ "SELECT fernet_encrypt('$plaintext')", [ all => "encrypt: ok, key $first" ] ],
@@ -436,7 +436,7 @@ my $job = "CALL fernet_rotate_column('long', 'value', batch_rows => 100, pause =
 my $rotate_short = "CALL fernet_rotate_column('short', 'value') \\g /dev/null\n";
 my $progress = 'SELECT state, rotated > 0 AND rotated < ' . $rows
   . ', share > 0 AND share < 1, rate > 0, time_left > \'0\' FROM fernet_rotation_progress;';
-# what a row says was done, and what was: the row is written with each batch
+# a row of the ledger agrees with the table: it is written with each batch
 my $agrees = 'SELECT rotated = (SELECT count(*) FROM long WHERE fernet_key_index(value) = 1)'
   . ' FROM fernet_rotation WHERE relation = \'public.long\' ORDER BY id DESC LIMIT 1;';
 my %kill = (

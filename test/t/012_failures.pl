@@ -1,9 +1,9 @@
 # Calls that fail, again and again in one session: every error of the extension,
-# every function that can raise one, and those that answer garbage without an
-# error. They are caught in PL/pgSQL, or end a statement of the client. The
-# memory of the session stays flat, OpenSSL's error queue is empty, no lock and
-# no slot for a key stays taken, and the next good call works. FERNET_LONG=1
-# repeats each 100,000 times instead of 6,000.
+# every function that can raise one, and the functions that accept garbage
+# without an error. PL/pgSQL catches the errors, or they end a statement of the
+# client. The memory of the session does not grow, OpenSSL's error queue is
+# empty, no lock and no slot for a key stays in use, and the next good call
+# works. FERNET_LONG=1 repeats each 100,000 times instead of 6,000.
 
 use strict;
 use warnings;
@@ -127,7 +127,7 @@ my @failing = (
 		unpack('H*', substr($new, 0, 32)), '********',
 		"$new,nonsense,$old", join(',', map { new_key() } 1 .. 65)),
 	[ 'PF002', set_key('hunter2', 'true') ],
-	# No tokens
+	# Not tokens
 	map({ [ 'PF003', "fernet_decrypt('$_')" ] }
 		'xoxb-no-token', '', "$token=", substr($token, 0, 50) . '!',
 		substr($token, 0, 40), substr($token, 0, 97), 'AAAA',
@@ -135,14 +135,14 @@ my @failing = (
 	map({ [ 'PF003', "$_('xoxb-no-token')" ] }
 		qw(fernet_decrypt_bytea fernet_rotate fernet_timestamp)),
 	[ 'PF003', q(fernet_decrypt('\xff00'::bytea)) ],
-	# Tokens of nobody here
+	# Tokens that no key decrypts
 	map({ [ 'PF004', "$_('$foreign')" ] }
 		qw(fernet_decrypt fernet_decrypt_bytea fernet_rotate fernet_timestamp)),
 	# Of the wrong age
 	[ 'PF005', "fernet_decrypt('$early', '1 hour')" ],
 	[ 'PF005', "fernet_decrypt('$early', '1 hour', '2019-01-01')" ],
 	[ 'PF005', "fernet_decrypt_bytea('$early', '1 hour')" ],
-	# A key that the server would store, or a setting there is none of
+	# A key that the server would store, and an unknown setting
 	[ 'PF006', "ALTER ROLE CURRENT_USER SET fernet.key = '$new'", is_statement => 1 ],
 	[ 'PF006', "ALTER DATABASE postgres SET fernet.key = '$new'", is_statement => 1 ],
 	[
@@ -193,7 +193,7 @@ my @failing = (
 		[ '39P01', 'mistaken (n) VALUES (3)' ]),
 );
 
-# What answers garbage without an error, or can answer nothing else, by its answer.
+# Functions that accept garbage without an error, with the answer of each.
 my @answering = (
 	map({ [ undef, "$_('xoxb-no-token')" ], [ undef, "$_('$foreign')" ],
 			[ undef, "$_('\\xff00'::bytea)" ] }
@@ -218,15 +218,15 @@ my @answering = (
 	[ 2, '(SELECT count(*) FROM fernet_keys())' ],
 	[ 1, '(SELECT count(*) FROM fernet_stat() WHERE encrypted >= 0)' ],
 	[ '', 'fernet_stat_reset()' ],
-	# It computes a fingerprint, seals and opens, and reads files.
+	# It computes a fingerprint, encrypts and decrypts, and reads files.
 	[ 'true', '(SELECT count(*) > 5 FROM fernet_doctor())', share => 0.05 ],
 );
 
 # ---------------------------------------------------------------------------
 # In PL/pgSQL
 
-# growth says by how much memory has grown between two times, as "name: kB", where
-# it is more than is allowed.
+# growth says by how much memory has grown between two times, as "name: kB", if
+# that is more than allowed.
 sub growth
 {
 	my ($before, $after) = @_;
@@ -318,7 +318,7 @@ END IF;
 SQL
 }
 
-# The trigger that does what it should; the row is taken back.
+# The trigger that works; the row is rolled back.
 test_repeated('no error, INSERT with the trigger', <<"SQL", share => 0.5);
 BEGIN
 	INSERT INTO encrypting VALUES ('plain') RETURNING fernet_decrypt(token) INTO result;
@@ -330,7 +330,7 @@ EXCEPTION WHEN SQLSTATE 'XX998' THEN
 END;
 SQL
 
-# The audit log changes nothing.
+# The same with the audit log.
 test_repeated('with the audit log', <<"SQL", share => 0.1);
 SET LOCAL fernet.log = 'all';
 BEGIN
@@ -362,7 +362,7 @@ my @statements = (
 		[ '22023', q(rotate_column('garbage', 'token', on_plaintext => 'x')) ],
 		[ '22023', q(decrypt_column('garbage', 'token')) ],
 		[ 'PF007', q(decrypt_column('strange', 'token', true)) ]));
-# A token of more than 1 GB is refused before it is made. Once will do.
+# A token of more than 1 GB is refused before it is made. One call is enough.
 push @statements, [ '54000', q(SELECT fernet_encrypt(repeat('x', 806000000))) ]
   if is_long();
 

@@ -1,11 +1,11 @@
-# Out of memory, at every place: each allocation of pg_fernet and libcrypto, and
-# each of the server, is made to fail by turn, in a session that calls its first
-# function and in one that has called them all; then the mapping, locking and
-# marking of the pages that hold the keys, the random generator, and the limits
-# of the operating system. Whatever fails, the call ends with a clean error or
-# with the right answer, nothing half-written stays behind, and the same call
-# succeeds in the same session afterwards. test/fault/shim.c makes calls fail.
-# FERNET_LONG=1 tries every place in the cold session, and every way of failing.
+# Out of memory, at every place: each allocation of pg_fernet, of libcrypto and
+# of the server fails in turn, in a session that calls its first function and in
+# one that has called all of them; then the mapping, locking and marking of the
+# pages that hold the keys, the random generator, and the limits of the
+# operating system. Each call ends with a clean error or with the right answer,
+# nothing half-written is left, and the same call succeeds in the same session
+# afterwards. test/fault/shim.c makes calls fail. FERNET_LONG=1 tries every
+# place in the cold session, and every way of failing.
 
 use strict;
 use warnings;
@@ -18,7 +18,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
-# Errors are what is expected: crashes and the like are logged all the same.
+# Errors are expected and not logged; crashes and the like are still logged.
 $node->append_conf('postgresql.conf', <<'CONF');
 session_preload_libraries = 'pg_fernet'
 shared_preload_libraries = 'pg_fernet'
@@ -63,7 +63,7 @@ sub fill_table
 }
 fill_table();
 
-# damaged_rows counts what is no longer what it was, under whichever key.
+# damaged_rows counts rows that changed, with whichever key they are encrypted.
 sub damaged_rows
 {
 	return value_of($watcher, <<"SQL");
@@ -75,8 +75,8 @@ SQL
 }
 
 # ---------------------------------------------------------------------------
-# The calls: [what it must give, the statement]. Each gives one value that does
-# not differ from one time to the next.
+# The calls: [the expected value, the statement]. Each returns one value, always
+# the same.
 
 my $fingerprints =
   value_of($watcher, 'SELECT string_agg(fingerprint, $$,$$) FROM fernet_keys()');
@@ -153,9 +153,8 @@ my %fails = (
 	  [ 'PF007', q(SELECT fernet_assert_rotated('original', 'token')) ],
 );
 
-# What a call may end with for want of memory, or of what libcrypto had no memory
-# for.
-# 2201B is what PostgreSQL makes of a regular expression without memory.
+# The errors of a call when the server or libcrypto has no memory. 2201B:
+# PostgreSQL raises it for a regular expression when it has no memory.
 my %clean = map { $_ => 1 } qw(53200 XX000 2201B);
 my $words = qr/out\ of\ memory
 	|could\ not\ complete\ the\ cryptographic\ operation
@@ -166,7 +165,7 @@ my $words = qr/out\ of\ memory
 
 my $both_keys = "SELECT set_config('fernet.key', '$new,$old', false)";
 
-# judge says what is wrong with how a call ended, or nothing.
+# judge says what is wrong with the result of a call, or nothing.
 sub judge
 {
 	my ($name, $state, $value, $message) = @_;
@@ -184,7 +183,7 @@ sub statement
 	return ($calls{$name} // $fails{$name})->[1];
 }
 
-# arm and disarm: the failure may befall their own statements.
+# arm and disarm: the failure may hit their own statements.
 sub arm
 {
 	my ($connection, $nth, %how) = @_;
@@ -217,7 +216,7 @@ sub fail_nth
 	foreach my $end (@ends)
 	{
 		my ($name, $state) = @$end;
-		# Where no key could be set, there is none.
+		# A session that could not set a key has none.
 		next if $names->[0] eq 'set_config' && $ends[0][1] ne ''
 		  && ($state eq 'PF001' || $name eq 'fernet_keys');
 		my $problem = judge(@$end);
@@ -277,7 +276,7 @@ fill_table();
 
 foreach my $name (sort keys %calls, sort keys %fails)
 {
-	# A call of fernet_doctor takes its time.
+	# A call of fernet_doctor is slow.
 	my %step = $name eq 'fernet_doctor' ? (step => is_long() ? 10 : 20) : ();
 	foreach my $and_later (0, 1)
 	{
@@ -332,7 +331,7 @@ my $mapping = fail_in_cold_sessions(kind => 'mmap', callers => 'ours');
 is("$mapping->{failures} $mapping->{errors}",
 	'1 1', 'without pages for the keys, setting one is refused');
 
-# What protects the pages is done as far as it can be, and fernet_doctor tells.
+# The pages are protected as far as possible, and fernet_doctor reports it.
 foreach my $kind (qw(mlock madvise))
 {
 	foreach my $nth (1, 2)
@@ -351,7 +350,7 @@ foreach my $kind (qw(mlock madvise))
 	}
 }
 
-# So it is where the operating system allows no memory to be locked.
+# The same when the operating system allows no memory to be locked.
 {
 	my $cold = connect_to($node);
 	value_of($cold, q(SELECT fault_limit('memlock', 0)));
@@ -426,7 +425,7 @@ foreach my $case (
 		  "CREATE TABLE large AS SELECT fernet_encrypt($plaintext) AS token",
 		  'RESET fernet.key';
 	}
-	# What each fits in ends somewhere between these.
+	# Each call's need is between these two limits.
 	my $errors = 0;
 	foreach my $share (0.2, 0.6, 1, 1.3, 1.8, 2.4, 3.2, 4, 5, 6)
 	{

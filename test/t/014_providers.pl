@@ -1,9 +1,10 @@
-# OpenSSL without what pg_fernet needs: servers whose OPENSSL_CONF takes away
-# AES-128-CBC, SHA-256 or HMAC, has the null provider only, or wants FIPS providers
-# where there is none; and sessions in which that is set later. Each call that
-# needs what is missing ends with an error of ours that says so; the session,
-# other SQL and what needs no cryptography go on; and nothing is written. A
-# configuration that only adds providers changes nothing.
+# OpenSSL without the algorithms that pg_fernet needs: servers whose
+# OPENSSL_CONF removes AES-128-CBC, SHA-256 or HMAC, has only the null provider,
+# or asks for FIPS providers where there are none; and sessions in which this is
+# set later. Each call that needs a missing algorithm ends with an error of ours
+# that says so. The session, other SQL and functions without cryptography
+# continue, and nothing is written. A configuration that only adds providers
+# changes nothing.
 
 use strict;
 use warnings;
@@ -64,7 +65,8 @@ filter = filter_section
 module = $filter
 activate = 1
 CONF
-# FIPS providers only, where there is none, but for the random generator.
+# FIPS providers only, where there are none; only the random generator is
+# exempt.
 my $fips = <<'CONF';
 alg_section = algorithms
 random = random
@@ -95,7 +97,7 @@ my %calls = (
 	  q(CALL fernet_decrypt_column('secret', 'token', true)),
 );
 
-# test_missing tests that calls fail one and all, and that all else goes on.
+# test_missing tests that all these calls fail and that everything else works.
 sub test_missing
 {
 	my ($name, $connection) = @_;
@@ -153,7 +155,7 @@ foreach my $case (
 	$node->stop;
 }
 
-# HMAC alone serves for fingerprints, which are no reason to fail a token.
+# Only fingerprints need HMAC, and no token fails without them.
 {
 	my $name = 'without HMAC';
 	ok(start_with($filtered, 'HMAC'), "$name: the server starts");
@@ -180,8 +182,8 @@ foreach my $case (
 	$node->stop;
 }
 
-# Without a random generator PostgreSQL lets nobody in. Should another version do
-# so, the calls must be errors.
+# Without a random generator PostgreSQL accepts no connection. If another
+# version does, the calls must fail.
 foreach my $case (
 	[ 'on the null provider', <<'CONF' ], [ 'with fips=yes', <<'CONF' ])
 providers = providers
@@ -211,7 +213,7 @@ CONF
 	$node->stop('immediate') if $started;
 }
 
-# In a session the generator is ready when the algorithms go.
+# In a session the generator is ready before the algorithms are removed.
 ok(start_with(''), 'the server starts');
 foreach my $properties ('fips=yes', 'provider=none')
 {
@@ -228,7 +230,7 @@ foreach my $properties ('fips=yes', 'provider=none')
 		'y', "with $properties no more, it works in the same session");
 	$connection->disconnect;
 
-	# What was fetched before stays.
+	# Algorithms that were fetched before stay.
 	$connection = connect_to($node, options => $both);
 	value_of($connection, q(SELECT fernet_encrypt('y')));
 	value_of($connection, 'SELECT fault_openssl_properties(?)', $properties);
@@ -238,7 +240,7 @@ foreach my $properties ('fips=yes', 'provider=none')
 }
 $node->stop;
 
-# What does no harm.
+# Configurations that do no harm.
 foreach my $case (
 	[ 'the filter without a filter', $filtered ],
 	[

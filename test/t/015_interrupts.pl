@@ -2,9 +2,9 @@
 # statement_timeout, or lose their session to pg_terminate_backend, thousands of
 # times, at random moments of many rows, of large values, of loops that set keys
 # and of jobs on columns. Each time the next call in the session is right, the
-# key is the one that the rollback leaves, nothing is locked, no row is damaged;
-# memory stays flat and the server never restarts. FERNET_LONG=1 interrupts 5,000
-# times and terminates 200 sessions.
+# key is the one that the rollback restores, nothing is locked and no row is
+# damaged. Memory does not grow and the server never restarts. FERNET_LONG=1
+# interrupts 5,000 times and terminates 200 sessions.
 
 use strict;
 use warnings;
@@ -66,7 +66,7 @@ my $keys = q(SELECT coalesce(string_agg(fingerprint, ',' ORDER BY key_index), ''
 	FROM fernet_keys());
 my $session_keys = value_of($watcher, $keys);
 
-# The calls that are interrupted, each long enough for that.
+# The calls to interrupt, each long enough for that.
 my $many = "FROM original, generate_series(1, 20)";
 my $set_loop = <<"SQL";
 DO \$\$
@@ -184,7 +184,7 @@ foreach my $name (sort keys %calls)
 note sprintf 'uninterrupted: %s',
   join ', ', map { sprintf '%s %.2f s', $_, $seconds{$_} } sort keys %seconds;
 
-# damaged_rows counts those that are lost or no longer what they were.
+# damaged_rows counts rows that are lost or changed.
 sub damaged_rows
 {
 	my ($table) = @_;
@@ -202,8 +202,8 @@ sub check_session
 	my ($name) = @_;
 	my $held = held_after($connection);
 	wrong($name, "it leaves $held") if $held ne '';
-	# Outside of a transaction block the keys are those of the connection, unless
-	# a call has set another; what it set went with it.
+	# Outside of a transaction block the keys are those of the connection: the
+	# rollback removes a key that the call has set.
 	my $now = value_of($connection, $keys);
 	wrong($name, 'another key stays behind') if $now ne $session_keys;
 	my ($state, $value, $message) =
@@ -282,7 +282,7 @@ sub interrupt
 	{
 		value_of($connection, 'ROLLBACK') if $in_block;
 		value_of($connection, 'SET statement_timeout = 0') if $way eq 'timeout';
-		# A loop that was not interrupted has set its last key for good.
+		# A loop that was not interrupted leaves its last key set.
 		value_of($connection, 'RESET fernet.key') if $state eq '';
 	}
 	check_session("$name, $way");
@@ -310,7 +310,7 @@ sub interrupt_many
 }
 
 my $begin = time();
-# Every call at least once in each way, and large values a little more often.
+# Every call at least once in each way, and large values more often.
 foreach my $way (qw(cancel timeout))
 {
 	interrupt($way, $_) foreach shuffle(sort keys %calls);
@@ -318,7 +318,7 @@ foreach my $way (qw(cancel timeout))
 }
 interrupt_many('terminate', $wanted{terminate}, '.');
 
-# Then in one session, whose memory is looked at. Large values would only leave
+# Then in one session, whose memory is measured. Large values would only leave
 # holes in it.
 my $small = qr/^(?!.*large)/;
 begin_session();
@@ -376,9 +376,9 @@ note sprintf 'grown by %d kB in contexts, %d kB in the process; %.0f s',
 }
 
 # ---------------------------------------------------------------------------
-# In the middle of one value: what is long in it must look for interrupts. A token
-# of none of 64 keys is read 64 times in a single call, which takes far longer
-# than the time that is allowed here from the interrupt to the end.
+# In the middle of one value: long work on it must check for interrupts. A token
+# that none of 64 keys decrypts is read 64 times in a single call, which takes
+# far longer than the time that is allowed here from the interrupt to the end.
 
 {
 	my $allowed = 5;    # seconds
@@ -398,7 +398,7 @@ note sprintf 'grown by %d kB in contexts, %d kB in the process; %.0f s',
 	$huge{fernet_rotate_batch} =
 	  [ $one, q(SELECT fernet_rotate_batch('huge', 'token')) ];
 	$huge{fernet_rotate_column} = [ $one, q(CALL fernet_rotate_column('huge', 'token')) ];
-	# Under their own key these take a second or two; they must end as cleanly.
+	# With the right key these take a second or two; they must end as cleanly.
 	$huge{'fernet_decrypt under the key'} =
 	  [ $foreign, 'SELECT length(fernet_decrypt(token)) FROM huge' ];
 	$huge{'fernet_encrypt'} =

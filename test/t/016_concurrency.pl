@@ -68,9 +68,9 @@ $watcher->disconnect;
 # ---------------------------------------------------------------------------
 # One client
 
-# The keys of a client, by number, and a token under each, whose plaintext names
-# client and key. A value of fernet.key is a list of these numbers, as "1,0"; the
-# empty list is no key at all.
+# The keys of a client, by number, and a token of each, whose plaintext names
+# client and key. A value of fernet.key is a list of these numbers, as "1,0";
+# the empty list means no key.
 package Client;
 
 use FaultTest;
@@ -173,14 +173,14 @@ sub any_list
 	return $lists[ rand @lists ];
 }
 
-# opens says what the current keys make of the token under $key.
+# opens says what the current keys should return for the token of $key.
 sub opens
 {
 	my ($self, $key) = @_;
 	return scalar grep { $_ == $key } split /,/, $self->{now};
 }
 
-# set_key sets the key and tells the model.
+# set_key sets the key, also in the model.
 sub set_key
 {
 	my ($self, $list, $is_local) = @_;
@@ -244,7 +244,7 @@ sub check_token
 			my $made = $self->ask('SELECT fernet_encrypt(?)', $plaintext) // '';
 			$self->expect('the key of a new token', 1,
 				'SELECT fernet_key_index(?)', $made);
-			# Under another list the same token has another index, or none.
+			# With another list the same token has another index, or none.
 			$self->expect('that token in a block of its own',
 				$plaintext, 'SELECT decrypt_in_block(?, ?)',
 				$self->{keys}[$first], $made);
@@ -259,7 +259,7 @@ sub check_token
 	return;
 }
 
-# What a client does: each is a method of the name do_...
+# The actions of a client: each is a method do_...
 
 sub do_set { my ($self) = @_; $self->set_key($self->any_list, 0); return }
 
@@ -411,13 +411,13 @@ sub do_invalidate
 		$self->run('DEALLOCATE ALL');
 		$self->{prepared} = {};
 	}
-	# Of a lock on the table we would wait for each other.
+	# With a lock on the table, clients would wait for each other.
 	$self->run('ANALYZE shared') if $way == 2 && !$self->in_block;
 	return;
 }
 
-# Rows of a cursor are made when they are fetched, with the keys of then; of one
-# WITH HOLD those that are left at the commit.
+# A cursor computes its rows when they are fetched, with the keys of that
+# moment; a cursor WITH HOLD computes the remaining rows at the commit.
 sub do_cursor
 {
 	my ($self) = @_;
@@ -459,7 +459,7 @@ sub do_fetch
 	return;
 }
 
-# Workers have no key: what needs one runs in the leader.
+# Workers have no key: functions that need one run in the leader.
 sub do_parallel
 {
 	my ($self) = @_;
@@ -501,7 +501,7 @@ sub do_reconnect
 	return;
 }
 
-# A table of one's own, rotated under the keys of the moment.
+# A table of the client, rotated with the current keys.
 sub do_job
 {
 	my ($self) = @_;
@@ -541,7 +541,7 @@ our %weights = (
 	do_discard => 1, do_reconnect => 1, do_job => 2);
 my @mix = map { ($_) x $weights{$_} } sort keys %weights;
 
-# work goes on until the time is $end, or something is wrong.
+# work continues until the time is $end, or something is wrong.
 sub work
 {
 	my ($self, $end) = @_;

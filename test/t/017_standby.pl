@@ -1,8 +1,8 @@
-# A standby reads with the key, counts, and says what a rotation would do; it
-# refuses to write. While the primary rotates, the standby never sees a value
-# that the key list does not open, and sees the ledger. A base backup from the
-# middle of it holds neither a key nor a plaintext. Once promoted, the standby
-# finishes the work.
+# A standby decrypts with the key, counts, and reports what a rotation would do;
+# it refuses to write. While the primary rotates, the key list decrypts every
+# value that the standby sees, and the standby sees the ledger. A base backup
+# from the middle of the rotation holds neither a key nor a plaintext. After its
+# promotion the standby finishes the work.
 
 use strict;
 use warnings;

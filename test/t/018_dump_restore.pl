@@ -1,8 +1,8 @@
 # A database that is dumped and restored - as a script, as an archive, in
 # parallel, by a superuser and by the database's owner - has the same tokens and
-# the same ledger. Nothing of it needs a key, although checks, views, defaults,
-# triggers and indexes call the extension; nothing is encrypted twice; and the
-# key of the session that dumps is in no dump.
+# the same ledger. Dump and restore need no key, although checks, views,
+# defaults, triggers and indexes call the extension; nothing is encrypted twice;
+# and no dump holds the key of the session that dumps.
 
 use strict;
 use warnings;
@@ -75,7 +75,7 @@ CALL fernet_rotate_column('secret', 'token', slices => 2);
 CALL fernet_rotate_column('secret', 'raw');
 SQL
 
-# What a copy is compared by, with the key and without.
+# The queries that compare a copy, with the key and without.
 my $stored = <<'SQL';
 SELECT md5(string_agg(concat_ws(',', id, token, encode(raw, 'escape'), well_formed, made, spare),
 	',' ORDER BY id)), count(*) FROM secret;
@@ -164,7 +164,7 @@ foreach my $kind (sort keys %dump)
 	like($err, qr/\AERROR:  PF001: no Fernet key is set\n/,
 		"$kind: but with a key only");
 
-	# The ledger goes on where it was, and what is restored works.
+	# The ledger continues where it was, and the restored database works.
 	ask(<<"SQL", @at, user => 'owner', options => "-c fernet.key=$old,$new");
 SET search_path = public, crypto;
 SET client_min_messages = warning;

@@ -1,7 +1,7 @@
 # pg_upgrade from an older version of PostgreSQL: the tokens and the ledger are
 # as they were, checks, views, defaults and triggers that call the extension
 # work, counters begin anew, and a rotation goes on. Afterwards the old server
-# feeds the new one by logical replication.
+# replicates to the new one by logical replication.
 #
 # It needs two versions: PG_CONFIG names the new one, FERNET_OLD_PG_CONFIG the old
 # one, unless that is Debian's in /usr/lib/postgresql. On Debian 13 with
@@ -58,7 +58,7 @@ max_wal_senders = 10
 CONF
 my @alike = ('--encoding=UTF8', '--locale=C');
 $old->init(extra => [@alike]);
-# From PostgreSQL 18 on, initdb does without being asked what it did not before.
+# From PostgreSQL 18 on, initdb switches on checksums by default.
 $new->init(extra => [ @alike, $major >= 18 ? '--no-data-checksums' : () ]);
 $_->append_conf('postgresql.conf', $settings) foreach $old, $new;
 $old->start;

@@ -1,7 +1,8 @@
 # Logical replication carries tokens as they are: the first copy and what comes
 # after it. A subscriber without a key holds them and cannot read them. What a
-# rotation writes arrives as updates, and nothing is encrypted twice. Where a
-# published table has no replica identity, a rotation is refused as any UPDATE.
+# rotation writes arrives as updates, and nothing is encrypted twice. If a
+# published table has no replica identity, a rotation is refused like any
+# UPDATE.
 
 use strict;
 use warnings;
@@ -41,8 +42,8 @@ sub ask
 	return $out;
 }
 
-# The tables differ in what tells their rows apart. Only "keyed" has a primary
-# key; "bare" has nothing.
+# The tables differ in their replica identity. Only "keyed" has a primary key;
+# "bare" has nothing.
 my $tables = <<'SQL';
 CREATE EXTENSION pg_fernet;
 CREATE TABLE keyed (id integer PRIMARY KEY, token text CHECK (fernet_is_token(token)));
@@ -205,7 +206,7 @@ same(
 	'the ledger tells of the call that was refused, and of the one that was not');
 
 # ---------------------------------------------------------------------------
-# Nothing of the keys has gone with it
+# No key was replicated
 
 foreach my $name (sort keys %node)
 {

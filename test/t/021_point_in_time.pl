@@ -1,7 +1,7 @@
 # Recovery to a moment in the middle of a rotation, from a base backup and
-# archived WAL: between two batches and inside of one. Every value is readable
-# under "new,old", the ledger says as much as is done, and a new CALL finishes.
-# The same for the adoption of plaintexts, of which none is encrypted twice.
+# archived WAL: between two batches and inside of one. "new,old" decrypts every
+# value, the ledger agrees with the table, and a new CALL finishes. The same for
+# the adoption of plaintexts, of which none is encrypted twice.
 
 use strict;
 use warnings;
@@ -145,7 +145,7 @@ CONF
 }
 
 # values says how many values there are, how many are right, and how many are
-# under the first key.
+# encrypted with the first key.
 sub values_of
 {
 	my ($node, $options) = @_;

@@ -1,5 +1,5 @@
-# A publication of all tables has the ledger of jobs among them. Jobs on both
-# servers must not bring the replication to a halt.
+# A publication of all tables includes the ledger of jobs. Jobs on both servers
+# must not stop the replication.
 
 use strict;
 use warnings;

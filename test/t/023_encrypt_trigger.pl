@@ -1,7 +1,6 @@
-# What fernet_encrypt_trigger keeps out of the table's files and WAL: plaintexts,
-# however they are written. And what passes it as it is: a dump that is restored
-# with the trigger in place, and what logical replication brings, both without a
-# key.
+# fernet_encrypt_trigger keeps plaintexts out of the table's files and WAL,
+# however they are written. Tokens pass it unchanged and without a key: from a
+# dump that is restored with the trigger in place, and from logical replication.
 
 use strict;
 use warnings;
@@ -39,7 +38,7 @@ sub ask
 	return $out;
 }
 
-# What is out of line is not compressed, so that it could be found.
+# Values out of line are not compressed, so that the test would find them.
 my $table = <<'SQL';
 CREATE EXTENSION pg_fernet;
 CREATE TABLE connection (
@@ -82,8 +81,8 @@ SQL
 same(ask($publisher, $opened, options => $with_key),
 	'149|149', 'every value is encrypted once');
 
-# A plaintext that no trigger takes, in another table, is found where the others
-# must not be.
+# A plaintext in another table without a trigger is found in the places where
+# the others must not be.
 ask($publisher,
 	"CREATE TABLE bare (bot_token text); INSERT INTO bare VALUES ('$bare_marker')");
 ask($publisher, 'CHECKPOINT');

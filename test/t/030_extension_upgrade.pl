@@ -111,7 +111,7 @@ write_file(
 		])
 	  . "\n$new_objects");
 
-# What knows its version is compiled again, and nothing else.
+# Only the files that know the version are compiled again.
 foreach my $source (glob "$tree/src/pg/*.cpp")
 {
 	unlink $source =~ s/cpp$/o/r if slurp($source) =~ /FERNET_VERSION/;
@@ -148,8 +148,8 @@ sub attempt
 	return $err;
 }
 
-# catalog_after returns what the catalogs say after $sql, which begins without
-# the extension; or nothing, if there was an error.
+# catalog_after returns the content of the catalogs after $sql, which begins
+# without the extension; or nothing after an error.
 my $catalog = slurp("$fixture/catalog.sql");
 
 sub catalog_after
@@ -317,7 +317,7 @@ SELECT count(*) FILTER (WHERE fernet_decrypt(token) = 'text ' || i) FROM secret;
 SQL
 	"$next\n100", 'the next session updates');
 
-# A library that goes back is noticed, by whoever asks.
+# A library of an older version is noticed by every script that asks.
 install_library($old_library);
 same(
 	ask(<<'SQL', options => $both),

@@ -35,13 +35,14 @@ my $subscriber = PostgreSQL::Test::Cluster->new('subscriber');
 $subscriber->init(allows_streaming => 'logical', extra => \@unicode);
 $subscriber->start;
 
-# The pages that are run below, unless the machine lacks what they need.
+# The pages that are run below, unless the machine lacks something that they
+# need.
 my %covered = map { $_ => 1 } qw(read-replica logical-replication
   adopt-a-plaintext-column from-python-to-the-database fastapi
   scheduled-rotation pgbouncer);
 
-# prepare makes the database and the folder of a page, and returns what run_page
-# wants to know.
+# prepare makes the database and the folder of a page, and returns the arguments
+# of run_page.
 sub prepare
 {
 	my ($page) = @_;
@@ -99,7 +100,7 @@ sub has_python
 		subscriber => $subscriber->connstr('reports')
 	};
 	$how{variables} = { publisher => $how{servers}{publisher} };
-	# Nothing to wait for before there is a subscription.
+	# Before there is a subscription, there is nothing to wait for.
 	$how{before} = sub {
 		$subscriber->wait_for_subscription_sync($server, 'reporting', 'reports')
 		  if $_[0] eq 'subscriber'
@@ -124,7 +125,7 @@ sub has_python
 	my %how = prepare('adopt-a-plaintext-column');
 	my ($database, $page) = ('adopt_a_plaintext_column', path('adopt-a-plaintext-column'));
 	$server->safe_psql($database, 'CREATE EXTENSION pg_fernet');
-	# Were autovacuum to look at the table meanwhile, nothing would change.
+	# Autovacuum of the table would change nothing.
 	my $count = sub {
 		$server->safe_psql($database, 'CHECKPOINT');
 		my $file = $server->safe_psql($database, "SELECT pg_relation_filepath('webhook')");
@@ -171,8 +172,8 @@ SKIP:
 	($out, $status) = $check->('no-key');
 	isnt($status, 0, 'FastAPI: without a key it does not start');
 	like($out, qr/RuntimeError: TOKEN_ENCRYPTION_KEY is no Fernet key/, 'and says why');
-	# During a rotation it does. A value that does not open is an error without a
-	# plaintext or a token.
+	# During a rotation the application starts with both keys. A value that no
+	# key decrypts is an error without a plaintext or a token.
 	$how{env}{TOKEN_ENCRYPTION_KEY} = "$new_key,$key";
 	$server->safe_psql('fastapi', "INSERT INTO integration VALUES ('bad', 'no-token-at-all')");
 	append_to_file("$how{folder}/bad.py", <<'PY');
@@ -186,7 +187,7 @@ with TestClient(app) as client:
     print(client.put("/integrations/x", json={"api_token": ["xoxb-1"]}).status_code)
     print(client.get("/integrations/none").status_code)
 PY
-	# A newer test client warns of its own future.
+	# A newer test client warns that it will change.
 	$how{env}{PYTHONWARNINGS} = 'ignore';
 	($out) = DocsPage::run_program([ 'python3', '-B', 'bad.py' ], %how);
 	is($out, "500 {'detail': 'database error', 'sqlstate': 'PF003'}\n422\n404\n",
@@ -241,7 +242,7 @@ PY
 	{
 		skip 'there is no systemd-analyze', 2
 		  unless grep { -x "$_/systemd-analyze" } split /:/, $ENV{PATH};
-		# It wants the program to be there.
+		# The page needs the program.
 		my $service = slurp("$folder/rotate-tokens.service");
 		$service =~ s{^ExecStart=.*$}{ExecStart=/bin/true}m or die 'no ExecStart';
 		$service =~ s{^User=.*\n}{}m or die 'no User';

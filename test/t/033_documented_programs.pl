@@ -1,7 +1,7 @@
-# The shell and Python blocks of README.md and docs/*.md are run, in the order of the
-# pages, on a server with the database "app" that they speak of. What is not run is
-# named below, with the reason: a new block is run, or this test fails. That SQL
-# blocks print what the pages say, the regress tests see.
+# Runs the shell and Python blocks of README.md and docs/*.md, in the order of
+# the pages, on a server with the database "app" that they use. The blocks that
+# are not run are named below, with the reason: a new block is run, or this test
+# fails. The regress tests run the SQL blocks.
 
 use strict;
 use warnings;
@@ -13,7 +13,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# What a block that is not run begins with.
+# The beginnings of the blocks that are not run.
 my %not_run = (
 	'sudo apt-get install' => 'scripts/test installs and builds by itself',
 	'cmake --preset' => 'check install and unit ctest do it',
@@ -35,7 +35,7 @@ my %env = (
 	NEW_KEY => $new);
 my $folder = PostgreSQL::Test::Utils::tempdir();
 
-# What the Python blocks take for granted.
+# Code that the Python blocks assume.
 my $prelude = <<'PY';
 import base64
 import hmac
@@ -107,8 +107,9 @@ my $log = slurp($node->logfile);
 is(join(',', map { forms_found_in($_, \$log) } $old, $new), '',
 	'no key in the server log after all of them');
 
-# What docs/keys.md warns of: a space in the connection options. A key that begins
-# with a dash would be an option of its own, of which the server logs less.
+# docs/keys.md warns of this: a space in the connection options. A key that
+# begins with a dash would be an option of its own, of which the server logs
+# less.
 my $cut_off = new_key();
 $cut_off =~ s/^-/_/;
 my (undef, $err) = session($node, 'SELECT 1', options => "-c fernet.key=$old, $cut_off");
