@@ -68,13 +68,14 @@ as_admin() {
 
 # as_owner runs a command as the user that owns what is built and served:
 # PostgreSQL refuses to be root. setpriv, and not su or sudo, since it keeps the
-# environment, by which keys are handed over, and adds no process of its own.
+# environment, by which keys are handed over, and adds no process of its own. The
+# lock of kept.sh, 7, ends with the program.
 as_owner() {
   if ((EUID == 0)); then
-    HOME=$work setpriv --reuid="$owner" --regid="$(id -g "$owner")" \
-      --init-groups -- "$@" 9>&-
+    HOME=$work setpriv --reuid="$owner" --regid="$owner_group" \
+      --init-groups -- "$@" 7>&- 9>&-
   else
-    HOME=$work "$@" 9>&-
+    HOME=$work "$@" 7>&- 9>&-
   fi
 }
 
@@ -88,6 +89,7 @@ choose_owner() {
   else
     owner=nobody
   fi
+  owner_group=$(id -g "$owner")
 }
 
 # make_work_folder makes the one folder that everything is in, until the end.

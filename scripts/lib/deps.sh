@@ -36,9 +36,12 @@ read_package_lists() {
 
 # install_packages PACKAGE... installs those that are missing.
 install_packages() {
-  local package missing=()
+  local package known missing=()
+  # Most are there: asked one by one, they would take seconds.
+  known=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
   for package; do
-    is_installed "$package" || missing+=("$package")
+    [[ $'\n'$known$'\n' == *$'\n'"installed $package"$'\n'* ]] ||
+      is_installed "$package" || missing+=("$package")
   done
   ((${#missing[@]} > 0)) || return 0
   command -v apt-get >/dev/null ||

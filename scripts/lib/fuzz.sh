@@ -27,8 +27,8 @@ fuzzer_names() {
 
 # build_fuzzers builds them all in the copy.
 build_fuzzers() {
-  fuzz_build=$work/build-fuzz
-  make_owned_folder "$fuzz_build"
+  fuzz_build=${kept:-$work}/build-fuzz
+  [[ -d $fuzz_build ]] || make_owned_folder "$fuzz_build"
   as_owner cmake -S "$tree" -B "$fuzz_build" -DCMAKE_CXX_COMPILER=clang++ \
     -DFERNET_FUZZ=ON -DFERNET_SANITIZE=address,undefined -DBUILD_TESTING=OFF \
     -DWERROR=ON >"$log/build-fuzz.log" 2>&1 &&

@@ -15,9 +15,7 @@ start_watched_server() {
   shift
   make_owned_folder "$folder"
   as_owner mkdir "$folder/socket" "$folder/$findings"
-  as_owner "$bin/initdb" -D "$folder/data" -U postgres --auth=trust --no-sync \
-    --encoding=UTF8 --locale=C.UTF-8 >"$log/initdb.log" 2>&1 ||
-    return
+  make_cluster "$folder" || return
   printf '%s\n' "listen_addresses = ''" "fsync = off" "log_min_messages = warning" \
     "log_checkpoints = off" "autovacuum = off" "authentication_timeout = 10min" \
     "max_logical_replication_workers = 0" \

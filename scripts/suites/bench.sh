@@ -1,0 +1,26 @@
+# The benchmarks in bench, in their short form. Sourced by scripts/test.
+# shellcheck shell=bash
+# Names that scripts/test and scripts/lib define, or use:
+# shellcheck disable=SC2034,SC2154
+
+packages_bench='cmake libbenchmark-dev python3-cryptography python3-psycopg2
+  python3-django golang-go golang-github-fernet-fernet-go-dev'
+
+tests_bench() {
+  find "$1/bench" -mindepth 1 -maxdepth 1 -type f -executable -printf '%f\n' | sort
+}
+
+# run_bench judges no figure: that the benchmarks work, and that what they
+# compare is right.
+run_bench() {
+  local name
+  for name in $(selected bench); do
+    if as_owner env PG_CONFIG="$PG_CONFIG" "$tree/bench/$name" --short \
+      >"$log/bench/$name.log" 2>&1; then
+      pass "$name"
+    else
+      fail "$name"
+      explain "$log/bench/$name.log" 60
+    fi
+  done
+}

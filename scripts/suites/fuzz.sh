@@ -1,0 +1,79 @@
+# What must hold for any input, test/fuzz: 5 seconds for each fuzzer; "seeds", that
+# their corpus has those that test/fuzz/make_seeds makes. Sourced by scripts/test,
+# after fuzz.sh.
+# shellcheck shell=bash
+# Names that scripts/test and scripts/lib define, or use:
+# shellcheck disable=SC2034,SC2154
+
+packages_fuzz=$fuzz_packages
+
+tests_fuzz() {
+  printf 'seeds\n'
+  fuzzer_names "$1"
+}
+
+install_fuzz() {
+  install_fuzz_runtime
+}
+
+# run_fuzz builds the fuzzers once, and checks that the seeds in their corpus are
+# those that test/fuzz/make_seeds makes.
+run_fuzz() {
+  local name
+  for name in $(selected fuzz); do
+    if [[ $name == seeds ]]; then
+      run_seeds
+    else
+      run_fuzzer "$name"
+    fi
+  done
+}
+
+run_seeds() {
+  if as_owner "$tree/test/fuzz/make_seeds" --check \
+    >"$log/fuzz/seeds.log" 2>&1; then
+    pass seeds
+  else
+    fail seeds '(run test/fuzz/make_seeds)'
+    explain "$log/fuzz/seeds.log" 20
+  fi
+}
+
+fuzzers_state=unbuilt
+
+need_fuzzers() {
+  if [[ $fuzzers_state == unbuilt ]]; then
+    fuzzers_state=broken
+    if build_fuzzers; then
+      fuzzers_state=built
+    fi
+  fi
+  if [[ $fuzzers_state == broken ]]; then
+    fail 'cmake with clang++ and FERNET_FUZZ'
+    explain_build "$log/build-fuzz.log"
+    return 1
+  fi
+}
+
+# run_fuzzer NAME tries all of its corpus, and then what comes to its mind. What
+# that is differs from run to run; an input that fails is kept.
+run_fuzzer() {
+  local -r output=$log/fuzz/$1.log found=$work/found-$1
+  local file tried status=0
+  need_fuzzers || return 0
+  make_found_folder "$found"
+  fuzz_for "$1" 5 "$found" >"$output" 2>&1 || status=$?
+  tried=$(executions "$output")
+  if ((status == 0 && ${tried:-0} > 0)); then
+    pass "$1" "($tried inputs)"
+    return
+  fi
+  fail "$1" "(exit status $status, ${tried:-no} inputs)"
+  explain "$output" 60
+  for file in "$found"/*-*; do
+    [[ -e $file ]] || continue
+    cp -- "$file" "$log/fuzz/$1-${file##*/}"
+    printf '  To see it again: scripts/fuzz %s %s\n' "$1" \
+      "$log/fuzz/$1-${file##*/}"
+  done
+}

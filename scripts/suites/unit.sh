@@ -1,0 +1,84 @@
+# The core without a server, test/unit; "clang", that a second compiler has no
+# warning; "ctest", that CMake's module passes some of the tests of the Makefile's.
+# Sourced by scripts/test.
+# shellcheck shell=bash
+# Names that scripts/test and scripts/lib define, or use:
+# shellcheck disable=SC2034,SC2154
+
+packages_unit='cmake libgtest-dev nlohmann-json3-dev clang'
+
+tests_unit() {
+  cat "$1"/test/unit/*.cpp 2>/dev/null | tr -d '\n' |
+    grep -oE '\bTEST(_[FP])?\([[:space:]]*\w+,[[:space:]]*\w+\)' |
+    sed -E 's/.*\([[:space:]]*(\w+),[[:space:]]*(\w+)\)/\1.\2/' || true
+  printf 'clang\nctest\n'
+}
+
+run_unit() {
+  local name regex='' with_clang='' with_ctest=''
+  [[ -n ${chosen[unit]} ]] || regex=. with_clang=yes with_ctest=yes
+  for name in ${chosen[unit]}; do
+    case $name in
+      clang) with_clang=yes ;;
+      ctest) with_ctest=yes ;;
+      *) regex+="${regex:+|}$name" ;;
+    esac
+  done
+  [[ -z $regex ]] || run_unit_tests "$regex"
+  [[ -z $with_clang ]] || run_clang
+  [[ -z $with_ctest ]] || run_ctest
+}
+
+# run_unit_tests REGEX runs the unit tests that match. Those that pass are too
+# many for a line each.
+run_unit_tests() {
+  local -r output=$log/unit/unit.log
+  local tests broken name
+  need_gcc_build || return 0
+  as_owner ctest --test-dir "$kept/build-g++" --parallel "$(nproc)" \
+    --output-on-failure -L unit -R "$1" >"$output" 2>&1 || true
+  tests=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#' "$output" || true)
+  broken=$(grep -E '^ *[0-9]+/[0-9]+ Test +#' "$output" |
+    grep -cvE ' Passed +[0-9.]+ sec$' || true)
+  if ((tests == 0)); then
+    fail "ctest -R '$1'" 'ran no test'
+    explain "$output"
+    return 0
+  fi
+  count $((tests - broken)) 0
+  printf '  %sok%s      %d unit tests\n' "$green" "$plain" $((tests - broken))
+  if ((broken > 0)); then
+    while read -r name; do
+      fail "$name"
+    done < <(sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: ([^ ]+) .*/\1 &/p' \
+      "$output" | grep -vE ' Passed +[0-9.]+ sec$' | cut -d ' ' -f 1)
+    grep -vE '^ +Start +[0-9]+:| Passed +[0-9.]+ sec$' "$output" \
+      >"$log/unit/failures.log" || true
+    explain "$log/unit/failures.log" 200
+  fi
+}
+
+# run_ctest has ctest run what needs a server: one test of each kind, since the
+# others have nothing to do with who built the module.
+run_ctest() {
+  local -r output=$log/unit/ctest.log started=$EPOCHREALTIME
+  need_gcc_build || return 0
+  if as_owner env REGRESS=roundtrip ISOLATION=rotate_twice ctest \
+    --test-dir "$kept/build-g++" --no-tests=error --output-on-failure -L server \
+    >"$output" 2>&1; then
+    pass ctest "($(elapsed "$started") s)"
+  else
+    fail ctest
+    explain "$output"
+  fi
+}
+
+# run_clang only compiles: a compiler is supported when we build with it.
+run_clang() {
+  if configure_and_build build-clang++ clang++ >"$log/unit/clang.log" 2>&1; then
+    pass clang
+  else
+    fail clang
+    explain_build "$log/unit/clang.log"
+  fi
+}
