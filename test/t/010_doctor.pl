@@ -135,7 +135,7 @@ same(
 says($told, 'stored key', 'note', qr/^No key was found .* may not read configuration files\./, 'to an ordinary role');
 says($said, 'openssl', 'ok', qr/^OpenSSL \d/, 'the version');
 says($said, 'version', 'ok', qr/^\d+\.\d+\.\d+$/, 'the version');
-says($said, 'core dumps', 'ok', qr/none/, 'where none may be written');
+says($said, 'core dumps', 'ok', qr/writes no core dump/, 'where none may be written');
 says($said, 'connection', 'ok', qr/local/, 'by a socket');
 
 # the key: none, how many, which, and how they were given
@@ -178,13 +178,13 @@ foreach (
 {
 	my ($setting, $status) = @$_;
 	my $found = doctor("SET $setting;");
-	says($found, 'statement log', $status, $status eq 'ok' ? qr/not logged/ : qr/^Statements are logged.*bind parameters/, $setting);
+	says($found, 'statement log', $status, $status eq 'ok' ? qr/not logged/ : qr/^The server logs statements.*bind parameters/, $setting);
 	says($found, 'parameter log', $status, $status eq 'ok' ? qr/not logged/ : qr/with the statements.*log_parameter_max_length = 0/, $setting);
 	says(doctor("SET $setting; SET log_parameter_max_length = 0;"),
 		'parameter log', 'ok', qr/not logged/, "$setting without parameters");
 }
 {
-	asks('statement log', 'SET log_statement = mod;', 'warn', qr/are logged/, 'log_statement = mod');
+	asks('statement log', 'SET log_statement = mod;', 'warn', qr/logs statements/, 'log_statement = mod');
 }
 asks('parameter log', 'SET log_parameter_max_length_on_error = -1;', 'warn',
 	qr/with the errors .*log_parameter_max_length_on_error = 0/, 'in errors');
@@ -206,10 +206,10 @@ foreach my $print (qw(parse rewritten plan))
 }
 asks('auto_explain', "LOAD 'auto_explain';", 'ok', qr/logs nothing/, 'loaded');
 asks('auto_explain', "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0;",
-	'warn', qr/^It logs .*auto_explain\.log_parameter_max_length = 0/, 'at work');
+	'warn', qr/^auto_explain logs .*auto_explain\.log_parameter_max_length = 0/, 'at work');
 
 asks('auto_explain', "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_verbose = on;",
-	'warn', qr/bind parameters too, whatever .*log_verbose = off/, 'with log_verbose');
+	'warn', qr/bind parameters too, even .*log_verbose = off/, 'with log_verbose');
 
 # the connection
 my $tcp = sprintf 'host=127.0.0.1 port=%d dbname=postgres', $node->port;
@@ -223,8 +223,8 @@ sub stored
 	push @secrets, $secret;
 	my ($out, $err) = session($node, sprintf($statement, $secret));
 	same($err, '', 'a superuser stores a key');
-	asks('stored key', '', 'fail', qr/^A key, or what looks like one, is stored in \Q$place\E\. .*rotate to a new key/, $place);
-	asks('stored key', '', 'fail', qr/^A key, or what looks like one, is stored in \Q$place\E\. This role may not read configuration files\./, "$place, to an ordinary role", user => 'anyone');
+	asks('stored key', '', 'fail', qr/^A key, or a text that looks like one, is stored in \Q$place\E\. .*rotate to a new key/, $place);
+	asks('stored key', '', 'fail', qr/^A key, or a text that looks like one, is stored in \Q$place\E\. This role may not read configuration files\./, "$place, to an ordinary role", user => 'anyone');
 	session($node, $undo);
 	return asks('stored key', '', 'ok', qr/^No catalog/, "$place, after RESET");
 }
@@ -260,7 +260,7 @@ sub keeps
 	my ($sql, $place, $name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	return asks('stored plaintext', "BEGIN;\n$sql\n", 'fail',
-		qr/^Decrypted values are kept, or may be, by (?:.*, )?\Q$place\E[,.].* Drop it/, $name,
+		qr/^Decrypted values are stored, or may be, by (?:.*, )?\Q$place\E[,.].* Drop it/, $name,
 		options => "-c fernet.key=$key");
 }
 my $wrapper = q{CREATE FUNCTION %s(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT public.fernet_try_decrypt($1)';};
@@ -320,15 +320,15 @@ says($said, 'preload', 'ok', qr/with the session/, 'shared_preload_libraries');
 says($said, 'load order', 'ok', qr/^No library/, 'the right one');
 says($said, 'counters', 'ok', qr/counts/, 'with preload');
 $checksums eq 'on'
-  ? says($said, 'data checksums', 'note', qr/^Off/, 'disabled')
-  : says($said, 'data checksums', 'ok', qr/^On/, 'enabled');
+  ? says($said, 'data checksums', 'note', qr/^Checksums are off/, 'disabled')
+  : says($said, 'data checksums', 'ok', qr/^Checksums are on/, 'enabled');
 says($said, 'pg_stat_statements', 'note', qr/tracks utility.*track_utility = off/, 'as it is by default');
 asks('pg_stat_statements', 'SET pg_stat_statements.track_utility = off;', 'ok', qr/does not track/, 'track_utility off');
 my ($limits) = session($node, "SELECT pg_read_file('/proc/self/limits') WHERE current_setting('is_superuser')::boolean");
 SKIP:
 {
 	skip 'no core file may be written here', 1 unless $limits =~ /^Max core file size\s+(?!0\s)/m;
-	says($said, 'core dumps', 'note', qr/crash may write one.* 0/, 'where one may be written');
+	says($said, 'core dumps', 'note', qr/crash may write a core dump.* 0/, 'where one may be written');
 }
 SKIP:
 {

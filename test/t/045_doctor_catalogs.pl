@@ -90,12 +90,12 @@ says($captures, 'SET client_min_messages = warning; DROP EXTENSION pg_fernet CAS
 	'ok', qr/^Only the extension/, 'in a schema of its own');
 
 my $path = 'search path';
-says($path, 'SELECT', 'ok', qr/^Where this session looks/, 'as it is by default');
+says($path, 'SELECT', 'ok', qr/^Only owners and superusers/, 'as it is by default');
 says($path, 'GRANT CREATE ON SCHEMA public TO PUBLIC', 'fail', qr/key, in schema public \(PUBLIC\)\.\|REVOKE CREATE ON SCHEMA/, 'to everybody');
 says($path, 'GRANT CREATE ON SCHEMA public TO mallory, anyone; GRANT CREATE ON SCHEMA evil TO PUBLIC', 'warn', qr/in schema public \(anyone, mallory\)\./, 'to some');
 says($path, 'GRANT CREATE ON SCHEMA evil TO mallory; SET LOCAL search_path = "$user", evil, nowhere, public', 'warn', qr/in schema evil \(mallory\)\./, 'on the path of this session');
 says($path, 'GRANT CREATE ON SCHEMA public TO mallory; SET LOCAL search_path = evil', 'warn', qr/in schema public \(mallory\)\./, 'in the schema of the extension');
-says($path, 'ALTER ROLE mallory SUPERUSER; GRANT CREATE ON SCHEMA public TO mallory', 'ok', qr/^Where this session looks/, 'to a superuser');
+says($path, 'ALTER ROLE mallory SUPERUSER; GRANT CREATE ON SCHEMA public TO mallory', 'ok', qr/^Only owners and superusers/, 'to a superuser');
 
 # ---------------------------------------------------------------------------
 # Plaintexts that are kept
@@ -110,7 +110,7 @@ sub keeps
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $places = join ', ', @places;
 	return says($plain, $sql, 'fail',
-		qr/^Decrypted values are kept, or may be, by \Q$places\E\.\|Drop it/, $places);
+		qr/^Decrypted values are stored, or may be, by \Q$places\E\.\|Drop it/, $places);
 }
 my $reveal = q{CREATE FUNCTION reveal(text) RETURNS text STABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.fernet_decrypt($1); END'};
 my $open = 'CREATE FUNCTION open(text) RETURNS text IMMUTABLE RETURN fernet_decrypt($1)';
@@ -147,7 +147,7 @@ sub stores
 	my ($sql, $place, %how) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	return says($stored, $sql, 'fail',
-		qr/^A key, or what looks like one, is stored in \Q$place\E\..*\|Remove it there, and rotate to a new key/, $place, %how);
+		qr/^A key, or a text that looks like one, is stored in \Q$place\E\..*\|Remove it there, and rotate to a new key/, $place, %how);
 }
 says($stored, 'SELECT', 'ok', qr/^No catalog/, 'nothing');
 my $execute = 'SELECT format(%s) \gexec' . "\nSELECT";
@@ -194,7 +194,7 @@ says($stored, "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS \$\$SELECT 'a_na
 
 # An ordinary role is told what it may not read, and only then.
 my %anyone = (user => 'anyone');
-says($stored, 'SELECT', 'note', qr/^No key was found in what was read\. This role may not read configuration files\.\|Call/, 'to an ordinary role', %anyone);
+says($stored, 'SELECT', 'note', qr/^No key was found in the places that this role may read\. This role may not read configuration files\.\|Call/, 'to an ordinary role', %anyone);
 {
 	my $as = 'SET LOCAL SESSION AUTHORIZATION anyone';
 	says($stored, "$server; CREATE USER MAPPING FOR mallory SERVER s OPTIONS (a :'key'); CREATE USER MAPPING FOR anyone SERVER s; $as",

@@ -85,19 +85,19 @@ void CheckCapturedCalls(const Findings &out) {
             "Call fernet_doctor() as a superuser.");
   } else if (!found.on_path.IsEmpty()) {
     out.Add(kFail,
-            psprintf("Calls in this session may run what is not ours, with the "
+            psprintf("Calls in this session may run code of others with the "
                      "caller's rights and key: %s.",
                      found.on_path.Words()),
-            "Drop or rename it, unless you trust it. To be sure of what is "
-            "called, write the schema of the extension before the name.");
+            "Drop or rename it, unless you trust it. To be sure which function "
+            "is called, write the schema of the extension before the name.");
   } else if (!found.elsewhere.IsEmpty()) {
     out.Add(found.has_our_name ? kWarn : kNote,
             psprintf("Calls in sessions with another search_path, or of a "
-                     "later version, may run what is not ours: %s.",
+                     "later version, may run code of others: %s.",
                      found.elsewhere.Words()),
             "Drop or rename it, unless you trust it.");
   } else {
-    out.Add(kOk, "Only the extension has functions of the name fernet_*.");
+    out.Add(kOk, "Only the extension has functions named fernet_*.");
   }
 }
 
@@ -119,8 +119,8 @@ void CheckSearchPath(const Findings &out) {
             "Call fernet_doctor() as a superuser.");
   } else if (open.places.IsEmpty()) {
     out.Add(kOk,
-            "Where this session looks for functions, and in the schema of the "
-            "extension, only owners of schemas and superusers may create.");
+            "Only owners and superusers may create functions in the schemas of "
+            "this session's search_path and of the extension.");
   } else {
     out.Add(open.to_everybody ? kFail : kWarn,
             psprintf("Roles may create functions that are called in place of "

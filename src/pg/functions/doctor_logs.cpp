@@ -39,8 +39,8 @@ void CheckStatementLog(const Findings &out) {
   const char *const statistics = SwitchedOn(kStatistics);
   if (!LogsStatements() && statistics != nullptr) {
     out.Add(kWarn,
-            psprintf("%s logs its figures with the text of statements: literal "
-                     "keys, tokens and plaintexts with them.",
+            psprintf("%s logs the text of statements with its figures, and so "
+                     "literal keys, tokens and plaintexts.",
                      statistics),
             psprintf("Switch %s off, or give keys in the connection options or "
                      "as bind parameters, and plaintexts as bind parameters.",
@@ -51,11 +51,12 @@ void CheckStatementLog(const Findings &out) {
     out.Add(kOk, "Statements are not logged.");
     return;
   }
-  out.Add(kWarn,
-          "Statements are logged (log_statement, log_min_duration_statement "
-          "and the like): literal keys, tokens and plaintexts with them.",
-          "Give keys in the connection options or as bind parameters, and "
-          "plaintexts as bind parameters.");
+  out.Add(
+      kWarn,
+      "The server logs statements (log_statement, log_min_duration_statement "
+      "and the like), and so literal keys, tokens and plaintexts.",
+      "Give keys in the connection options or as bind parameters, and "
+      "plaintexts as bind parameters.");
 }
 
 void CheckParameterLog(const Findings &out) {
@@ -90,46 +91,49 @@ void CheckDebugLog(const Findings &out) {
 
 void CheckAutoExplain(const Findings &out) {
   if (!IsThreshold("auto_explain.log_min_duration")) {
-    out.Add(kOk, "It is not loaded or logs nothing.");
+    out.Add(kOk, "auto_explain is not loaded or logs nothing.");
     return;
   }
   if (IsSet("auto_explain.log_verbose", "on")) {
     out.Add(kWarn,
-            "It logs the text of statements, and with log_verbose the "
-            "expressions of their plans: keys and plaintexts in them, bind "
-            "parameters too, whatever log_parameter_max_length says.",
+            "auto_explain logs the text of statements, and with log_verbose "
+            "the expressions of their plans: keys and plaintexts in them, and "
+            "bind parameters too, even with log_parameter_max_length = 0.",
             "auto_explain.log_verbose = off");
     return;
   }
   out.Add(kWarn,
-          "It logs the text and the conditions of statements with the values "
-          "that they look for and, from PostgreSQL 16 on, bind parameters.",
+          "auto_explain logs the text and the conditions of statements with "
+          "the values in them and, from PostgreSQL 16 on, bind parameters.",
           "auto_explain.log_parameter_max_length = 0");
 }
 
 void CheckStatStatements(const Findings &out) {
   if (!IsSet("pg_stat_statements.track_utility", "on")) {
-    out.Add(kOk, "It is not loaded or does not track utility statements.");
+    out.Add(kOk,
+            "pg_stat_statements is not loaded or does not track utility "
+            "statements.");
     return;
   }
   out.Add(kNote,
-          "It tracks utility statements. The text of SET fernet.key and of DO "
-          "blocks that name it is withheld from it; a literal in other utility "
-          "statements, as in a CALL of your own procedure, is not.",
+          "pg_stat_statements tracks utility statements. The text of SET "
+          "fernet.key and of DO blocks that name it is hidden from it; a "
+          "literal in other utility statements, as in a CALL of your own "
+          "procedure, is not.",
           "pg_stat_statements.track_utility = off");
 }
 
 void CheckAudit(const Findings &out) {
   const char *const log = Setting("pgaudit.log");
   if (log == nullptr || strcmp(log, "none") == 0 || *log == '\0') {
-    out.Add(kOk, "It is not loaded or logs nothing.");
+    out.Add(kOk, "pgaudit is not loaded or logs nothing.");
     return;
   }
   const bool parameters = IsSet("pgaudit.log_parameter", "on");
   out.Add(parameters ? kWarn : kNote,
           parameters
-              ? "It logs statements and their bind parameters."
-              : "It logs statements: literals in SELECT and DO with them.",
+              ? "pgaudit logs statements and their bind parameters."
+              : "pgaudit logs statements, and so literals in SELECT and DO.",
           parameters ? "pgaudit.log_parameter = off" : nullptr);
 }
 

@@ -40,7 +40,7 @@ void CheckLoadOrder(const Findings &out) {
   for (const char *const library : kKeepStatements) {
     if (ours >= 0 && PositionIn("shared_preload_libraries", library) > ours) {
       out.Add(kWarn,
-              psprintf("%s is loaded after pg_fernet and so sees the text of a "
+              psprintf("%s is loaded after pg_fernet and so sees the text of "
                        "SET fernet.key.",
                        library),
               "Put pg_fernet last in shared_preload_libraries.");
@@ -53,8 +53,9 @@ void CheckLoadOrder(const Findings &out) {
 void CheckDataChecksums(const Findings &out) {
   const bool on = IsSet("data_checksums", "on");
   out.Add(on ? kOk : kNote,
-          on ? "On: a damaged page is noticed."
-             : "Off: a damaged page shows only when a token does not open.");
+          on ? "Checksums are on: PostgreSQL notices a damaged page."
+             : "Checksums are off: a damaged page shows only when no key "
+               "decrypts a token.");
 }
 
 void CheckCounters(const Findings &out) {
@@ -78,12 +79,12 @@ void CheckOpenssl(const Findings &out) {
     out.Add(kOk, version);
     return;
   }
-  out.Add(kFail,
-          psprintf("%s. Its providers lack AES-128-CBC or SHA-256: nothing can "
-                   "be encrypted or decrypted.",
-                   version),
-          "Mend openssl.cnf, or OPENSSL_CONF in the environment of the "
-          "server.");
+  out.Add(
+      kFail,
+      psprintf("%s. OpenSSL's providers lack AES-128-CBC or SHA-256: pg_fernet "
+               "can neither encrypt nor decrypt.",
+               version),
+      "Correct openssl.cnf, or OPENSSL_CONF in the environment of the server.");
 }
 
 void CheckVersion(const Findings &out) {

@@ -40,10 +40,9 @@ void CheckKey(const Findings &out) {
     all_computed = all_computed && computed;
   }
   if (!all_computed) {
-    out.Add(
-        kWarn, text.data,
-        "OpenSSL could not compute a fingerprint: it lacks HMAC or SHA-256, "
-        "or memory.");
+    out.Add(kWarn, text.data,
+            "OpenSSL could not compute a fingerprint: HMAC, SHA-256 or memory "
+            "is missing.");
     return;
   }
   out.Add(kOk, text.data);
@@ -78,27 +77,29 @@ void CheckConnection(const Findings &out) {
               " FROM pg_stat_get_activity(pg_backend_pid())"
               " AS s"});
   if (kind == nullptr || strcmp(kind, "unknown") == 0) {
-    out.Add(kNote, "This role may not see whether it is encrypted.");
+    out.Add(kNote,
+            "This role may not see whether the connection is encrypted.");
   } else if (strcmp(kind, "clear") == 0) {
     out.Add(kFail,
-            "It is not encrypted: keys, tokens and plaintexts cross the "
-            "network in clear.",
-            "Connect with sslmode=verify-full, or by a local socket.");
+            "The connection is not encrypted: keys, tokens and plaintexts "
+            "cross the network in clear.",
+            "Connect with sslmode=verify-full, or through a local socket.");
   } else {
-    out.Add(kOk, strcmp(kind, "local") == 0 ? "It is a local socket."
-                                            : "It is encrypted.");
+    out.Add(kOk, strcmp(kind, "local") == 0
+                     ? "The connection is a local socket."
+                     : "The connection is encrypted.");
   }
 }
 
 void CheckCoreDumps(const Findings &out) {
   rlimit limit{};
   if (getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0) {
-    out.Add(kOk, "This session may write none.");
+    out.Add(kOk, "A crash of this session writes no core dump.");
     return;
   }
   out.Add(kNote,
-          "A crash may write one. Our key pages are left out of it; OpenSSL's "
-          "contexts and PostgreSQL's buffers are not.",
+          "A crash may write a core dump. The pages with the keys are left out "
+          "of it; OpenSSL's contexts and PostgreSQL's buffers are not.",
           "Treat a core dump like the key, or set the limit of the server's "
           "core files to 0.");
 }

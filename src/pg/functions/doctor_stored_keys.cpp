@@ -251,13 +251,16 @@ void CheckStoredKey(const Findings &out) {
           : psprintf(" This role may not read %s.", found.unread.Words());
   if (!found.places.IsEmpty()) {
     out.Add(kFail,
-            psprintf("A key, or what looks like one, is stored in %s.%s",
+            psprintf("A key, or a text that looks like one, is stored in %s.%s",
                      found.places.Words(), unread),
             "Remove it there, and rotate to a new key: the old one is in the "
             "table's dead rows, in WAL and in backups.");
   } else if (!found.unread.IsEmpty()) {
-    out.Add(kNote, psprintf("No key was found in what was read.%s", unread),
-            "Call fernet_doctor() as a superuser as well.");
+    out.Add(
+        kNote,
+        psprintf("No key was found in the places that this role may read.%s",
+                 unread),
+        "Call fernet_doctor() as a superuser as well.");
   } else {
     out.Add(kOk, "No catalog and no configuration file holds a key.");
   }

@@ -86,7 +86,9 @@ void CheckStoredPlaintext(const Findings &out) {
       },
       &places);
   if (!read) {
-    out.Add(kNote, "This role may not read the catalogs of what decrypts.",
+    out.Add(kNote,
+            "This role may not read the catalogs of indexes, statistics, "
+            "columns and rules.",
             "Call fernet_doctor() as a superuser.");
   } else if (places.IsEmpty()) {
     out.Add(kOk,
@@ -94,11 +96,11 @@ void CheckStoredPlaintext(const Findings &out) {
             "declared IMMUTABLE decrypts.");
   } else {
     out.Add(kFail,
-            psprintf("Decrypted values are kept, or may be, by %s.",
+            psprintf("Decrypted values are stored, or may be, by %s.",
                      places.Words()),
-            "Drop it: what decrypts must be STABLE, and its results must not "
-            "be stored. VACUUM and ANALYZE have no key and fail on an index or "
-            "statistics that decrypts.");
+            "Drop it: a function that decrypts must be STABLE, and its results "
+            "must not be stored. VACUUM and ANALYZE have no key and fail on an "
+            "index or statistics that decrypts.");
   }
 }
 
