@@ -344,8 +344,10 @@ is(scalar @wrong, 0, "each time all was well, in $checks checks");
 diag("$_ ($wrong{$_} times)") foreach @wrong[ 0 .. ($#wrong < 9 ? $#wrong : 9) ];
 cmp_ok($after->{contexts} - $before->{contexts},
 	'<=', 256, 'the memory contexts of the session have not grown');
+# The heap keeps its largest size: planning the queries of fernet_doctor takes some
+# megabytes for a moment, and what other calls keep may come to lie above them.
 cmp_ok($after->{RssAnon} - $before->{RssAnon},
-	'<=', 2048, 'nor has its process');
+	'<=', 6144, 'nor has its process');
 note sprintf 'grown by %d kB in contexts, %d kB in the process; %.0f s',
   $after->{contexts} - $before->{contexts},
   $after->{RssAnon} - $before->{RssAnon}, time() - $begin;
