@@ -42,7 +42,7 @@ SELECT fernet_assert_rotated('connection', 'password');
 SELECT item, status, detail FROM fernet_doctor() WHERE item = 'stored key';
 
 -- docs/monitoring.md: Monitoring
-SELECT relation, column_name, state, share, rate, time_left FROM fernet_rotation_progress;
+SELECT relation, columns, state, share, rate, time_left FROM fernet_rotation_progress;
 
 -- docs/monitoring.md: Audit
 SELECT pg_cancel_backend(pid) FROM fernet_rotation_progress WHERE state = 'running';

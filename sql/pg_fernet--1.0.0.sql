@@ -538,125 +538,150 @@ REVOKE ALL ON FUNCTION fernet_stat_reset() FROM PUBLIC;
 -- Ledger of jobs on columns
 --
 
-CREATE TABLE fernet_rotation (
-	id bigint GENERATED ALWAYS AS IDENTITY,
-	reloid oid NOT NULL,
-	relation text NOT NULL,
-	column_name text NOT NULL,
-	operation text NOT NULL,
-	role name NOT NULL,
-	pid integer NOT NULL,
-	slice integer NOT NULL,
-	slices integer NOT NULL,
-	lock_part oid NOT NULL,
-	fingerprint text NOT NULL,
-	started timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	updated timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	finished timestamptz,
-	state text NOT NULL DEFAULT 'running',
-	pass integer NOT NULL DEFAULT 0,
-	pages_done bigint NOT NULL DEFAULT 0,
-	pages_total bigint NOT NULL DEFAULT 0,
-	rotated bigint NOT NULL DEFAULT 0,
-	unchanged bigint NOT NULL DEFAULT 0,
-	failed bigint NOT NULL DEFAULT 0,
-	-- FOR ALL TABLES publishes this one too, and every server counts from 1.
-	PRIMARY KEY (id, started));
+-- What lies behind the ledger is a materialized view, whose pages the library
+-- writes itself: see ledger_pages.hpp. REFRESH reads them and writes them again.
+-- A view has no part in dumps, publications or logical decoding, and what belongs
+-- to the superuser is not for the extension's owner to change.
+CREATE FUNCTION fernet_ledger_rows(
+	OUT id bigint,
+	OUT started timestamptz,
+	OUT updated timestamptz,
+	OUT finished timestamptz,
+	OUT done bigint,
+	OUT total bigint,
+	OUT rotated bigint,
+	OUT unchanged bigint,
+	OUT failed bigint,
+	OUT reloid oid,
+	OUT role_id oid,
+	OUT lock_part oid,
+	OUT pid integer,
+	OUT slice integer,
+	OUT slices integer,
+	OUT pass integer,
+	OUT state name,
+	OUT operation text,
+	OUT relation text,
+	OUT columns name[],
+	OUT role text,
+	OUT fingerprint text)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'fernet_ledger_rows'
+	LANGUAGE C
+	VOLATILE
+	PARALLEL RESTRICTED;
 
-COMMENT ON TABLE fernet_rotation
-	IS 'one row for each call of fernet_rotate_column or fernet_decrypt_column and slice; an ordinary role sees its own';
+COMMENT ON FUNCTION fernet_ledger_rows()
+	IS 'what the view fernet_rotation shows: the jobs of the role that calls, or of all roles to a member of pg_monitor';
+
+CREATE MATERIALIZED VIEW fernet_ledger USING heap AS
+SELECT r.id, r.started, r.updated, r.finished, r.done, r.total, r.rotated, r.unchanged, r.failed, r.reloid, r.role_id, r.lock_part, r.pid, r.slice, r.slices, r.pass, r.state, r.operation, r.relation, r.columns, r.role, r.fingerprint
+FROM fernet_ledger_rows() AS r;
+
+REVOKE ALL ON fernet_ledger FROM PUBLIC;
+
+COMMENT ON MATERIALIZED VIEW fernet_ledger
+	IS 'where the library keeps the rows of fernet_rotation';
+COMMENT ON COLUMN fernet_ledger.id
+	IS 'the job; one for each slice';
+COMMENT ON COLUMN fernet_ledger.started
+	IS 'when the job began';
+COMMENT ON COLUMN fernet_ledger.updated
+	IS 'when the row was written last, after a batch';
+COMMENT ON COLUMN fernet_ledger.finished
+	IS 'when the job ended; -infinity until then';
+COMMENT ON COLUMN fernet_ledger.done
+	IS 'how far this pass has come, in units of the job';
+COMMENT ON COLUMN fernet_ledger.total
+	IS 'how far it has to go';
+COMMENT ON COLUMN fernet_ledger.rotated
+	IS 'values changed so far';
+COMMENT ON COLUMN fernet_ledger.unchanged
+	IS 'values that needed no change';
+COMMENT ON COLUMN fernet_ledger.failed
+	IS 'values that could not be changed';
+COMMENT ON COLUMN fernet_ledger.reloid
+	IS 'the table, by oid';
+COMMENT ON COLUMN fernet_ledger.role_id
+	IS 'who called it, by oid';
+COMMENT ON COLUMN fernet_ledger.lock_part
+	IS 'with reloid, the advisory lock that the job holds while it is at work';
+COMMENT ON COLUMN fernet_ledger.pid
+	IS 'the process of the session';
+COMMENT ON COLUMN fernet_ledger.slice
+	IS 'which slice of the table, from 1';
+COMMENT ON COLUMN fernet_ledger.slices
+	IS 'in how many slices the table was divided';
+COMMENT ON COLUMN fernet_ledger.pass
+	IS 'how often the table has been gone through, from 1';
+COMMENT ON COLUMN fernet_ledger.state
+	IS 'running, waiting, done, failed or interrupted';
+COMMENT ON COLUMN fernet_ledger.operation
+	IS 'rotate or decrypt';
+COMMENT ON COLUMN fernet_ledger.relation
+	IS 'the table, by the name that it had';
+COMMENT ON COLUMN fernet_ledger.columns
+	IS 'the columns; of more than 64, the first';
+COMMENT ON COLUMN fernet_ledger.role
+	IS 'who called it, by the name that it had';
+COMMENT ON COLUMN fernet_ledger.fingerprint
+	IS 'of the key in use, the first of fernet.key';
+
+CREATE VIEW fernet_rotation WITH (security_barrier = true) AS
+SELECT r.id, r.operation, r.relation, r.columns, r.role, r.pid, r.slice, r.slices,
+	r.fingerprint, r.started, r.updated,
+	CASE WHEN pg_catalog.isfinite(r.finished) THEN r.finished END AS finished,
+	r.state::pg_catalog.text AS state,
+	r.pass, r.done, r.total, r.rotated, r.unchanged, r.failed
+FROM fernet_ledger_rows() AS r;
+
+COMMENT ON VIEW fernet_rotation
+	IS 'one row for each call of fernet_rotate_column or fernet_decrypt_column and slice; a role sees its own, a member of pg_monitor all';
 COMMENT ON COLUMN fernet_rotation.id
 	IS 'the job; one for each slice';
-COMMENT ON COLUMN fernet_rotation.reloid
-	IS 'the table, by oid';
-COMMENT ON COLUMN fernet_rotation.relation
-	IS 'the table, by the name that it had';
-COMMENT ON COLUMN fernet_rotation.column_name
-	IS 'the column';
 COMMENT ON COLUMN fernet_rotation.operation
 	IS 'rotate or decrypt';
+COMMENT ON COLUMN fernet_rotation.relation
+	IS 'the table, by the name that it had';
+COMMENT ON COLUMN fernet_rotation.columns
+	IS 'the columns; of more than 64, the first';
 COMMENT ON COLUMN fernet_rotation.role
-	IS 'who called it';
+	IS 'who called it, by the name that it had';
 COMMENT ON COLUMN fernet_rotation.pid
 	IS 'the process of the session';
 COMMENT ON COLUMN fernet_rotation.slice
 	IS 'which slice of the table, from 1';
 COMMENT ON COLUMN fernet_rotation.slices
 	IS 'in how many slices the table was divided';
-COMMENT ON COLUMN fernet_rotation.lock_part
-	IS 'with reloid, the advisory lock that the job holds while it is at work';
 COMMENT ON COLUMN fernet_rotation.fingerprint
 	IS 'of the key in use, the first of fernet.key';
 COMMENT ON COLUMN fernet_rotation.started
 	IS 'when the job began';
 COMMENT ON COLUMN fernet_rotation.updated
-	IS 'when its last batch was committed';
+	IS 'when the row was written last, after a batch';
 COMMENT ON COLUMN fernet_rotation.finished
 	IS 'when it ended; NULL until then';
 COMMENT ON COLUMN fernet_rotation.state
-	IS 'running, done, failed, or interrupted when its session was gone';
+	IS 'running, waiting for a standby or for transactions, done, failed, or interrupted when its session is gone';
 COMMENT ON COLUMN fernet_rotation.pass
 	IS 'how often the table has been gone through, from 1';
-COMMENT ON COLUMN fernet_rotation.pages_done
-	IS 'pages of the table done in this pass';
-COMMENT ON COLUMN fernet_rotation.pages_total
-	IS 'pages of the table in this pass';
+COMMENT ON COLUMN fernet_rotation.done
+	IS 'how far this pass has come, in units of the job';
+COMMENT ON COLUMN fernet_rotation.total
+	IS 'how far it has to go';
 COMMENT ON COLUMN fernet_rotation.rotated
 	IS 'values changed so far';
 COMMENT ON COLUMN fernet_rotation.unchanged
 	IS 'values that needed no change';
 COMMENT ON COLUMN fernet_rotation.failed
 	IS 'values that could not be changed';
-COMMENT ON SEQUENCE fernet_rotation_id_seq
-	IS 'numbers the jobs of fernet_rotation';
 
-ALTER TABLE fernet_rotation ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY own_rows ON fernet_rotation FOR SELECT
-	USING (role OPERATOR(pg_catalog.=) current_user
-		OR pg_catalog.pg_has_role(current_user, 'pg_monitor', 'MEMBER'));
-
-COMMENT ON POLICY own_rows ON fernet_rotation
-	IS 'each role sees its own jobs, a member of pg_monitor all';
-
-REVOKE ALL ON fernet_rotation FROM PUBLIC;
 GRANT SELECT ON fernet_rotation TO PUBLIC;
 
-SELECT pg_catalog.pg_extension_config_dump('fernet_rotation', '');
-SELECT pg_catalog.pg_extension_config_dump('fernet_rotation_id_seq', '');
-
--- A trusted extension is installed by the superuser; the ledger is its owner's,
--- who can then dump the database.
-ALTER TABLE fernet_rotation OWNER TO @extowner@;
-
--- A job holds a lock of its own for as long as it runs; see column_job.cpp.
-CREATE FUNCTION fernet_rotation_is_alive(reloid oid, lock_part oid, pid integer)
-	RETURNS boolean
-	LANGUAGE sql
-	STABLE
-	PARALLEL RESTRICTED
-	-- A standby sees the row of the primary's job, but not its lock.
-	RETURN pg_catalog.pg_is_in_recovery() OR EXISTS (
-		SELECT FROM pg_catalog.pg_locks AS l
-		WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory'
-			AND l.database OPERATOR(pg_catalog.=) (
-				SELECT d.oid FROM pg_catalog.pg_database AS d
-				WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
-			AND l.classid OPERATOR(pg_catalog.=) fernet_rotation_is_alive.reloid
-			AND l.objid OPERATOR(pg_catalog.=) fernet_rotation_is_alive.lock_part
-			AND l.objsubid OPERATOR(pg_catalog.=) 254
-			AND l.pid OPERATOR(pg_catalog.=) fernet_rotation_is_alive.pid
-			AND l.granted);
-
-COMMENT ON FUNCTION fernet_rotation_is_alive(oid, oid, integer)
-	IS 'whether the job of a row of fernet_rotation is still at work';
-
-CREATE VIEW fernet_rotation_progress WITH (security_invoker = true) AS
-SELECT r.id, r.relation, r.column_name, r.operation, r.role, r.pid, r.slice,
-	r.slices, r.fingerprint, r.started, r.updated,
-	CASE WHEN fernet_rotation_is_alive(r.reloid, r.lock_part, r.pid)
-		THEN 'running' ELSE 'interrupted' END AS state,
-	r.pass, r.pages_done, r.pages_total, r.rotated, r.unchanged, r.failed,
+CREATE VIEW fernet_rotation_progress WITH (security_barrier = true) AS
+SELECT r.id, r.operation, r.relation, r.columns, r.role, r.pid, r.slice, r.slices,
+	r.fingerprint, r.started, r.updated, r.state,
+	r.pass, r.done, r.total, r.rotated, r.unchanged, r.failed,
 	share, rate,
 	CASE WHEN r.pass OPERATOR(pg_catalog.=) 1 AND share OPERATOR(pg_catalog.>) 0
 		THEN (r.updated OPERATOR(pg_catalog.-) r.started)
@@ -664,26 +689,27 @@ SELECT r.id, r.relation, r.column_name, r.operation, r.role, r.pid, r.slice,
 			OPERATOR(pg_catalog./) share) END AS time_left
 FROM fernet_rotation AS r,
 	LATERAL (SELECT
-		r.pages_done::pg_catalog.float8 OPERATOR(pg_catalog./)
-			NULLIF(r.pages_total::pg_catalog.float8, 0::pg_catalog.float8) AS share,
+		r.done::pg_catalog.float8 OPERATOR(pg_catalog./)
+			NULLIF(r.total::pg_catalog.float8, 0::pg_catalog.float8) AS share,
 		r.rotated::pg_catalog.float8 OPERATOR(pg_catalog./)
 			NULLIF(pg_catalog.date_part('epoch', r.updated OPERATOR(pg_catalog.-) r.started),
 				0::pg_catalog.float8)
 			AS rate) AS derived
-WHERE r.state OPERATOR(pg_catalog.=) 'running';
+WHERE r.state OPERATOR(pg_catalog.=) 'running'
+	OR r.state OPERATOR(pg_catalog.=) 'waiting';
 
 COMMENT ON VIEW fernet_rotation_progress
-	IS 'jobs on columns under way, with share, values per second and time left; and those whose session is gone';
+	IS 'jobs on columns under way, with share, values per second and time left';
 COMMENT ON COLUMN fernet_rotation_progress.id
 	IS 'the job; one for each slice';
-COMMENT ON COLUMN fernet_rotation_progress.relation
-	IS 'the table, by the name that it had';
-COMMENT ON COLUMN fernet_rotation_progress.column_name
-	IS 'the column';
 COMMENT ON COLUMN fernet_rotation_progress.operation
 	IS 'rotate or decrypt';
+COMMENT ON COLUMN fernet_rotation_progress.relation
+	IS 'the table, by the name that it had';
+COMMENT ON COLUMN fernet_rotation_progress.columns
+	IS 'the columns; of more than 64, the first';
 COMMENT ON COLUMN fernet_rotation_progress.role
-	IS 'who called it';
+	IS 'who called it, by the name that it had';
 COMMENT ON COLUMN fernet_rotation_progress.pid
 	IS 'the process of the session';
 COMMENT ON COLUMN fernet_rotation_progress.slice
@@ -695,15 +721,15 @@ COMMENT ON COLUMN fernet_rotation_progress.fingerprint
 COMMENT ON COLUMN fernet_rotation_progress.started
 	IS 'when the job began';
 COMMENT ON COLUMN fernet_rotation_progress.updated
-	IS 'when its last batch was committed';
+	IS 'when the row was written last, after a batch';
 COMMENT ON COLUMN fernet_rotation_progress.state
-	IS 'running, or interrupted if its session is gone';
+	IS 'running, or waiting for a standby or for transactions';
 COMMENT ON COLUMN fernet_rotation_progress.pass
 	IS 'how often the table has been gone through, from 1';
-COMMENT ON COLUMN fernet_rotation_progress.pages_done
-	IS 'pages of the table done in this pass';
-COMMENT ON COLUMN fernet_rotation_progress.pages_total
-	IS 'pages of the table in this pass';
+COMMENT ON COLUMN fernet_rotation_progress.done
+	IS 'how far this pass has come, in units of the job';
+COMMENT ON COLUMN fernet_rotation_progress.total
+	IS 'how far it has to go';
 COMMENT ON COLUMN fernet_rotation_progress.rotated
 	IS 'values changed so far';
 COMMENT ON COLUMN fernet_rotation_progress.unchanged
@@ -711,11 +737,10 @@ COMMENT ON COLUMN fernet_rotation_progress.unchanged
 COMMENT ON COLUMN fernet_rotation_progress.failed
 	IS 'values that could not be changed';
 COMMENT ON COLUMN fernet_rotation_progress.share
-	IS 'of the pages of this pass, from 0 to 1';
+	IS 'done of total, from 0 to 1';
 COMMENT ON COLUMN fernet_rotation_progress.rate
 	IS 'values changed per second since the job began';
 COMMENT ON COLUMN fernet_rotation_progress.time_left
 	IS 'at this rate; NULL before the first batch and after the first pass';
 
-REVOKE ALL ON fernet_rotation_progress FROM PUBLIC;
 GRANT SELECT ON fernet_rotation_progress TO PUBLIC;

@@ -29,7 +29,7 @@ SELECT proname, string_agg(DISTINCT CASE provolatile WHEN 'v' THEN 'volatile' WH
 	string_agg(DISTINCT CASE proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END, ' and ') AS parallel,
 	bool_or(proleakproof) AS leakproof, bool_or(prosecdef) AS security_definer
 FROM regress_fernet_members GROUP BY proname ORDER BY proname COLLATE "C";
--- all is in C, but for one, in this library, and for everybody, but for one
+-- all is in C, in this library, and for everybody, but for one
 SELECT count(*) > 0 AS some, count(*) FILTER (WHERE prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')) AS not_c,
 	count(*) FILTER (WHERE probin <> '$libdir/pg_fernet') AS other_library,
 	count(*) FILTER (WHERE proacl IS NOT NULL) AS with_privileges

@@ -1,7 +1,7 @@
 # A standby decrypts with the key, counts, and reports what a rotation would do;
 # it refuses to write. While the primary rotates, the key list decrypts every
-# value that the standby sees, and the standby sees the ledger. A base backup
-# from the middle of the rotation holds neither a key nor a plaintext. After its
+# value that the standby sees; the ledger is empty there. A base backup from the
+# middle of the rotation holds neither a key nor a plaintext. After its
 # promotion the standby finishes the work.
 
 use strict;
@@ -137,8 +137,8 @@ my $rotation = start_session(
 my $look = <<"SQL";
 SELECT count(*), count(*) FILTER (WHERE fernet_decrypt(token) = '$marker' || id),
 	count(*) FILTER (WHERE fernet_key_index(token) = 1),
-	(SELECT coalesce(max(state || ' ' || rotated), '') FROM fernet_rotation),
-	(SELECT coalesce(max(state), '') FROM fernet_rotation_progress)
+	(SELECT count(*) FROM fernet_rotation),
+	(SELECT count(*) FROM fernet_rotation_progress)
 FROM secret;
 SQL
 my ($looks, $in_the_middle, $before, $backed_up) = (0, 0, 0, 0);
@@ -147,21 +147,18 @@ my $state = '';
 my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
 while ($state ne 'done' && time() < $end)
 {
+	# Asked first: what was done then is on its way to the standby.
+	$state = ask($primary, "SELECT coalesce(max(state), '') FROM fernet_rotation");
+	catch_up() if $state eq 'done';
 	my ($all, $right, $rotated, $ledger, $progress) = split /\|/,
 	  ask($standby, $look, $both), -1;
 	$looks++;
 	$bad{'a value is unreadable or missing'} = 1
 	  if $all != $rows || $right != $rows;
 	$bad{'a rotated value is as before again'} = 1 if $rotated < $before;
-	# The batch and its row in the ledger are of one transaction.
-	$bad{'the ledger differs from the values'} = 1
-	  if $rotated > 0 && $rotated < $rows && $ledger ne "running $rotated";
-	# A standby cannot see whether the session of the primary is still there.
-	$bad{'a rotation under way is said to be interrupted'} = 1
-	  if $progress eq 'interrupted';
+	$bad{'the ledger has rows on the standby'} = 1 if $ledger > 0 || $progress > 0;
 	$in_the_middle++ if $rotated > 0 && $rotated < $rows;
 	$before = $rotated;
-	$state = $ledger =~ s/ .*//r;
 	if ($rotated > 0 && !$backed_up)
 	{
 		$backed_up = 1;
@@ -172,16 +169,12 @@ while ($state ne 'done' && time() < $end)
 same($err, '', 'the rotation on the primary has no error');
 same($out, "$rows|0|0", 'it rotates all');
 is(join(', ', sort keys %bad),
-	'', 'meanwhile every value can be read on the standby, as the ledger says');
+	'', 'meanwhile every value can be read on the standby');
 cmp_ok($in_the_middle, '>', 0, "some of $looks looks were in the middle");
 
 catch_up();
-my $ledger = <<'SQL';
-SELECT id, relation, column_name, state, pid, started, finished, rotated
-	FROM fernet_rotation ORDER BY id;
-SQL
-same(ask($standby, $ledger), ask($primary, $ledger),
-	'the standby has the ledger of the primary');
+same(ask($primary, 'SELECT columns, state, rotated FROM fernet_rotation'),
+	"{token}|done|$rows", 'the ledger of the primary has the job');
 same(
 	ask(
 		$standby,
@@ -229,8 +222,9 @@ my $abandoned = start_session(
 	$primary,
 	$quiet . "CALL fernet_rotate_column('secret', 'token', 500, '1 h')",
 	options => $keys);
+# The view is empty there, but what lies behind it arrives.
 $standby->poll_query_until('postgres',
-	"SELECT count(*) = 1 FROM fernet_rotation WHERE state = 'running'"
+	"SELECT count(*) = 1 FROM fernet_ledger WHERE state = 'running'"
 	  . ' AND rotated > 0')
   or die 'the rotation does not arrive';
 $primary->stop('immediate');
@@ -238,7 +232,8 @@ finish_session($abandoned);
 $standby->promote;
 same(
 	ask(
-		$standby, 'SELECT state, rotated > 0, pass FROM fernet_rotation_progress'),
+		$standby,
+		'SELECT state, rotated > 0, pass FROM fernet_rotation ORDER BY id DESC LIMIT 1'),
 	'interrupted|t|1',
 	'promoted: the rotation of the old primary is known to be interrupted');
 like(

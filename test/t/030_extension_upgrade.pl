@@ -97,17 +97,16 @@ write_file(
 		],
 		[ 'a new random Fernet key, 44 characters of URL-safe base64' => 'a new key' ],
 		[
-			"\tfailed bigint NOT NULL DEFAULT 0,\n" =>
-			  "\tfailed bigint NOT NULL DEFAULT 0,\n\tnote text NOT NULL DEFAULT '',\n"
+			'CREATE VIEW fernet_rotation_progress WITH (security_barrier = true)' =>
+			  'CREATE VIEW fernet_rotation_progress WITH (security_barrier = false)'
 		],
 		[
-			'COMMENT ON SEQUENCE fernet_rotation_id_seq' =>
-			  "COMMENT ON COLUMN fernet_rotation.note\n\tIS 'of the operator';\n"
-			  . 'COMMENT ON SEQUENCE fernet_rotation_id_seq'
+			'jobs on columns under way, with share, values per second and time left' =>
+			  'the jobs under way'
 		],
 		[
-			"current_user\n\t\tOR pg_catalog.pg_has_role(current_user, 'pg_monitor', 'MEMBER'))"
-			  => 'current_user)'
+			"\tPARALLEL RESTRICTED;\n\nCOMMENT ON FUNCTION fernet_ledger_rows()" =>
+			  "\tPARALLEL RESTRICTED\n\tROWS 100;\n\nCOMMENT ON FUNCTION fernet_ledger_rows()"
 		])
 	  . "\n$new_objects");
 
@@ -272,10 +271,10 @@ same(
 	ask(<<'SQL', options => $both),
 ALTER EXTENSION pg_fernet UPDATE;
 SELECT count(*) FILTER (WHERE fernet_decrypt(token) = 'text ' || i) FROM secret;
-SELECT state, rotated, note FROM fernet_rotation;
+SELECT state, rotated, note FROM fernet_rotation JOIN fernet_example_notes USING (id);
 SELECT status FROM fernet_doctor() WHERE item = 'version';
 SQL
-	"100\ndone|100|\nok", 'the upgrade leaves tokens and ledger as they are');
+	"100\ndone|100|rotate\nok", 'the upgrade leaves tokens and ledger as they are');
 
 # ---------------------------------------------------------------------------
 # The old library with the new script

@@ -48,7 +48,7 @@ ORDER BY o.name COLLATE "C";
 \echo -- relations
 SELECT o.name, c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.reloptions,
 	c.relowner::regrole, c.relnamespace::regnamespace, c.relacl,
-	CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) WHEN c.relkind = 'i' THEN pg_get_indexdef(c.oid) END,
+	CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) WHEN c.relkind = 'i' THEN pg_get_indexdef(c.oid) END,
 	(SELECT to_jsonb(s) - '{seqrelid}'::text[] FROM pg_sequence AS s WHERE s.seqrelid = c.oid)
 FROM object AS o JOIN pg_class AS c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
 ORDER BY o.name COLLATE "C";

@@ -3,11 +3,10 @@ ALTER FUNCTION fernet_is_token(text) COST 10;
 COMMENT ON FUNCTION fernet_generate_key()
 	IS 'a new key';
 
-ALTER TABLE fernet_rotation ADD COLUMN note text NOT NULL DEFAULT '';
+ALTER VIEW fernet_rotation_progress SET (security_barrier = false);
 
-COMMENT ON COLUMN fernet_rotation.note
-	IS 'of the operator';
+COMMENT ON VIEW fernet_rotation_progress
+	IS 'the jobs under way';
 
-ALTER POLICY own_rows ON fernet_rotation
-	USING (role OPERATOR(pg_catalog.=) current_user);
+ALTER FUNCTION fernet_ledger_rows() ROWS 100;
 

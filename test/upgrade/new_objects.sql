@@ -12,7 +12,7 @@ COMMENT ON FUNCTION fernet_example(text)
 REVOKE ALL ON FUNCTION fernet_example(text) FROM PUBLIC;
 
 CREATE VIEW fernet_example_notes WITH (security_invoker = true) AS
-SELECT r.id, r.note FROM fernet_rotation AS r;
+SELECT r.id, r.operation AS note FROM fernet_rotation AS r;
 
 COMMENT ON VIEW fernet_example_notes
 	IS 'the notes of the ledger';

@@ -68,7 +68,7 @@ def render(
             (
                 {
                     "relation": row["relation"],
-                    "column": row["column_name"],
+                    "column": ",".join(row["columns"]),
                     "slice": str(row["slice"]),
                 },
                 row[name],

@@ -16,7 +16,7 @@ KEYS = Keys(f"{NEW},{OLD}")
 class MetricsTest(unittest.TestCase):
     def test_format(self) -> None:
         counters = [{"datname": 'a "b"\\', **dict.fromkeys(metrics.COUNTERS, 7)}]
-        rotation = {"relation": "t", "column_name": "c", "slice": 1, "share": 0.5}
+        rotation = {"relation": "t", "columns": ["c"], "slice": 1, "share": 0.5}
         page = metrics.render(
             KEYS, counters, [{**rotation, "rotated": 3, "failed": None}]
         )

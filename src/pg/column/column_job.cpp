@@ -6,7 +6,6 @@
 #include "pg/column/job_lock.hpp"
 #include "pg/column/ledger.hpp"
 #include "pg/column/triggers.hpp"
-#include "pg/report/events.hpp"
 #include "pg/report/report.hpp"
 
 namespace fernet::pg {
@@ -45,7 +44,7 @@ struct Running {
   TimestampTz last_notice;
   std::int64_t pages_done = 0;  // of this pass
   std::int64_t pages_of_pass = 0;
-  Ledger ledger;
+  Ledger *ledger = nullptr;
   Tally tally;             // of this pass so far
   bool verifying = false;  // this pass reads, with one snapshot
   std::int64_t adopted = 0;
@@ -62,14 +61,15 @@ Tally StatisticsOf(const Running &running) {
   return tally;
 }
 
-// Record writes the progress of a pass that writes into the ledger.
+// Record writes the progress of a pass that writes into the ledger, at the
+// start of a transaction: no row is locked then.
 void Record(const Running &running) {
   // From the second pass on, the job meets its own work.
   const std::int64_t own_work = running.pass > 1 ? running.changed : 0;
-  WriteLedger(running.ledger, {.state = "running",
+  WriteLedger(running.ledger, {.state = JobState::kRunning,
                                .pass = running.pass,
-                               .pages_done = running.pages_done,
-                               .pages_total = running.pages_of_pass,
+                               .done = running.pages_done,
+                               .total = running.pages_of_pass,
                                .changed = running.changed,
                                .unchanged = std::max<std::int64_t>(
                                    running.tally.unchanged - own_work, 0),
@@ -77,10 +77,11 @@ void Record(const Running &running) {
 }
 
 void RecordEnd(const Running &running, const JobResult &result) {
-  WriteLedger(running.ledger, {.state = result.left() == 0 ? "done" : "failed",
+  CloseLedger(running.ledger, {.state = result.left() == 0 ? JobState::kDone
+                                                           : JobState::kFailed,
                                .pass = running.pass,
-                               .pages_done = running.pages_done,
-                               .pages_total = running.pages_of_pass,
+                               .done = running.pages_done,
+                               .total = running.pages_of_pass,
                                .changed = result.changed,
                                .unchanged = result.unchanged,
                                .failed = result.left()});
@@ -230,8 +231,8 @@ void PassOverTable(Running *running, Oid table) {
     } else {
       running->changed += batch.changed;
       running->adopted += batch.adopted;
-      Record(*running);
       Commit(running);
+      Record(*running);
     }
     if (range.from < range.end) {
       AdaptBatch(running, range, batch.total());
@@ -409,7 +410,6 @@ JobResult RunColumnJob(const ColumnJob &job) {
       .started = GetCurrentTimestamp(),
       .pass_started = GetCurrentTimestamp(),
       .last_notice = GetCurrentTimestamp(),
-      .ledger = {},
       .tally = {},
   };
   Commit(&running);
@@ -419,21 +419,21 @@ JobResult RunColumnJob(const ColumnJob &job) {
   } else {
     RequireWidth(&running, job_memory);
     running.ledger = OpenLedger(
-        job.caller,
-        {.relation = job.relation,
+        job_memory,
+        {.caller = job.caller,
+         .relation = job.relation,
          .relation_name = relation_name,
-         .column = job.column,
+         .columns = &running.job->column,
+         .column_count = 1,
          .operation = running.operation,
          .slice = job.slice,
          .slices = job.slices,
-         .first_key = &job.rule.keys.list->keys()[0],
+         .keys = job.rule.keys.list,
          .lock_part = LockPart(attribute, job.slices == 1 ? 0 : job.slice)});
     Commit(&running);
     result = WriteUntilDone(&running, job_memory);
     RecordEnd(running, result);
     CountForStatistics(StatisticsOf(running), job.rule.direction);
-    events::JobEnded(running.operation, running.name, result.changed,
-                     result.left(), *job.rule.keys.list);
   }
   // Not Commit, which would change the isolation level of the transaction after
   // the job.

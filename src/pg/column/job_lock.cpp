@@ -103,4 +103,19 @@ void TakeTurn(MemoryContext job_memory, Oid relation, AttrNumber attribute,
   }
 }
 
+bool JobLocks::AreHeld(Oid relation, std::uint32_t part, int pid) {
+  if (locks_ == nullptr) {
+    locks_ = GetLockStatusData();
+  }
+  const LOCKTAG tag = JobLock(relation, part);
+  for (int i = 0; i < locks_->nelements; ++i) {
+    const LockInstanceData &held = locks_->locks[i];
+    if (held.pid == pid && held.holdMask != 0 &&
+        memcmp(&held.locktag, &tag, sizeof tag) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace fernet::pg

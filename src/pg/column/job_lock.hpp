@@ -15,4 +15,15 @@ std::uint32_t LockPart(AttrNumber attribute, int slice);
 void TakeTurn(MemoryContext job_memory, Oid relation, AttrNumber attribute,
               int slice, int slices);
 
+// JobLocks is which jobs of this database are alive: a list of the server's
+// locks, made when it is asked for the first time.
+class JobLocks {
+ public:
+  // AreHeld: the process `pid` holds the lock of a job on `part` of `relation`.
+  bool AreHeld(Oid relation, std::uint32_t part, int pid);
+
+ private:
+  LockData *locks_ = nullptr;
+};
+
 }  // namespace fernet::pg

@@ -1,156 +1,272 @@
 #include "pg/column/ledger.hpp"
 
+#include "pg/column/job_lock.hpp"
+#include "pg/column/ledger_pages.hpp"
+#include "pg/report/events.hpp"
 #include "pg/report/report.hpp"
 
+extern "C" {
+#include "catalog/pg_authid.h"
+}
+
 namespace fernet::pg {
+
+struct Ledger {
+  LedgerJob job;
+  Oid relation;  // invalid: there is no row
+  LedgerNumbers numbers;
+  ItemPointerData place;
+  MemoryContextCallback interrupted;
+  const char *text;  // the job, for the log
+  bool is_open;
+};
+
 namespace {
 
-constexpr const char *kTableName = "fernet_rotation";
+constexpr const char *kRunning = "running";
+constexpr const char *kWaiting = "waiting";
+constexpr const char *kInterrupted = "interrupted";
 
-// AsOwner runs a statement with the rights of the table's owner, and nothing of
-// the caller's but the values.
-void AsOwner(Oid table, const char *statement, int count, Oid *types,
-             Datum *values, int expected) {
-  Oid caller = InvalidOid;
-  int context = 0;
-  GetUserIdAndSecContext(&caller, &context);
-  const HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-  if (!HeapTupleIsValid(tuple)) {
-    return;
+// A row is shorter than a page, whatever a job is about.
+constexpr int kMostColumns = 64;
+
+const char *NameOfState(JobState state) {
+  switch (state) {
+    case JobState::kRunning:
+      return kRunning;
+    case JobState::kWaiting:
+      return kWaiting;
+    case JobState::kDone:
+      return "done";
+    case JobState::kFailed:
+      return "failed";
   }
-  const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-  ReleaseSysCache(tuple);
-  // An error puts the identity back with the transaction.
-  SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE |
-                                    SECURITY_RESTRICTED_OPERATION |
-                                    SECURITY_NOFORCE_RLS);
-  const int result =
-      SPI_execute_with_args(statement, count, types, values, nullptr, false, 0);
-  SetUserIdAndSecContext(caller, context);
-  if (result != expected) {
-    FERNET_RAISE(ERRCODE_INTERNAL_ERROR,
-                 errmsg("could not write to \"%s\": %s", kTableName,
-                        SPI_result_code_string(result)));
-  }
+  pg_unreachable();
 }
 
-// Hold keeps the ledger where it is until the transaction ends. Returns false
-// if it is gone: the extension may have been dropped since the job began.
-bool Hold(Oid table) {
-  const Relation relation = try_relation_open(table, RowExclusiveLock);
-  if (relation == nullptr) {
-    return false;
+bool IsUnderWay(const LedgerNumbers &numbers) {
+  return strcmp(NameStr(numbers.state), kRunning) == 0 ||
+         strcmp(NameStr(numbers.state), kWaiting) == 0;
+}
+
+// DescribeJob is what each line in the log says of the job.
+const char *DescribeJob(const LedgerJob &job) {
+  StringInfoData text;
+  initStringInfo(&text);
+  appendStringInfo(&text, "%s %s (", job.operation, job.relation_name);
+  for (int i = 0; i < job.column_count; ++i) {
+    appendStringInfo(&text, "%s%s", i == 0 ? "" : ", ",
+                     quote_identifier(job.columns[i]));
   }
-  relation_close(relation, NoLock);
-  return true;
+  appendStringInfo(&text, "), slice %d of %d, role %s", job.slice, job.slices,
+                   quote_identifier(GetUserNameFromId(GetUserId(), false)));
+  return text.data;
 }
 
-// TableName is for a table that is held.
-const char *TableName(Oid table) {
-  return quote_qualified_identifier(
-      get_namespace_name(get_rel_namespace(table)), get_rel_name(table));
-}
-
-const char *FingerprintOf(const Key &key) {
-  FingerprintText fingerprint;
-  return Fingerprint(key, &fingerprint) == Status::kOk
-             ? pstrdup(fingerprint.data())
-             : "";
+ArrayType *ColumnNames(const LedgerJob &job) {
+  const int count = Min(job.column_count, kMostColumns);
+  auto *const names =
+      static_cast<Datum *>(palloc(static_cast<Size>(count) * sizeof(Datum)));
+  for (int i = 0; i < count; ++i) {
+    auto *const name = static_cast<Name>(palloc(NAMEDATALEN));
+    namestrcpy(name, job.columns[i]);
+    names[i] = NameGetDatum(name);
+  }
+  return construct_array(names, count, NAMEOID, NAMEDATALEN, false,
+                         TYPALIGN_CHAR);
 }
 
 // MarkInterrupted: a job holds its lock for as long as it runs, so a row that
 // says "running" and whose lock nobody holds has lost its job. This session is
 // about to run its next, so all of its rows have.
-void MarkInterrupted(Oid table) {
-  AsOwner(table,
-          psprintf("UPDATE %s AS r SET state = 'interrupted'"
-                   " WHERE r.state OPERATOR(pg_catalog.=) 'running'"
-                   " AND (r.pid OPERATOR(pg_catalog.=) %d"
-                   " OR NOT %s(r.reloid, r.lock_part, r.pid))",
-                   TableName(table), MyProcPid,
-                   quote_qualified_identifier(
-                       get_namespace_name(get_rel_namespace(table)),
-                       "fernet_rotation_is_alive")),
-          0, nullptr, nullptr, SPI_OK_UPDATE);
+void MarkInterrupted(Relation relation) {
+  struct Rows {
+    Relation relation;
+    JobLocks locks;
+  };
+  Rows rows = {.relation = relation, .locks = {}};
+  ForEachLedgerRow(
+      relation,
+      [](HeapTuple row, void *state) {
+        auto *const all = static_cast<Rows *>(state);
+        LedgerNumbers numbers = *NumbersOf(row);
+        if (!IsUnderWay(numbers) ||
+            (numbers.pid != MyProcPid &&
+             all->locks.AreHeld(numbers.reloid, numbers.lock_part,
+                                numbers.pid))) {
+          return;
+        }
+        namestrcpy(&numbers.state, kInterrupted);
+        ItemPointerData place = row->t_self;
+        static_cast<void>(ChangeLedgerRow(all->relation, numbers, &place));
+      },
+      &rows);
 }
 
-}  // namespace
-
-Ledger OpenLedger(Oid caller, const LedgerJob &job) {
-  const Oid table = get_relname_relid(kTableName, get_func_namespace(caller));
-  if (!OidIsValid(table) || !Hold(table)) {
-    return {};
+void AddRow(Relation relation, Ledger *ledger) {
+  MarkInterrupted(relation);
+  const LedgerJob &job = ledger->job;
+  LedgerNumbers numbers = ledger->numbers;
+  if (AddLedgerRow(relation, &numbers,
+                   {.operation = job.operation,
+                    .relation = job.relation_name,
+                    .columns = ColumnNames(job),
+                    .role = GetUserNameFromId(numbers.role_id, false),
+                    .fingerprint = events::FingerprintOf(job.keys->keys()[0])},
+                   &ledger->place)) {
+    ledger->numbers.id = numbers.id;
   }
-  MarkInterrupted(table);
-  Oid types[] = {OIDOID,  TEXTOID, TEXTOID, TEXTOID, OIDOID,
-                 INT4OID, INT4OID, INT4OID, TEXTOID, OIDOID};
-  Datum values[] = {
-      ObjectIdGetDatum(job.relation),
-      CStringGetTextDatum(job.relation_name),
-      CStringGetTextDatum(job.column),
-      CStringGetTextDatum(job.operation),
-      ObjectIdGetDatum(GetUserId()),
-      Int32GetDatum(MyProcPid),
-      Int32GetDatum(job.slice),
-      Int32GetDatum(job.slices),
-      CStringGetTextDatum(FingerprintOf(*job.first_key)),
-      ObjectIdGetDatum(job.lock_part),
-  };
-  AsOwner(table,
-          psprintf("INSERT INTO %s (reloid, relation, column_name, operation,"
-                   " role, pid, slice, slices, fingerprint, lock_part)"
-                   " VALUES ($1, $2, $3, $4, (SELECT r.rolname FROM"
-                   " pg_catalog.pg_roles AS r WHERE r.oid"
-                   " OPERATOR(pg_catalog.=) $5), $6, $7, $8, $9, $10)"
-                   " RETURNING id, started",
-                   TableName(table)),
-          lengthof(types), types, values, SPI_OK_INSERT_RETURNING);
-  // The ledger is its owner's, who may have a trigger that wants no row.
-  if (SPI_processed != 1) {
-    return {};
-  }
-  const auto returned = [](int column) {
-    bool is_null = false;
-    return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column,
-                         &is_null);
-  };
-  return {.table = table,
-          .id = DatumGetInt64(returned(1)),
-          .started = DatumGetTimestampTz(returned(2))};
 }
 
-void WriteLedger(const Ledger &ledger, const LedgerEntry &entry) {
-  if (!OidIsValid(ledger.table)) {
+// Write writes the numbers, if that is possible without waiting.
+void Write(Ledger *ledger) {
+  const Relation relation = TryOpenLedger(ledger->relation);
+  if (relation == nullptr) {
     return;
   }
-  if (!Hold(ledger.table)) {
+  if (ledger->numbers.id == 0) {
+    AddRow(relation, ledger);
+  } else if (!ChangeLedgerRow(relation, ledger->numbers, &ledger->place)) {
+    // Another row is added after the next batch.
+    ledger->numbers.id = 0;
+  }
+  relation_close(relation, RowExclusiveLock);
+}
+
+void SetNumbers(Ledger *ledger, const LedgerEntry &entry) {
+  LedgerNumbers *const numbers = &ledger->numbers;
+  namestrcpy(&numbers->state, NameOfState(entry.state));
+  numbers->pass = entry.pass;
+  numbers->done = entry.done;
+  numbers->total = entry.total;
+  numbers->rotated = entry.changed;
+  numbers->unchanged = entry.unchanged;
+  numbers->failed = entry.failed;
+  numbers->updated = GetCurrentTimestamp();
+}
+
+void RequireExtension(const Ledger &ledger) {
+  if (!OidIsValid(get_func_namespace(ledger.job.caller))) {
     FERNET_RAISE(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                  errmsg("the extension was dropped while a job of it ran"),
                  errdetail("What the job has committed stays."));
   }
-  Oid types[] = {INT8OID, TEXTOID, INT4OID, INT8OID,       INT8OID,
-                 INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID};
-  Datum values[] = {
-      Int64GetDatum(ledger.id),
-      CStringGetTextDatum(entry.state),
-      Int32GetDatum(entry.pass),
-      Int64GetDatum(entry.pages_done),
-      Int64GetDatum(entry.pages_total),
-      Int64GetDatum(entry.changed),
-      Int64GetDatum(entry.unchanged),
-      Int64GetDatum(entry.failed),
-      TimestampTzGetDatum(ledger.started),
-  };
-  AsOwner(ledger.table,
-          psprintf("UPDATE %s SET state = $2, pass = $3, pages_done = $4,"
-                   " pages_total = $5, rotated = $6, unchanged = $7,"
-                   " failed = $8, updated = pg_catalog.clock_timestamp(),"
-                   " finished = CASE WHEN $2 OPERATOR(pg_catalog.<>) 'running'"
-                   " THEN pg_catalog.clock_timestamp() END"
-                   " WHERE id OPERATOR(pg_catalog.=) $1"
-                   " AND started OPERATOR(pg_catalog.=) $9",
-                   TableName(ledger.table)),
-          lengthof(types), types, values, SPI_OK_UPDATE);
+}
+
+events::JobCounts CountsOf(const Ledger &ledger) {
+  return {.changed = ledger.numbers.rotated,
+          .unchanged = ledger.numbers.unchanged,
+          .failed = ledger.numbers.failed};
+}
+
+void TellOfInterruption(void *argument) {
+  const auto *const ledger = static_cast<Ledger *>(argument);
+  if (ledger->is_open) {
+    events::JobEnded(kInterrupted, ledger->text, CountsOf(*ledger));
+  }
+}
+
+}  // namespace
+
+Ledger *OpenLedger(MemoryContext memory, const LedgerJob &job) {
+  auto *const ledger =
+      static_cast<Ledger *>(MemoryContextAllocZero(memory, sizeof(Ledger)));
+  const TimestampTz now = GetCurrentTimestamp();
+  ledger->job = job;
+  ledger->relation = FindLedger(job.caller);
+  ledger->numbers = {.id = 0,
+                     .started = now,
+                     .updated = now,
+                     .finished = DT_NOBEGIN,
+                     .done = 0,
+                     .total = 0,
+                     .rotated = 0,
+                     .unchanged = 0,
+                     .failed = 0,
+                     .reloid = job.relation,
+                     .role_id = GetUserId(),
+                     .lock_part = job.lock_part,
+                     .pid = MyProcPid,
+                     .slice = job.slice,
+                     .slices = job.slices,
+                     .pass = 0,
+                     .state = {}};
+  namestrcpy(&ledger->numbers.state, kRunning);
+  ledger->text = MemoryContextStrdup(memory, DescribeJob(job));
+  events::JobStarted(ledger->text, *job.keys);
+  ledger->is_open = true;
+  ledger->interrupted.func = TellOfInterruption;
+  ledger->interrupted.arg = ledger;
+  MemoryContextRegisterResetCallback(memory, &ledger->interrupted);
+  Write(ledger);
+  return ledger;
+}
+
+void WriteLedger(Ledger *ledger, const LedgerEntry &entry) {
+  RequireExtension(*ledger);
+  SetNumbers(ledger, entry);
+  Write(ledger);
+}
+
+void CloseLedger(Ledger *ledger, const LedgerEntry &entry) {
+  RequireExtension(*ledger);
+  SetNumbers(ledger, entry);
+  ledger->numbers.finished = ledger->numbers.updated;
+  Write(ledger);
+  ledger->is_open = false;
+  events::JobEnded(NameOfState(entry.state), ledger->text, CountsOf(*ledger));
+}
+
+namespace {
+
+// Output is who asks for the rows, and where they go.
+struct Output {
+  const ResultRows *rows;
+  Relation relation;
+  Oid role;
+  bool sees_all;
+  JobLocks locks;
+
+  void Put(HeapTuple row) {
+    LedgerNumbers *const numbers = NumbersOf(row);
+    if (!sees_all && numbers->role_id != role) {
+      return;
+    }
+    if (IsUnderWay(*numbers) &&
+        !locks.AreHeld(numbers->reloid, numbers->lock_part, numbers->pid)) {
+      namestrcpy(&numbers->state, kInterrupted);
+    }
+    Datum values[kLedgerColumns];
+    bool nulls[kLedgerColumns];
+    heap_deform_tuple(row, RelationGetDescr(relation), values, nulls);
+    ResultRow result;
+    for (const Datum value : values) {
+      result.Value(value);
+    }
+    rows->Add(&result);
+  }
+};
+
+}  // namespace
+
+void PutLedgerRows(Oid caller, const ResultRows &rows) {
+  const Oid ledger = RecoveryInProgress() ? InvalidOid : FindLedger(caller);
+  const Relation relation = OpenLedgerToRead(ledger);
+  if (relation == nullptr) {
+    return;
+  }
+  Output output = {.rows = &rows,
+                   .relation = relation,
+                   .role = GetUserId(),
+                   .sees_all = has_privs_of_role(GetUserId(), ROLE_PG_MONITOR),
+                   .locks = {}};
+  ForEachLedgerRow(
+      relation,
+      [](HeapTuple row, void *state) {
+        static_cast<Output *>(state)->Put(row);
+      },
+      &output);
+  relation_close(relation, AccessShareLock);
 }
 
 }  // namespace fernet::pg

@@ -1,52 +1,71 @@
-// The table fernet_rotation: a row for each job on a column, its progress
-// updated in the transaction of each batch.
+// The ledger of jobs: a row for each, behind the view fernet_rotation, and two
+// lines in the server log.
+//
+// A row is written when no lock of a row is held, and only when that is
+// possible without waiting: what cannot be written is written after the next
+// batch. So a job never waits for the ledger, nor the application for a job
+// because of it. The lines in the log are the durable record.
 #pragma once
 
 #include "core/key.hpp"
 #include "pg/server/boundary.hpp"
+#include "pg/server/result_rows.hpp"
 
 namespace fernet::pg {
 
-// Ledger is this job's row. The table belongs to the owner of the extension,
-// under whose identity it is written: callers can read their rows only.
-struct Ledger {
-  Oid table = InvalidOid;  // invalid: the job is not recorded
-  // Together they tell it from the rows of other servers that have been
-  // replicated to this one.
-  std::int64_t id = 0;
-  TimestampTz started = 0;
+// LedgerJob is what a row and the lines in the log say of a job from its start.
+// All of it outlives the job.
+struct LedgerJob {
+  Oid caller;  // the function that was called, which tells the extension
+  Oid relation;
+  const char *relation_name;  // qualified
+  const char *const *columns;
+  int column_count;
+  const char *operation;  // rotate or decrypt
+  int slice;
+  int slices;
+  const KeyList *keys;      // for their fingerprints
+  std::uint32_t lock_part;  // of the lock by which the job is known to live
 };
 
-// LedgerEntry is what a row says of a job under way.
+// JobState is what a job is doing, or how it ended.
+enum class JobState : std::uint8_t {
+  kRunning,
+  kWaiting,  // for a standby, or for transactions that may write an old value
+  kDone,
+  kFailed,  // something is left
+};
+
+// LedgerEntry is what a row says of a job under way. `done` and `total` are in
+// units of the job's own.
 struct LedgerEntry {
-  const char *state;  // running, done or failed
+  JobState state;
   int pass;
-  std::int64_t pages_done;  // of this pass
-  std::int64_t pages_total;
+  std::int64_t done;  // of this pass
+  std::int64_t total;
   std::int64_t changed;
   std::int64_t unchanged;
   std::int64_t failed;
 };
 
-// LedgerJob is what a row says of its job from the start.
-struct LedgerJob {
-  Oid relation;
-  const char *relation_name;  // qualified
-  const char *column;
-  const char *operation;  // rotate or decrypt
-  int slice;
-  int slices;
-  const Key *first_key;     // for its fingerprint
-  std::uint32_t lock_part;  // of the lock by which the job is known to live
-};
+struct Ledger;
 
-// OpenLedger adds a row for `job` to the ledger of the extension that the
-// function `caller` belongs to, if it has one and its owner wants the row, and
-// marks rows whose job is gone as interrupted. The caller is connected to SPI.
-Ledger OpenLedger(Oid caller, const LedgerJob &job);
+// OpenLedger tells the server log of the start of `job`, adds a row for it and
+// marks rows whose job is gone as interrupted. When `memory` goes before
+// CloseLedger was called, the log is told that the job was interrupted. Without
+// a ledger, there is no row.
+Ledger *OpenLedger(MemoryContext memory, const LedgerJob &job);
 
-// WriteLedger brings the row up to date, where there is one. Raises 55000 if
-// the ledger is gone, and with it the extension that the job belongs to.
-void WriteLedger(const Ledger &ledger, const LedgerEntry &entry);
+// WriteLedger brings the row up to date. No lock of a row may be held. Raises
+// 55000 if the extension is gone that the job belongs to.
+void WriteLedger(Ledger *ledger, const LedgerEntry &entry);
+
+// CloseLedger does so for the last time, and tells the log of the end.
+void CloseLedger(Ledger *ledger, const LedgerEntry &entry);
+
+// PutLedgerRows puts the rows that the current role may see into `rows`, the
+// columns of fernet_ledger: its own, all for a member of pg_monitor. During
+// recovery there are none. `caller` is the SQL function.
+void PutLedgerRows(Oid caller, const ResultRows &rows);
 
 }  // namespace fernet::pg

@@ -5,15 +5,6 @@
 namespace fernet::pg {
 namespace {
 
-ItemPointerData PlaceOf(BlockNumber page, OffsetNumber offset) {
-  // Like ItemPointerSet, which would narrow the numbers silently.
-  ItemPointerData place;
-  place.ip_blkid.bi_hi = static_cast<uint16>(page >> 16);
-  place.ip_blkid.bi_lo = static_cast<uint16>(page & 0xffff);
-  place.ip_posid = offset;
-  return place;
-}
-
 void VisitRow(const ColumnTarget &target, TupleTableSlot *row, VisitValue visit,
               void *state) {
   bool is_null = false;
@@ -29,6 +20,15 @@ void VisitRow(const ColumnTarget &target, TupleTableSlot *row, VisitValue visit,
 }
 
 }  // namespace
+
+ItemPointerData PlaceOf(BlockNumber page, OffsetNumber offset) {
+  // Like ItemPointerSet, which would narrow the numbers silently.
+  ItemPointerData place;
+  place.ip_blkid.bi_hi = static_cast<uint16>(page >> 16);
+  place.ip_blkid.bi_lo = static_cast<uint16>(page & 0xffff);
+  place.ip_posid = offset;
+  return place;
+}
 
 void ScanValues(const ColumnTarget &target, PageRange range, VisitValue visit,
                 void *state) {

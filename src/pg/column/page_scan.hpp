@@ -5,6 +5,9 @@
 
 namespace fernet::pg {
 
+// PlaceOf is where a row is: `offset` counts from 1.
+ItemPointerData PlaceOf(BlockNumber page, OffsetNumber offset);
+
 struct PageRange {
   BlockNumber from;
   BlockNumber end;  // the first page after the range

@@ -20,13 +20,6 @@ void Log(const char *text) {
           HideStatement());
 }
 
-const char *FingerprintOf(const Key &key) {
-  FingerprintText fingerprint;
-  return Fingerprint(key, &fingerprint) == Status::kOk
-             ? pstrdup(fingerprint.data())
-             : "";
-}
-
 const char *FingerprintsOf(const KeyList &list) {
   StringInfoData text;
   initStringInfo(&text);
@@ -37,6 +30,13 @@ const char *FingerprintsOf(const KeyList &list) {
 }
 
 }  // namespace
+
+const char *FingerprintOf(const Key &key) {
+  FingerprintText fingerprint;
+  return Fingerprint(key, &fingerprint) == Status::kOk
+             ? pstrdup(fingerprint.data())
+             : "";
+}
 
 void Used(counters::Kind kind, const char *operation, const Key &key) {
   counters::Add(kind);
@@ -66,13 +66,18 @@ void KeysSet(const KeyList &list) {
   }
 }
 
-void JobEnded(const char *operation, const char *column, std::int64_t changed,
-              std::int64_t left, const KeyList &list) {
-  if (log_level >= kKeys) {
-    Log(psprintf(
-        "%s column %s: " INT64_FORMAT " changed, " INT64_FORMAT " left, key %s",
-        operation, column, changed, left, FingerprintOf(list.keys()[0])));
-  }
+void JobStarted(const char *job, const KeyList &list) {
+  Log(psprintf("job started: %s, keys%s", job, FingerprintsOf(list)));
+}
+
+// No memory is allocated: a job may end by an error, in a callback.
+void JobEnded(const char *outcome, const char *job, const JobCounts &counts) {
+  ereport(LOG_SERVER_ONLY,
+          errmsg_internal(
+              "fernet: job %s: %s, " INT64_FORMAT " changed, " INT64_FORMAT
+              " unchanged, " INT64_FORMAT " failed",
+              outcome, job, counts.changed, counts.unchanged, counts.failed),
+          HideStatement());
 }
 
 void DefineLogSetting() {

@@ -26,12 +26,24 @@ void Failed(const char *operation, Status status);
 // `sqlstate`.
 void KeyRefused(int sqlstate);
 
+// FingerprintOf is the fingerprint of `key` as text, empty when OpenSSL cannot
+// compute it.
+const char *FingerprintOf(const Key &key);
+
 // KeysSet: a session set the keys of `list`.
 void KeysSet(const KeyList &list);
 
-// JobEnded: a job on a whole column ended.
-void JobEnded(const char *operation, const char *column, std::int64_t changed,
-              std::int64_t left, const KeyList &list);
+// JobCounts is what a job did to the values.
+struct JobCounts {
+  std::int64_t changed;
+  std::int64_t unchanged;
+  std::int64_t failed;
+};
+
+// JobStarted and JobEnded write the durable record of jobs on columns, whatever
+// fernet.log is. `job` says what it is about, `outcome` how it ended.
+void JobStarted(const char *job, const KeyList &list);
+void JobEnded(const char *outcome, const char *job, const JobCounts &counts);
 
 // DefineLogSetting defines the setting fernet.log. Called once.
 void DefineLogSetting();

@@ -155,6 +155,21 @@ inline List *InsertIndexEntries(ResultRelInfo *target, TupleTableSlot *slot,
 #endif
 }
 
+// PostgreSQL 16 appends a page with ExtendBufferedRel(). The page is locked;
+// the caller holds the lock for extending `relation`.
+inline Buffer AppendPage(Relation relation) {
+#if PG_VERSION_NUM >= 160000
+  BufferManagerRelation target = {};
+  target.rel = relation;
+  return ExtendBufferedRel(target, MAIN_FORKNUM, nullptr,
+                           EB_SKIP_EXTENSION_LOCK | EB_LOCK_FIRST);
+#else
+  const Buffer buffer = ReadBuffer(relation, P_NEW);
+  LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+  return buffer;
+#endif
+}
+
 inline TableScanDesc BeginPageRangeScan(Relation relation, Snapshot snapshot,
                                         ItemPointer first, ItemPointer last) {
 #if PG_VERSION_NUM >= 190000

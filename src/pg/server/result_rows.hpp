@@ -17,6 +17,8 @@ class ResultRow {
   void Bool(bool value) { Add(BoolGetDatum(value)); }
   void ObjectId(Oid oid) { Add(ObjectIdGetDatum(oid)); }
   void Time(TimestampTz time) { Add(TimestampTzGetDatum(time)); }
+  // Value adds a value of the column's type.
+  void Value(Datum value) { Add(value); }
 
   // AsResult is the result of a function that returns this one row.
   Datum AsResult(FunctionCallInfo fcinfo);
