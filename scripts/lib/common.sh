@@ -1,11 +1,11 @@
-# What scripts/demo and scripts/test share: messages, the temporary folder, and
-# the unprivileged user that everything but apt-get runs as. Sourced by them.
+# Code that scripts/demo and scripts/test share: messages, the temporary folder,
+# and the unprivileged user that runs everything but apt-get. Sourced by them.
 # shellcheck shell=bash
 # Names that the programs use, or define:
 # shellcheck disable=SC2034
 
-# The environment of whoever calls must not change what runs: another Python or
-# compiler first on the PATH, the coordinates of another server, flags of make.
+# The caller's environment must not change what runs: another Python or compiler
+# on the PATH, the address of another server, flags of make.
 if [[ -n ${PG_CONFIG:-} && $PG_CONFIG != /* ]]; then
   PG_CONFIG=$(command -v -- "$PG_CONFIG" || printf '%s' "$PG_CONFIG")
 fi
@@ -24,18 +24,19 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 # shellcheck source=scripts/lib/git.sh
 source "$root/scripts/lib/git.sh"
 
-# The errors of the program itself, wherever 2 leads when a signal ends it. What
-# as_owner runs does not get it: a server would keep a pipe open.
+# The errors of the program itself, even if a signal ends it while 2 is
+# redirected. Programs that as_owner runs do not get it: a server would keep a
+# pipe open.
 exec 9>&2
 
-# Colors are for people: none in a file, a pipe or with NO_COLOR set.
+# Colors are for terminals: none in a file, a pipe or with NO_COLOR set.
 bold='' dim='' red='' green='' blue='' plain=''
 if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
   bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' blue=$'\e[34m'
   plain=$'\e[0m'
 fi
 
-# die says why nothing more can be done, and ends the program.
+# die prints an error and ends the program.
 die() {
   printf '%s%s: %s%s\n' "$red" "$program" "$1" "$plain" >&2
   shift
@@ -100,7 +101,8 @@ make_work_folder() {
   # be able to reach it.
   work=$(mktemp -d /tmp/pg_fernet.XXXXXXXX)
   chmod 711 "$work"
-  # Root's home, say, is no place for the owner, whose programs would complain.
+  # The owner may not be able to enter the current folder, for example root's
+  # home.
   cd "$work" || exit
   log=$work/log
   mkdir "$log"
@@ -117,9 +119,9 @@ make_owned_folder() {
   ((EUID != 0)) || chown "$owner:" "$1"
 }
 
-# clean_up STATUS undoes everything, whatever the reason for the end.
-# before_clean_up, when a program defines it, has the first word, and may ask to
-# keep the folder of the logs by setting keep_log.
+# clean_up STATUS undoes everything at every end of the program. If a program
+# defines before_clean_up, that runs first; it can set keep_log to keep the
+# folder of the logs.
 keep_log=
 clean_up() {
   trap - EXIT

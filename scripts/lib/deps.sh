@@ -25,8 +25,8 @@ apt() {
     </dev/null >>"$log/apt-get.log" 2>&1
 }
 
-# read_package_lists is "apt-get update", once. A broken third-party source is
-# no reason to stop: what matters is whether the packages are found then.
+# read_package_lists is "apt-get update", once. It goes on after an error of a
+# third-party source: the packages may be found without it.
 read_package_lists() {
   [[ -z $package_lists_read ]] || return 0
   package_lists_read=yes
@@ -37,7 +37,7 @@ read_package_lists() {
 # install_packages PACKAGE... installs those that are missing.
 install_packages() {
   local package known missing=()
-  # Most are there: asked one by one, they would take seconds.
+  # Most are installed, and to ask for each on its own would take seconds.
   known=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
   for package; do
     [[ $'\n'$known$'\n' == *$'\n'"installed $package"$'\n'* ]] ||
@@ -67,7 +67,7 @@ forbid_cluster() {
     as_admin tee "$cluster_setting" >/dev/null
 }
 
-# allow_cluster takes that setting away again.
+# allow_cluster removes that setting.
 allow_cluster() {
   [[ -n $cluster_setting_made ]] || return 0
   as_admin rm -f "$cluster_setting"
@@ -111,7 +111,7 @@ debian_major() {
 install_postgres() {
   local major=''
   if [[ -n ${PG_CONFIG:-} ]]; then
-    # A folder of Debian's, with or without the package.
+    # Debian's folder, with or without the package.
     if [[ $PG_CONFIG =~ ^/usr/lib/postgresql/([0-9]+)/bin/pg_config$ ]]; then
       major=${BASH_REMATCH[1]}
     elif [[ ! -x $PG_CONFIG ]]; then
@@ -159,7 +159,7 @@ install_quietly() {
   allow_services
 }
 
-# allow_services takes the policy away again.
+# allow_services removes the policy.
 allow_services() {
   [[ -n $service_policy ]] || return 0
   as_admin rm -f "$service_policy"

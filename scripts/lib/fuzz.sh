@@ -36,9 +36,9 @@ build_fuzzers() {
       >>"$log/build-fuzz.log" 2>&1
 }
 
-# fuzzer NAME ARGUMENT... runs a fuzzer. An input is small, since it says how to
-# make the large values; a fast one is preferred to a slow one that reaches the
-# same.
+# fuzzer NAME ARGUMENT... runs a fuzzer. An input is small because it only says
+# how to make the large values; libFuzzer prefers a fast one to a slow one that
+# reaches the same.
 fuzzer() {
   local -r name=$1
   shift

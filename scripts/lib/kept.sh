@@ -3,8 +3,8 @@
 # scripts/test, after common.sh and private-server.sh.
 #
 # Below the folder that they are kept in:
-#   lock           held while a run looks for its place
-#   KEY-N          the place of one run at a time; KEY stands for the working tree,
+#   lock held while a run chooses its place KEY-N the place of one run at a
+#   time; KEY stands for the working tree,
 #                  the PostgreSQL and the user, N is 1 unless runs overlap
 #   KEY-N/lock     held by that run
 #   KEY-N/source   the path of the working tree
@@ -16,7 +16,7 @@
 # Names that the programs use, or common.sh and private-server.sh define:
 # shellcheck disable=SC2034,SC2154
 
-# A place that nobody has used for so many days is removed.
+# A place is removed if nobody has used it for this many days.
 readonly kept_days=30
 
 # kept_store prints the folder, or nothing.
@@ -32,8 +32,8 @@ kept_store() {
   fi
 }
 
-# open_kept sets kept to the folder for the tree and for what is built: a place in
-# the store, or, where that cannot be, the temporary folder.
+# open_kept sets kept to the folder for the tree and the builds: a place in the
+# store, or the temporary folder if there is no store.
 open_kept() {
   local store key
   kept=$work tree=$work/tree
@@ -88,8 +88,8 @@ remove_abandoned() {
   done
 }
 
-# forget_other_tools empties the place if anything in it was built with others.
-# What the files of the tree say, make and CMake see for themselves.
+# forget_other_tools empties the place if anything in it was built with other
+# tools. make and CMake notice changes of the files themselves.
 forget_other_tools() {
   local tools
   tools=$(
@@ -124,7 +124,7 @@ keep_postgres() {
     copy_postgres "$prefix"
     printf '%s\n' "$from" >"$kept/postgres.from"
   fi
-  # Of tests that were killed.
+  # Left by tests that were killed.
   [[ $kept == "$work" ]] || stop_server || true
 }
 
@@ -157,7 +157,7 @@ sync_folder() {
     as_owner perl -e "$program" receive "$3"
 }
 
-# index_tree fails when what a run has left there is in its way.
+# index_tree fails when files that a run has left are in its way.
 index_tree() {
   [[ -d $tree/.git ]] ||
     as_owner git -C "$tree" -c init.defaultBranch=main init -q || return
@@ -167,8 +167,8 @@ index_tree() {
   } | as_owner git -C "$tree" update-index -z --add --remove --replace --stdin
 }
 
-# copy_tags gives the copy the releases, if the working tree knows any, for the
-# check that compares with the last one. A shallow clone has nothing to give.
+# copy_tags copies the tags of releases, for the check that compares with the
+# last one. A shallow clone has no tags.
 copy_tags() {
   as_owner rm -rf "$tree/.git/refs/tags" "$tree/.git/packed-refs"
   ask_git "$root" bundle create "$work/tags" --tags &&
@@ -176,8 +176,8 @@ copy_tags() {
 } >/dev/null 2>&1
 
 # build_kept NAME [VARIABLE=VALUE...] builds the module in the tree, and installs it
-# into the private PostgreSQL. The variables are for make. If they, or what the
-# Makefile says of them, have changed since NAME was built, nothing of it is left.
+# into the private PostgreSQL. The variables are for make. If they or the
+# Makefile have changed since NAME was built, it is built from scratch.
 build_kept() {
   local -r name=$1
   local command

@@ -49,8 +49,8 @@ remove_roots_named() {
   done
 }
 
-# remove_tree FOLDER removes it, never what is mounted in it. Nothing should be:
-# enter_root mounts for itself alone.
+# remove_tree FOLDER removes the folder, but never a file system that is mounted
+# in it. None should be: enter_root mounts in a namespace of its own.
 remove_tree() {
   local mounted
   while read -r _ mounted _; do
@@ -60,15 +60,15 @@ remove_tree() {
   rm -rf --one-file-system -- "$1"
 }
 
-# apart COMMAND... runs a command with mounts and processes of its own: with it
-# ends whatever it has mounted or left running, also when it is killed.
+# apart COMMAND... runs a command in its own namespaces: when the command ends
+# or is killed, its mounts and processes end too.
 apart() {
   unshare --mount --pid --fork --kill-child --propagation private -- "$@" \
     </dev/null 9>&-
 }
 
-# enter_root FOLDER COMMAND... runs a command as root in a root folder. Of the
-# environment it gets only how to reach the packages.
+# enter_root FOLDER COMMAND... runs a command as root in a root folder. It gets
+# only the part of the environment that says how to reach the packages.
 enter_root() {
   local -r folder=$1
   local variable environment=(PATH="$PATH" HOME=/root LC_ALL=C.UTF-8)
@@ -76,7 +76,7 @@ enter_root() {
   for variable in http_proxy https_proxy no_proxy FERNET_LONG; do
     [[ -z ${!variable:-} ]] || environment+=("$variable=${!variable}")
   done
-  # A shell remains, as the first process, that the others' orphans come to.
+  # A shell stays as the first process, which adopts orphans.
   # shellcheck disable=SC2016
   apart bash -c 'set -e
     mount -t proc proc "$0/proc"
@@ -116,8 +116,8 @@ counts_in() {
   fi
 }
 
-# debian_mirror prints where this machine gets the packages of its own Debian,
-# or what works everywhere.
+# debian_mirror prints the mirror that this machine uses, or one that works
+# everywhere.
 debian_mirror() {
   local own=none
   if [[ -r /etc/os-release ]]; then
@@ -131,8 +131,8 @@ debian_mirror() {
       '$1 " " $2 == wanted && !seen { found = $3; seen = 1 } END { print found }'
 }
 
-# The functions below return 1 when something fails, and say what in reason. They
-# may be called where "set -e" does not count.
+# The functions below return 1 when something fails, and set reason. They may be
+# called where "set -e" has no effect.
 
 # make_base SUITE has debootstrap make its smallest root folder, once.
 make_base() {
@@ -166,7 +166,7 @@ make_root() {
   fi
   printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
   chmod 755 "$new/usr/sbin/policy-rc.d"
-  # A machine would have been given a name for itself.
+  # A real machine knows its own name.
   printf '127.0.0.1 localhost\n::1 localhost\n' >"$new/etc/hosts"
   cp --dereference /etc/resolv.conf "$new/etc/resolv.conf"
   printf 'deb %s %s main\n' "$(debian_mirror)" "$2" >"$new/etc/apt/sources.list"
@@ -176,7 +176,7 @@ make_root() {
   mkdir -p "$new/usr/local/share/ca-certificates"
   cp /usr/local/share/ca-certificates/*.crt "$new/usr/local/share/ca-certificates/" \
     2>/dev/null || true
-  # What is made here can be made again: nothing has to reach the disk first.
+  # Everything here can be made again, so nothing has to reach the disk.
   printf 'force-unsafe-io\n' >"$new/etc/dpkg/dpkg.cfg.d/unsafe-io"
   remove_tree "$folder"
   mv -- "$new" "$folder"

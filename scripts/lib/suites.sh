@@ -1,5 +1,6 @@
-# What several suites need: the module, a server, CMake's build, and programs of
-# PostgreSQL that run tests. Sourced by scripts/test, after kept.sh and results.sh.
+# Code that several suites share: the module, a server, CMake's build, and
+# programs of PostgreSQL that run tests. Sourced by scripts/test, after kept.sh
+# and results.sh.
 # shellcheck shell=bash
 # Names that scripts/test and scripts/lib define, or use:
 # shellcheck disable=SC2034,SC2154
@@ -57,8 +58,8 @@ need_gcc_build() {
   fi
 }
 
-# installcheck VARIABLE=VALUE... is the Makefile's, for one kind of tests: the
-# others are switched off by empty lists.
+# installcheck VARIABLE=VALUE... runs the Makefile's installcheck for one kind
+# of tests: empty lists switch off the others.
 installcheck() {
   as_owner env PATH="$bin:$PATH" \
     PERL5LIB="$("$bin/pg_config" --pkglibdir)/pgxs/src/test/perl:$tree/test/perl" \
@@ -66,8 +67,8 @@ installcheck() {
     REGRESS= ISOLATION= TAP_TESTS= "$@"
 }
 
-# run_scripts VARIABLE=VALUE... runs those of the suite that are programs of
-# their own. One that cannot say anything here ends with 77, and is not counted.
+# run_scripts VARIABLE=VALUE... runs the tests of a suite that are programs. A
+# test that cannot run here ends with 77, and is not counted.
 run_scripts() {
   local name output started status
   for name in $(selected "$suite"); do

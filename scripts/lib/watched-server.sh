@@ -1,5 +1,5 @@
-# Servers that run under a tool which watches their memory: for the suite sanitize
-# of scripts/test. Sourced by it, after private-server.sh.
+# Servers that run under a tool that watches their memory, for the suite
+# sanitize of scripts/test, which sources this after private-server.sh.
 # shellcheck shell=bash
 # Names that common.sh and private-server.sh define:
 # shellcheck disable=SC2154
@@ -8,8 +8,8 @@
 readonly findings=findings
 
 # start_watched_server FOLDER COMMAND... makes a cluster in a new folder and
-# starts it, with COMMAND in front of the server's own. What it does takes long,
-# so it does nothing but what it is asked for.
+# starts it, with COMMAND in front of the server's own. The server is slow, so
+# background work is switched off.
 start_watched_server() {
   local -r folder=$1
   shift
@@ -33,14 +33,15 @@ start_watched_server() {
     -w -t 300 start >"$log/pg_ctl.log" 2>&1
 }
 
-# stop_watched_server FOLDER lets the tool say everything.
+# stop_watched_server FOLDER stops the server so that the tool writes all its
+# findings.
 stop_watched_server() {
   as_owner "$bin/pg_ctl" -D "$1/data" -m fast -w -t 300 stop \
     >>"$log/pg_ctl.log" 2>&1
 }
 
-# print_findings FOLDER prints what the tool has found, without what it says of
-# itself, and which processes of the server have crashed. Empty if nothing. The
+# print_findings FOLDER prints the findings of the tool, without its other
+# output, and the crashed processes of the server. Empty if there are none. The
 # sanitizers write into the log of the server, with the functions on the stack.
 print_findings() {
   as_owner find "$1/$findings" -type f -exec grep -hvE '^--[0-9]+-- ' {} + || true
@@ -48,9 +49,9 @@ print_findings() {
     -e 'Sanitizer: |runtime error: |^ +#[0-9]+ 0x' "$1/log" || true
 }
 
-# sees_fault FOLDER FLAGS WORDS... has the server read what it may not and compute
-# what it cannot. The tool must have found that with these words; the findings are
-# taken away again. FLAGS are the compiler's, for what the tool watches.
+# sees_fault FOLDER FLAGS WORDS... makes the server read memory that it must not
+# read, and compute what is undefined. The tool must report it with these words;
+# then the findings are removed. FLAGS are for the compiler.
 sees_fault() {
   local -r folder=$1 flags=$2
   local seen words
@@ -72,8 +73,9 @@ sees_fault() {
   done
 }
 
-# valgrind_command FOLDER prints the command for memcheck, a word a line. There is
-# no word about leaks: a backend does not free what ends with it.
+# valgrind_command FOLDER prints the command for memcheck, a word a line.
+# memcheck does not report leaks: a backend does not free memory that ends with
+# it.
 valgrind_command() {
   local -r shipped=$("$bin/pg_config" --sharedir)/valgrind.supp
   printf '%s\n' valgrind --quiet --leak-check=no --error-limit=no \

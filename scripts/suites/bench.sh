@@ -10,8 +10,8 @@ tests_bench() {
   find "$1/bench" -mindepth 1 -maxdepth 1 -type f -executable -printf '%f\n' | sort
 }
 
-# run_bench judges no figure: that the benchmarks work, and that what they
-# compare is right.
+# run_bench judges no figures: it checks that the benchmarks work and that the
+# results they compare are right.
 run_bench() {
   local name
   for name in $(selected bench); do

@@ -17,8 +17,8 @@ install_examples() {
 }
 
 # run_examples runs each with a new database, which PGDATABASE names, and a folder
-# for its files, which HOME names. What it cannot do here, it says in a line that
-# begins with "skipped: ".
+# for its files, which HOME names. A line of its output that begins with
+# "skipped: " says what it cannot do here.
 run_examples() {
   local name output started home
   need_server || return 0

@@ -1,6 +1,6 @@
-# What must hold for any input, test/fuzz: 5 seconds for each fuzzer; "seeds", that
-# their corpus has those that test/fuzz/make_seeds makes. Sourced by scripts/test,
-# after fuzz.sh.
+# Properties that hold for any input, test/fuzz: 5 seconds for each fuzzer;
+# "seeds" checks that the corpus has the seeds of test/fuzz/make_seeds. Sourced
+# by scripts/test, after fuzz.sh.
 # shellcheck shell=bash
 # Names that scripts/test and scripts/lib define, or use:
 # shellcheck disable=SC2034,SC2154
@@ -55,8 +55,8 @@ need_fuzzers() {
   fi
 }
 
-# run_fuzzer NAME tries all of its corpus, and then what comes to its mind. What
-# that is differs from run to run; an input that fails is kept.
+# run_fuzzer NAME runs all of its corpus, and then new inputs. These differ from
+# run to run; an input that fails is kept.
 run_fuzzer() {
   local -r output=$log/fuzz/$1.log found=$work/found-$1
   local file tried status=0

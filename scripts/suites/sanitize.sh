@@ -19,8 +19,8 @@ run_sanitize() {
 }
 
 # sanitize_unit_address runs the unit tests with AddressSanitizer, LeakSanitizer
-# and UndefinedBehaviorSanitizer built into the core and the tests. All in one
-# process: what is left over at its end is a leak.
+# and UndefinedBehaviorSanitizer built into the core and the tests. All tests
+# run in one process: memory that is left at its end is a leak.
 sanitize_unit_address() {
   if ! configure_and_build build-address g++ -DFERNET_SANITIZE=address,undefined \
     >"$log/sanitize/build-address.log" 2>&1; then
@@ -33,9 +33,9 @@ sanitize_unit_address() {
     UBSAN_OPTIONS=print_stacktrace=1 "$built/fernet_unit_tests"
 }
 
-# sanitize_unit_memory runs the unit tests under valgrind's memcheck, which sees
-# what depends on memory that nobody initialized: MemorySanitizer would need a
-# GoogleTest, a libstdc++ and an OpenSSL built for it, which Debian has not.
+# sanitize_unit_memory runs the unit tests under valgrind's memcheck, which
+# finds uses of uninitialized memory: MemorySanitizer would need a GoogleTest, a
+# libstdc++ and an OpenSSL built for it, which Debian does not have.
 sanitize_unit_memory() {
   need_gcc_build || return 0
   count_unit_tests unit-memory valgrind --error-exitcode=9 --leak-check=full \
@@ -43,8 +43,8 @@ sanitize_unit_memory() {
 }
 
 # count_unit_tests NAME COMMAND... runs the unit tests by a command that fails
-# when a test does, or when its tool finds anything. It is one test here, which
-# says how many it consists of: none would be no success.
+# when a test does, or when its tool finds anything. They count as one test,
+# which prints their number: no test at all is a failure.
 count_unit_tests() {
   local -r name=$1 output=$log/sanitize/$1.log started=$EPOCHREALTIME
   local tests status=0
@@ -60,8 +60,8 @@ count_unit_tests() {
   fi
 }
 
-# What is short under valgrind, and yet calls every function and goes through all of
-# a rotation.
+# Tests that are short under valgrind, and yet call every function and run a
+# whole rotation.
 readonly memory_regress='roundtrip tokens keys errors settings nulls transactions
   rotate rotate_triggers encrypt_trigger derived_keys census'
 
@@ -90,7 +90,7 @@ sanitize_regress_memory() {
 sanitize_regress_address() {
   local -r folder=$work/server-address
   local -r flags='-fsanitize=address,undefined -fsanitize-recover=all'
-  # Those of the copies, for all that is called here.
+  # The variables of the copies, for all functions that are called here.
   local tree=$tree prefix bin command
   keep_folder address
   sync_folder as_owner "$tree" "$kept/address"
@@ -128,8 +128,8 @@ start_watched() {
 }
 
 # count_watched NAME FOLDER REGRESS ISOLATION runs tests of those two suites on a
-# watched server, and stops it. Together they are one test here: none of them may
-# fail, and the tool may find nothing.
+# watched server, and stops it. Together they count as one test: none of them
+# may fail, and the tool must find nothing.
 count_watched() {
   local -r name=$1 folder=$2 regress=${3//$'\n'/ } isolation=${4//$'\n'/ }
   local -r output=$log/sanitize/$name.log started=$EPOCHREALTIME

@@ -59,7 +59,7 @@ run_tap_file() {
 }
 
 # explain_tap NAME keeps the logs of the test and of its servers, without the
-# data beside them, and prints what failed and why.
+# data, and prints what failed and why.
 explain_tap() {
   local -r folder=$log/tap/$1
   mkdir "$folder"
@@ -75,8 +75,8 @@ explain_tap() {
   explain "$folder/regress_log_$1" 15
 }
 
-# tap_failures FILE picks from the log of a TAP test those that failed with what
-# is said about them, and the words with which the test died.
+# tap_failures FILE prints the failed tests in the log of a TAP test with their
+# diagnostics, and the last words of a test that died.
 tap_failures() {
   sed -E 's/^\[[0-9:.]+\]\([0-9.]+s\) //' "$1" | awk '
     /^ok / { failed = 0 }

@@ -29,8 +29,8 @@ run_unit() {
   [[ -z $with_ctest ]] || run_ctest
 }
 
-# run_unit_tests REGEX runs the unit tests that match. Those that pass are too
-# many for a line each.
+# run_unit_tests REGEX runs the unit tests that match. The passing tests are too
+# many for one line each.
 run_unit_tests() {
   local -r output=$log/unit/unit.log
   local tests broken name
@@ -58,8 +58,8 @@ run_unit_tests() {
   fi
 }
 
-# run_ctest has ctest run what needs a server: one test of each kind, since the
-# others have nothing to do with who built the module.
+# run_ctest makes ctest run tests that need a server: one of each kind, because
+# the others do not depend on who built the module.
 run_ctest() {
   local -r output=$log/unit/ctest.log started=$EPOCHREALTIME
   need_gcc_build || return 0
@@ -73,7 +73,7 @@ run_ctest() {
   fi
 }
 
-# run_clang only compiles: a compiler is supported when we build with it.
+# run_clang only compiles: we support each compiler that builds the module.
 run_clang() {
   if configure_and_build build-clang++ clang++ >"$log/unit/clang.log" 2>&1; then
     pass clang
