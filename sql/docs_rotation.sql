@@ -36,6 +36,17 @@ FROM connection WHERE password IS NOT NULL GROUP BY 1 ORDER BY 1;
 SELECT set_config('fernet.key', :'new_key', false);
 SELECT count(*) AS unreadable FROM connection WHERE NOT fernet_verify(password);
 
+-- docs/rotation.md: What fernet_rotate_column does
+DO $$
+DECLARE
+    done bigint; same bigint; bad bigint;
+BEGIN
+    CALL fernet_rotate_column('connection', 'password', dry_run => true,
+                              rotated => done, unchanged => same, failed => bad);
+    RAISE NOTICE 'to rotate: %', done;
+END
+$$;
+
 -- docs/rotation.md: What happens to values that cannot be rotated
 SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
 CREATE TABLE import (id int, token text);

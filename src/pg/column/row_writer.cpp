@@ -1,9 +1,32 @@
 #include "pg/column/row_writer.hpp"
 
 #include "pg/report/report.hpp"
+#include "pg/session/session_keys.hpp"
 
 namespace fernet::pg {
 namespace {
+
+// TakeOwnerRights makes the owner of the table the current user if the caller
+// is a superuser and the owner is not. The search_path stays: a superuser gains
+// nothing by leading the owner's code astray.
+void TakeOwnerRights(Relation relation, OwnerRights *out) {
+  const Oid owner = relation->rd_rel->relowner;
+  out->taken = superuser() && !superuser_arg(owner);
+  if (!out->taken) {
+    return;
+  }
+  GetUserIdAndSecContext(&out->caller, &out->context);
+  out->settings_level = NewGUCNestLevel();
+  SetUserIdAndSecContext(owner, out->context | SECURITY_RESTRICTED_OPERATION |
+                                    session_keys::kOutOfReach);
+}
+
+void LeaveOwnerRights(const OwnerRights &rights) {
+  if (rights.taken) {
+    AtEOXact_GUC(false, rights.settings_level);
+    SetUserIdAndSecContext(rights.caller, rights.context);
+  }
+}
 
 EState *NewExecutorState(const ColumnTarget &target) {
   EState *const state = CreateExecutorState();
@@ -117,6 +140,7 @@ void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
   out->domain_cache = nullptr;
   out->has_written = false;
   out->phase = WritePhase::kRow;
+  TakeOwnerRights(relation, &out->rights);
   AfterTriggerBeginQuery();
   out->transitions = MakeTransitionCaptureState(
       relation->trigdesc, RelationGetRelid(relation), CMD_UPDATE);
@@ -190,6 +214,7 @@ void FinishWriting(RowWriter *writer) {
   ExecCloseResultRelations(writer->state);
   ExecResetTupleTable(writer->state->es_tupleTable, false);
   FreeExecutorState(writer->state);
+  LeaveOwnerRights(writer->rights);
   CommandCounterIncrement();
 }
 

@@ -8,6 +8,14 @@ namespace fernet::pg {
 // WritePhase is the step of a RowWriter, which tells what raised an error.
 enum class WritePhase { kRow, kBeforeTriggers, kAfterTriggers };
 
+// OwnerRights is what LeaveOwnerRights restores.
+struct OwnerRights {
+  bool taken;
+  Oid caller;
+  int context;
+  int settings_level;
+};
+
 // RowWriter updates one column of rows that a scan of the table has found, as
 // UPDATE would: with triggers, indexes, constraints and generated columns, but
 // without ever waiting for another transaction's lock on a row.
@@ -23,6 +31,7 @@ struct RowWriter {
   void *domain_cache;
   bool has_written;  // statement triggers have fired
   WritePhase phase;
+  OwnerRights rights;
 };
 
 enum class RowResult {
@@ -34,6 +43,12 @@ enum class RowResult {
 // BeginWriting starts a command on `*target`, which must stay. The snapshot is
 // the active one. With `lock_first`, a row is locked before it is written, and
 // one that this transaction has changed since the snapshot is kBusy.
+//
+// When a superuser writes to a table of a role that is none, everything up to
+// FinishWriting happens with the rights of the owner, in a security-restricted
+// operation, as in VACUUM: the triggers, constraints and index expressions are
+// the owner's. They get no key (session_keys::kOutOfReach), and no setting of
+// theirs remains. An error ends that with the subtransaction.
 void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out);
 
 // WriteValue puts `value`, of the column's base type, into the row in `row`, as

@@ -149,6 +149,15 @@ void ReportNoKey() {
                errhint("%s", kHowToGiveTheKey));
 }
 
+void ReportKeyOutOfReach() {
+  FERNET_RAISE(
+      kNoKey, errmsg("the code of a table cannot use the key of a superuser"),
+      errdetail("A superuser's rotation runs triggers, constraints and index "
+                "expressions with the rights of the owner of the table and "
+                "without a key."),
+      errhint("If they need the key, rotate as the owner of the table."));
+}
+
 void ReportKeyFailure(int elevel, const Outcome &outcome) {
   DropContextIfRaising(elevel);
   ereport(elevel, errcode(kMalformedKey),

@@ -18,6 +18,9 @@ inline constexpr const char *kHowToGiveTheKey =
     "set_config('fernet.key', $1, false) with a bind parameter.";
 
 [[noreturn]] void ReportNoKey();
+// ReportKeyOutOfReach likewise raises PF001, for code of a table that another
+// role owns.
+[[noreturn]] void ReportKeyOutOfReach();
 
 // ReportKeyFailure raises PF002, or reports it at a level below ERROR.
 void ReportKeyFailure(int elevel, const Outcome &outcome);

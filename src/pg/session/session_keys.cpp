@@ -140,11 +140,21 @@ SessionKeys MakeReady(PreparedList *list, std::uint32_t slot) {
   return {&list->ring, &memory->lists[slot], &memory->ivs};
 }
 
+bool IsOutOfReach() {
+  Oid user = InvalidOid;
+  int context = 0;
+  GetUserIdAndSecContext(&user, &context);
+  return (context & kOutOfReach) != 0;
+}
+
 // RequireKey raises PF001 without a key.
 void RequireKey() {
   counters::Prepare();
   if (!HasKey()) {
     events::KeyRefused(kNoKey);
+    if (IsOutOfReach()) {
+      ReportKeyOutOfReach();
+    }
     ReportNoKey();
   }
 }
@@ -196,7 +206,7 @@ SessionKeys Current() {
 
 SessionKeys CurrentOrNone() { return HasKey() ? Current() : SessionKeys{}; }
 
-bool HasKey() { return current != kNoSlot; }
+bool HasKey() { return current != kNoSlot && !IsOutOfReach(); }
 
 const KeyList *CurrentList() {
   return HasKey() ? &memory->lists[current] : nullptr;

@@ -22,6 +22,13 @@ struct SessionKeys {
 
 namespace session_keys {
 
+// kOutOfReach is a bit of ours in the server's security context
+// (SetUserIdAndSecContext): while it is set, this session has no key for
+// whoever asks. Keys that were pinned before stay good. Functions within
+// functions inherit the context, no SQL can leave it, and an error restores the
+// one before, with the (sub)transaction.
+inline constexpr int kOutOfReach = 1 << 16;
+
 // One key list for each level of savepoints and functions that set a key, and a
 // few more. Beyond that, AddResult has too_many.
 inline constexpr std::uint32_t kSlots = 64;
