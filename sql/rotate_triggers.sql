@@ -132,10 +132,27 @@ ALTER TABLE parts ATTACH PARTITION part_2 DEFAULT;
 INSERT INTO parts SELECT i, fernet_encrypt('secret ' || i) FROM generate_series(1, 3) AS i;
 CREATE TRIGGER before_row BEFORE UPDATE ON parts FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TRIGGER after_row AFTER UPDATE ON parts FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER of_one AFTER UPDATE ON part_2 EXECUTE FUNCTION note();
 SET fernet.key = :'keys';
 TRUNCATE fired RESTART IDENTITY;
+-- which are named with each, of a trigger that only one of them has, too
+\set VERBOSITY terse
+SET client_min_messages = notice;
 CALL fernet_rotate_column('parts', 'token');
+SET client_min_messages = warning;
+\set VERBOSITY default
 SELECT * FROM fired ORDER BY n;
+-- of many tables, some are named
+SET fernet.key = :'old';
+CREATE TABLE many (id integer, token text) PARTITION BY LIST (id);
+SELECT format('CREATE TABLE many_%s PARTITION OF many FOR VALUES IN (%s)', i, i) FROM generate_series(10, 22) AS i \gexec
+CREATE TRIGGER before_row BEFORE UPDATE ON many FOR EACH ROW EXECUTE FUNCTION note();
+SET fernet.key = :'keys';
+\set VERBOSITY terse
+SET client_min_messages = notice;
+CALL fernet_rotate_column('many', 'token');
+SET client_min_messages = warning;
+\set VERBOSITY default
 
 SET search_path TO DEFAULT;
 DROP SCHEMA regress_fernet_triggers CASCADE;

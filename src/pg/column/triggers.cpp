@@ -36,6 +36,22 @@ bool Encrypts(Relation relation, const char *column) {
   return false;
 }
 
+// TriggersThatFire lists the names of the triggers that an update of the column
+// `attribute` fires.
+const char *TriggersThatFire(Relation relation, AttrNumber attribute) {
+  StringInfoData names;
+  initStringInfo(&names);
+  const TriggerDesc *const triggers = relation->trigdesc;
+  for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
+    const Trigger &trigger = triggers->triggers[i];
+    if (FiresOnUpdate(trigger, attribute)) {
+      appendStringInfo(&names, "%s%s", names.len == 0 ? "" : ", ",
+                       quote_identifier(trigger.tgname));
+    }
+  }
+  return names.data;
+}
+
 }  // namespace
 
 bool FiresOnUpdate(const Trigger &trigger, AttrNumber attribute) {
@@ -70,28 +86,27 @@ const char *TriggersOnUpdate(Relation relation, AttrNumber attribute,
 }
 
 void NameTriggers(Oid relation_oid, AttrNumber attribute) {
-  const Relation relation = relation_open(relation_oid, NoLock);
-  StringInfoData names;
-  initStringInfo(&names);
-  const TriggerDesc *const triggers = relation->trigdesc;
-  // The job writes partitions one by one, so the statement triggers of the
-  // partitioned table do not fire.
-  const bool rows_only = relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
-  for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
-    const Trigger &trigger = triggers->triggers[i];
-    if (FiresOnUpdate(trigger, attribute) &&
-        (!rows_only || TRIGGER_FOR_ROW(trigger.tgtype))) {
-      appendStringInfo(&names, "%s%s", names.len == 0 ? "" : ", ",
-                       quote_identifier(trigger.tgname));
+  constexpr int kMaxTables = 10;
+  const char *const column = get_attname(relation_oid, attribute, false);
+  List *const tables = TablesBelow(relation_oid, ColumnAccess::kWrite);
+  int found = 0;
+  for (int i = 0; i < list_length(tables); ++i) {
+    const Relation relation = relation_open(list_nth_oid(tables, i), NoLock);
+    const char *const names =
+        TriggersThatFire(relation, get_attnum(list_nth_oid(tables, i), column));
+    if (*names != '\0' && ++found <= kMaxTables) {
+      ereport(NOTICE,
+              errmsg("triggers of \"%s\" will fire: %s",
+                     RelationGetRelationName(relation), names),
+              HideStatement());
     }
+    relation_close(relation, NoLock);
   }
-  if (names.len > 0) {
+  if (found > kMaxTables) {
     ereport(NOTICE,
-            errmsg("triggers of \"%s\" will fire: %s",
-                   RelationGetRelationName(relation), names.data),
+            errmsg("triggers of %d more tables will fire", found - kMaxTables),
             HideStatement());
   }
-  relation_close(relation, NoLock);
 }
 
 void RequireNoEncryption(Oid relation_oid, const char *column) {
