@@ -36,6 +36,9 @@ enum class Status : std::uint8_t {
   kTokenExpired,     // older than its ttl
   kTokenFromFuture,  // more than kMaxClockSkew ahead of the clock
 
+  // More in a value looks like a token than there is time to try.
+  kTooManyCandidates,
+
   // libcrypto failed.
   kRandomFailed,  // no random bytes
   kCryptoFailed,  // no AES-128-CBC or SHA-256, or out of memory

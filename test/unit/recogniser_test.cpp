@@ -1,0 +1,434 @@
+#include "core/recogniser.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "support/recogniser_reference.hpp"
+#include "support/reference.hpp"
+#include "unit/support.hpp"
+
+namespace fernet {
+namespace {
+
+using namespace std::string_literals;
+using test::reference::Found;
+
+constexpr std::uint64_t kTime = 1577836800;
+
+// SealedBy is the token of `plaintext` under test key `number`.
+std::string SealedBy(int number, std::string_view plaintext) {
+  return test::reference::Seal(test::TestKeyBytes(number), kTime, test::kTestIv,
+                               test::ToBytes(plaintext));
+}
+
+std::string Token(std::string_view plaintext = "a plaintext of 26 bytes...") {
+  return SealedBy(1, plaintext);
+}
+
+std::string Replaced(std::string text, char from, char to) {
+  std::ranges::replace(text, from, to);
+  return text;
+}
+
+std::string UrlSafe(std::string_view text) {
+  return test::reference::Encode(test::ToBytes(text));
+}
+
+std::string Standard(std::string_view text) {
+  return Replaced(Replaced(UrlSafe(text), '-', '+'), '_', '/');
+}
+
+std::string Hex(std::string_view text, bool upper = false) {
+  const std::string_view digits =
+      upper ? "0123456789ABCDEF" : "0123456789abcdef";
+  std::string hex;
+  for (const char c : text) {
+    hex += digits[static_cast<unsigned char>(c) >> 4];
+    hex += digits[static_cast<unsigned char>(c) & 15];
+  }
+  return hex;
+}
+
+std::string InLines(std::string_view text, std::string_view line_end,
+                    std::size_t width) {
+  std::string lines;
+  for (std::size_t i = 0; i < text.size(); i += width) {
+    lines += std::string(text.substr(i, width)) + std::string(line_end);
+  }
+  return lines;
+}
+
+std::string NameOf(const Place &place) {
+  constexpr const char *kKinds[] = {"opened", "unknown", "not tried",
+                                    "remnant"};
+  return kKinds[place.kind];
+}
+
+Found FoundAt(const Place &place) {
+  return {.kind = NameOf(place),
+          .key = place.kind == Place::kOpened ? place.key_index : 0u,
+          .timestamp = place.timestamp,
+          .offset = place.decodings == 0 ? place.offset : 0,
+          .size = place.size,
+          .nesting = place.nesting,
+          .decodings = place.decodings};
+}
+
+struct Told {
+  Status status = Status::kOk;
+  std::vector<Place> places;
+  bool scratch_is_clean = false;
+
+  std::vector<Found> sorted() const {
+    std::vector<Found> all;
+    std::ranges::transform(places, std::back_inserter(all), FoundAt);
+    std::ranges::sort(all);
+    return all;
+  }
+};
+
+void Keep(const Place &place, void *state) noexcept {
+  static_cast<Told *>(state)->places.push_back(place);
+}
+
+Told Look(Keyring *ring, std::string_view value, GoOn go_on = Always) {
+  Told told;
+  test::Bytes scratch(Recogniser::ScratchSize(value.size()));
+  Recogniser recogniser(ring, scratch, Keep, &told, go_on);
+  told.status = recogniser.Look(value);
+  told.scratch_is_clean = test::AllZero(scratch);
+  return told;
+}
+
+// Rotated is `value` with its tokens under test key 2.
+std::string Rotated(std::string value, bool *out_changed) {
+  const auto ring = test::RingOf({2, 1});
+  Told told;
+  test::Bytes scratch(Recogniser::ScratchSize(value.size()));
+  Recogniser recogniser(ring.get(), scratch, Keep, &told);
+  RandomBuffer ivs;
+  EXPECT_EQ(recogniser.Rotate(value, &ivs, out_changed), Status::kOk);
+  EXPECT_TRUE(test::AllZero(scratch));
+  return value;
+}
+
+// CheckFound requires that `value` holds one token, which opens, that the
+// reference says the same, and that rotation leaves it where it is.
+void CheckFound(const std::string &value, std::size_t decodings) {
+  SCOPED_TRACE(value);
+  const auto ring = test::RingOf({1});
+  const Told told = Look(ring.get(), value);
+  EXPECT_EQ(told.status, Status::kOk);
+  EXPECT_TRUE(told.scratch_is_clean);
+  EXPECT_EQ(told.sorted(),
+            test::reference::Recognise({test::TestKeyBytes(1)}, value));
+  ASSERT_EQ(told.places.size(), 1u);
+  EXPECT_EQ(told.places[0].kind, Place::kOpened);
+  EXPECT_EQ(told.places[0].timestamp, kTime);
+  EXPECT_EQ(told.places[0].decodings, decodings);
+
+  const Told untried = Look(nullptr, value);
+  ASSERT_EQ(untried.places.size(), 1u);
+  EXPECT_EQ(untried.places[0].kind, Place::kNotTried);
+
+  bool changed = false;
+  const std::string rotated = Rotated(value, &changed);
+  EXPECT_TRUE(changed);
+  EXPECT_EQ(rotated.size(), value.size());
+  const auto new_ring = test::RingOf({2});
+  const Told after = Look(new_ring.get(), rotated);
+  EXPECT_EQ(after.sorted(), told.sorted());
+  const bool is_same = Rotated(rotated, &changed) == rotated;
+  EXPECT_TRUE(is_same);
+  EXPECT_FALSE(changed);
+}
+
+TEST(Recogniser, FindsTokensInEveryShape) {
+  const std::string token = Token();
+  for (const std::string &value : {
+           token,
+           " \t" + token + "\r\n",
+           "v1:" + token,
+           "enc:" + token,
+           "enc:fernet:k1:" + token,
+           "fernet:" + token,
+           "fernet$" + token,
+           "Bearer " + token,
+           "Authorization: Bearer " + token + "\r\nHost: a.example",
+           R"({"token": ")" + token + R"(", "n": 1})",
+           R"(["a", ")" + token + R"("])",
+           R"("{\"token\": \")" + token + R"(\"}")",
+           "\xef\xbb\xbf" + token,
+           "\xc2\xa0" + token + "\xc2\xa0",
+           "\xe2\x80\x8b" + token,
+           '"' + token + '"',
+           '\'' + token + '\'',
+           '`' + token + '`',
+           "\xe2\x80\x9c" + token + "\xe2\x80\x9d",
+           "\xc2\xab" + token + "\xc2\xbb",
+           "b'" + token + '\'',
+           "b\"" + token + '"',
+           "<Token " + token + '>',
+           "<t>" + token + "</t>",
+           "(1," + token + ",2)",
+           '{' + token + '}',
+           "token=" + token + "&a=b",
+           token + ";",
+           token + " 2",
+           "x" + token,
+           "a_" + token,
+           "n-gAAAAA-" + token,
+           token.substr(0, token.find('=')) + "%3D%3D",
+           token.substr(0, token.find('=')),
+           token.substr(0, token.find('=')) + '=',
+           token + '=',
+           "a,b," + token + ",c",
+       }) {
+    CheckFound(value, 0);
+  }
+}
+
+TEST(Recogniser, SeesThroughBase64OfEveryAlignment) {
+  for (const std::string &before : {""s, "a"s, "ab"s, "{\"k\":\""s, "?~?>"s}) {
+    for (const std::string &after : {""s, " "s, "\"}"s, "\xff"s}) {
+      const std::string inside = before + Token() + after;
+      // Where a run begins is no guide to where its groups of four do.
+      for (const std::string &prefix : {""s, "k"s, "kk"s, "kkk"s, "k:"s}) {
+        CheckFound(prefix + UrlSafe(inside), 1);
+        CheckFound(prefix + Standard(inside), 1);
+        CheckFound(prefix + Replaced(UrlSafe(inside), '=', '.'), 1);
+      }
+      CheckFound(InLines(Standard(inside), "\r\n", 76), 1);
+      CheckFound(InLines(Standard(inside), "\n", 5), 1);
+      CheckFound("a\n" + InLines(UrlSafe(inside), "\n\n", 1), 1);
+    }
+  }
+}
+
+TEST(Recogniser, SeesThroughHex) {
+  for (const bool upper : {false, true}) {
+    for (const std::string &prefix : {""s, "\\x"s, "0x"s, "x'"s, "7"s}) {
+      CheckFound(prefix + Hex("v1:" + Token(), upper), 1);
+      CheckFound(prefix + InLines(Hex(Token() + "\n", upper), "\n", 60), 1);
+    }
+  }
+}
+
+TEST(Recogniser, SeesThroughThreeEncodings) {
+  const auto encode = [](int how, const std::string &text) {
+    switch (how) {
+      case 0:
+        return UrlSafe("a:" + text);
+      case 1:
+        return InLines(Standard(text + "\xff\xfe"), "\n", 76);
+      default:
+        return Hex(text, true);
+    }
+  };
+  for (int i = 0; i < 9; ++i) {
+    CheckFound(encode(i % 3, encode(i / 3, Token())), 2);
+  }
+  for (int i = 0; i < 27; ++i) {
+    CheckFound(encode(i % 3, encode(i / 3 % 3, encode(i / 9, Token()))), 3);
+  }
+}
+
+TEST(Recogniser, StopsAfterThreeEncodings) {
+  const auto ring = test::RingOf({1});
+  const Told told = Look(ring.get(), Hex(Hex(Hex(Hex(Token())))));
+  EXPECT_EQ(told.status, Status::kOk);
+  EXPECT_TRUE(told.places.empty());
+}
+
+TEST(Recogniser, FindsTokensInsideOfTokens) {
+  const auto ring = test::RingOf({2, 1});
+  for (const std::string &inside :
+       {Token(), "v1:" + Token(), UrlSafe(Token()), Hex("{" + Token() + "}"),
+        " " + Token() + " "}) {
+    for (const int outer : {1, 2}) {
+      const std::string value = SealedBy(outer, inside);
+      const Told told = Look(ring.get(), value);
+      EXPECT_EQ(told.status, Status::kOk);
+      EXPECT_TRUE(told.scratch_is_clean);
+      ASSERT_EQ(told.places.size(), 2u);
+      EXPECT_EQ(told.places[0].key_index, outer == 1 ? 1u : 0u);
+      EXPECT_EQ(told.places[0].nesting, 0u);
+      EXPECT_EQ(told.places[1].key_index, 1u);
+      EXPECT_EQ(told.places[1].nesting, 1u);
+
+      bool changed = false;
+      const std::string rotated = Rotated(value, &changed);
+      EXPECT_TRUE(changed);
+      EXPECT_EQ(rotated.size(), value.size());
+      const auto new_ring = test::RingOf({2});
+      const Told after = Look(new_ring.get(), rotated);
+      ASSERT_EQ(after.places.size(), 2u);
+      EXPECT_EQ(after.places[0].kind, Place::kOpened);
+      EXPECT_EQ(after.places[1].kind, Place::kOpened);
+      const test::Opened opened = test::OpenText(new_ring.get(), rotated);
+      EXPECT_EQ(opened.plaintext.size(), inside.size());
+    }
+  }
+}
+
+TEST(Recogniser, LooksIntoALoadedToken) {
+  const auto ring = test::RingOf({2, 1});
+  for (const std::size_t size : {3u, 40'000u}) {
+    const std::string value =
+        SealedBy(2, std::string(size, '.') + Token() + ' ');
+    TokenReader token;
+    std::uint32_t index = 9;
+    ASSERT_TRUE(token.Load(value).ok());
+    ASSERT_TRUE(ring->FindKey(&token, &index).ok());
+    Told told;
+    test::Bytes scratch(Recogniser::ScratchSize(token.ciphertext_size()) +
+                        token.ciphertext_size());
+    Recogniser recogniser(ring.get(), scratch, Keep, &told);
+    EXPECT_EQ(recogniser.LookInto(&token, index), Status::kOk);
+    EXPECT_TRUE(test::AllZero(scratch));
+    ASSERT_EQ(told.places.size(), 1u);
+    EXPECT_EQ(told.places[0].offset, size);
+    EXPECT_EQ(told.places[0].nesting, 1u);
+    EXPECT_EQ(told.places[0].key_index, 1u);
+  }
+}
+
+TEST(Recogniser, RefusesToLookThroughTooManyTokens) {
+  const auto ring = test::RingOf({1});
+  std::string value = "secret";
+  for (std::uint32_t i = 0; i <= kMaxNesting; ++i) {
+    value = Token(value);
+  }
+  const Told told = Look(ring.get(), value);
+  EXPECT_EQ(told.status, Status::kOk);
+  EXPECT_EQ(told.places.size(), kMaxNesting + 1);
+  EXPECT_EQ(Look(ring.get(), Token(Token(value))).status,
+            Status::kTooManyCandidates);
+}
+
+TEST(Recogniser, NamesTokensOfUnknownKeys) {
+  const auto ring = test::RingOf({1});
+  const Told told = Look(ring.get(), "v1:" + SealedBy(3, "x") + ", " + Token());
+  ASSERT_EQ(told.places.size(), 2u);
+  EXPECT_EQ(told.places[0].kind, Place::kUnknownKey);
+  EXPECT_EQ(told.places[0].offset, 3u);
+  EXPECT_EQ(told.places[1].kind, Place::kOpened);
+}
+
+TEST(Recogniser, NamesWhatIsLeftOfATokenByItsBeginning) {
+  const auto ring = test::RingOf({1});
+  const std::string token = Token();
+  for (const std::string &value :
+       {token.substr(0, 60), "v1:" + token.substr(0, 99),
+        token.substr(0, 80) + '+' + token.substr(80),
+        token.substr(0, 76) + '\n' + token.substr(76),
+        "{" + token + "abc" + token}) {
+    const Told told = Look(ring.get(), value);
+    ASSERT_FALSE(told.places.empty());
+    EXPECT_EQ(told.places[0].kind, value.ends_with(token) && value[0] == '{'
+                                       ? Place::kOpened
+                                       : Place::kRemnant);
+  }
+  EXPECT_TRUE(Look(ring.get(), token.substr(0, 31)).places.empty());
+}
+
+TEST(Recogniser, TakesAnotherBeginningForATokenOnlyIfAKeyOpensIt) {
+  const auto ring = test::RingOf({1});
+  const std::string late =
+      test::reference::Seal(test::TestKeyBytes(1), 0xffff'ffff'ffff'ffff,
+                            test::kTestIv, test::ToBytes("x"));
+  EXPECT_EQ(Look(ring.get(), "k:" + late).places.size(), 1u);
+  EXPECT_TRUE(Look(nullptr, "k:" + late).places.empty());
+  const auto other = test::RingOf({2});
+  EXPECT_TRUE(Look(other.get(), "k:" + late).places.empty());
+}
+
+TEST(Recogniser, FindsNothingInWhatIsNone) {
+  const auto ring = test::RingOf({1});
+  for (const std::string &value :
+       {""s, "secret"s, "gAAAAA"s, "A token begins with gAAAAA and so on."s,
+        std::string(5000, 'A'), UrlSafe(std::string(1000, 'x')),
+        Hex(std::string(1000, 'y')),
+        Standard({reinterpret_cast<const char *>(test::SomeBytes(900).data()),
+                  900})}) {
+    const Told told = Look(ring.get(), value);
+    EXPECT_EQ(told.status, Status::kOk);
+    EXPECT_TRUE(told.places.empty());
+  }
+}
+
+TEST(Recogniser, SaysWhereAnEncodingBegins) {
+  const auto ring = test::RingOf({1});
+  const auto offset = [&](const std::string &value) {
+    const Told told = Look(ring.get(), value);
+    EXPECT_EQ(told.places.size(), 1u);
+    return OffsetInValue(value, told.places.at(0));
+  };
+  EXPECT_EQ(offset("v1:" + Token()), 3u);
+  EXPECT_EQ(offset("v1:" + UrlSafe(Token())), 3u);
+  EXPECT_EQ(offset("v1:" + UrlSafe("abc" + Token())), 7u);
+  EXPECT_EQ(offset("\\x" + Hex("ab" + Token())), 6u);
+  EXPECT_EQ(offset(InLines(UrlSafe("abcdef" + Token()), "\n", 4)), 10u);
+  EXPECT_EQ(offset("\\x" + Hex(UrlSafe(Token()))), 2u);
+}
+
+std::string Repeated(std::string_view piece, std::size_t size) {
+  std::string text;
+  while (text.size() < size) {
+    text += piece;
+  }
+  return text;
+}
+
+TEST(Recogniser, GivesUpOnTooManyCandidates) {
+  const auto ring = test::RingOf({1, 2});
+  const std::string value = Repeated("gAAAAA", 1'200'000);
+  EXPECT_EQ(Look(ring.get(), value).status, Status::kTooManyCandidates);
+  // Without keys there is nothing to try.
+  const Told told = Look(nullptr, value);
+  EXPECT_EQ(told.status, Status::kOk);
+  EXPECT_FALSE(told.places.empty());
+}
+
+TEST(Recogniser, WorksInProportionToTheSizeOfTheValue) {
+  const auto ring = test::RingOf({1});
+  for (const std::string_view piece :
+       {"Z0FBQUFB", "674141414141", "VVVV", "gg", "A\n", "-", "6767"}) {
+    const Told told = Look(ring.get(), Repeated(piece, 2'000'000));
+    EXPECT_TRUE(told.status == Status::kOk ||
+                told.status == Status::kTooManyCandidates);
+  }
+}
+
+std::size_t asked = 0;
+std::size_t allowed = 0;
+
+TEST(Recogniser, IsStoppedAnywhere) {
+  const auto ring = test::RingOf({1});
+  const auto go_on = []() noexcept { return ++asked <= allowed; };
+  const std::string large = Token(std::string(3'000'000, '.'));
+  for (const std::string &value :
+       {Repeated("gAAAAA", 1'200'000), Repeated("Z0FBQUFB", 2'000'000),
+        Repeated("67", 2'000'000), std::string(2'000'000, ' '), large}) {
+    asked = 0;
+    allowed = static_cast<std::size_t>(-1);
+    const Status status = Look(ring.get(), value, go_on).status;
+    EXPECT_NE(status, Status::kStopped);
+    const std::size_t questions = asked;
+    EXPECT_GE(questions, value.size() >> 20);
+    for (allowed = 0; allowed < questions; allowed += 1 + questions / 6) {
+      asked = 0;
+      const Told told = Look(ring.get(), value, go_on);
+      EXPECT_EQ(told.status, Status::kStopped);
+      EXPECT_EQ(asked, allowed + 1);
+      EXPECT_TRUE(told.scratch_is_clean);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fernet
