@@ -103,7 +103,7 @@ void Places::Add(const char *name) {
   MemoryContextSwitchTo(before);
 }
 
-const char *Places::Words() {
+const char *Places::Words() const {
   if (count_ > kMostNamed) {
     return psprintf("%s and %d more", names_.data, count_ - kMostNamed);
   }

@@ -54,7 +54,7 @@ class Places {
   bool IsEmpty() const { return count_ == 0; }
   // Words is "a, b and 7 more", valid for as long as the memory context that
   // the list was made in.
-  const char *Words();
+  const char *Words() const;
 
  private:
   MemoryContext memory_;
