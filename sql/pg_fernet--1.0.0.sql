@@ -572,7 +572,7 @@ CREATE FUNCTION fernet_ledger_rows(
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_ledger_rows()
-	IS 'what the view fernet_rotation shows: the jobs of the role that calls, or of all roles to a member of pg_monitor';
+	IS 'the rows of the view fernet_rotation: the jobs of the calling role, or of all roles for a member of pg_monitor';
 
 CREATE MATERIALIZED VIEW fernet_ledger USING heap AS
 SELECT r.id, r.started, r.updated, r.finished, r.done, r.total, r.rotated, r.unchanged, r.failed, r.reloid, r.role_id, r.lock_part, r.pid, r.slice, r.slices, r.pass, r.state, r.operation, r.relation, r.columns, r.role, r.fingerprint
@@ -587,13 +587,13 @@ COMMENT ON COLUMN fernet_ledger.id
 COMMENT ON COLUMN fernet_ledger.started
 	IS 'when the job began';
 COMMENT ON COLUMN fernet_ledger.updated
-	IS 'when the row was written last, after a batch';
+	IS 'when the row was last written, after a batch';
 COMMENT ON COLUMN fernet_ledger.finished
 	IS 'when the job ended; -infinity until then';
 COMMENT ON COLUMN fernet_ledger.done
-	IS 'how far this pass has come, in units of the job';
+	IS 'how much of this pass is done, in units of the job';
 COMMENT ON COLUMN fernet_ledger.total
-	IS 'how far it has to go';
+	IS 'how much this pass has to do, in the same units';
 COMMENT ON COLUMN fernet_ledger.rotated
 	IS 'values changed so far';
 COMMENT ON COLUMN fernet_ledger.unchanged
@@ -603,29 +603,29 @@ COMMENT ON COLUMN fernet_ledger.failed
 COMMENT ON COLUMN fernet_ledger.reloid
 	IS 'the table, by oid';
 COMMENT ON COLUMN fernet_ledger.role_id
-	IS 'who called it, by oid';
+	IS 'the role that called the job, by oid';
 COMMENT ON COLUMN fernet_ledger.lock_part
-	IS 'with reloid, the advisory lock that the job holds while it is at work';
+	IS 'with reloid, the advisory lock that the job holds while it works';
 COMMENT ON COLUMN fernet_ledger.pid
 	IS 'the process of the session';
 COMMENT ON COLUMN fernet_ledger.slice
-	IS 'which slice of the table, from 1';
+	IS 'the slice of the table, from 1';
 COMMENT ON COLUMN fernet_ledger.slices
-	IS 'in how many slices the table was divided';
+	IS 'the number of slices';
 COMMENT ON COLUMN fernet_ledger.pass
-	IS 'how often the table has been gone through, from 1';
+	IS 'the number of the pass over the table, from 1';
 COMMENT ON COLUMN fernet_ledger.state
 	IS 'running, waiting, done, failed or interrupted';
 COMMENT ON COLUMN fernet_ledger.operation
 	IS 'rotate or decrypt';
 COMMENT ON COLUMN fernet_ledger.relation
-	IS 'the table, by the name that it had';
+	IS 'the table, by its name at that time';
 COMMENT ON COLUMN fernet_ledger.columns
-	IS 'the columns; of more than 64, the first';
+	IS 'the columns, at most the first 64';
 COMMENT ON COLUMN fernet_ledger.role
-	IS 'who called it, by the name that it had';
+	IS 'the role that called the job, by its name at that time';
 COMMENT ON COLUMN fernet_ledger.fingerprint
-	IS 'of the key in use, the first of fernet.key';
+	IS 'the fingerprint of the first key of fernet.key';
 
 CREATE VIEW fernet_rotation WITH (security_barrier = true) AS
 SELECT r.id, r.operation, r.relation, r.columns, r.role, r.pid, r.slice, r.slices,
@@ -642,33 +642,33 @@ COMMENT ON COLUMN fernet_rotation.id
 COMMENT ON COLUMN fernet_rotation.operation
 	IS 'rotate or decrypt';
 COMMENT ON COLUMN fernet_rotation.relation
-	IS 'the table, by the name that it had';
+	IS 'the table, by its name at that time';
 COMMENT ON COLUMN fernet_rotation.columns
-	IS 'the columns; of more than 64, the first';
+	IS 'the columns, at most the first 64';
 COMMENT ON COLUMN fernet_rotation.role
-	IS 'who called it, by the name that it had';
+	IS 'the role that called the job, by its name at that time';
 COMMENT ON COLUMN fernet_rotation.pid
 	IS 'the process of the session';
 COMMENT ON COLUMN fernet_rotation.slice
-	IS 'which slice of the table, from 1';
+	IS 'the slice of the table, from 1';
 COMMENT ON COLUMN fernet_rotation.slices
-	IS 'in how many slices the table was divided';
+	IS 'the number of slices';
 COMMENT ON COLUMN fernet_rotation.fingerprint
-	IS 'of the key in use, the first of fernet.key';
+	IS 'the fingerprint of the first key of fernet.key';
 COMMENT ON COLUMN fernet_rotation.started
 	IS 'when the job began';
 COMMENT ON COLUMN fernet_rotation.updated
-	IS 'when the row was written last, after a batch';
+	IS 'when the row was last written, after a batch';
 COMMENT ON COLUMN fernet_rotation.finished
-	IS 'when it ended; NULL until then';
+	IS 'when the job ended; NULL until then';
 COMMENT ON COLUMN fernet_rotation.state
 	IS 'running, waiting for a standby or for transactions, done, failed, or interrupted when its session is gone';
 COMMENT ON COLUMN fernet_rotation.pass
-	IS 'how often the table has been gone through, from 1';
+	IS 'the number of the pass over the table, from 1';
 COMMENT ON COLUMN fernet_rotation.done
-	IS 'how far this pass has come, in units of the job';
+	IS 'how much of this pass is done, in units of the job';
 COMMENT ON COLUMN fernet_rotation.total
-	IS 'how far it has to go';
+	IS 'how much this pass has to do, in the same units';
 COMMENT ON COLUMN fernet_rotation.rotated
 	IS 'values changed so far';
 COMMENT ON COLUMN fernet_rotation.unchanged
@@ -699,37 +699,37 @@ WHERE r.state OPERATOR(pg_catalog.=) 'running'
 	OR r.state OPERATOR(pg_catalog.=) 'waiting';
 
 COMMENT ON VIEW fernet_rotation_progress
-	IS 'jobs on columns under way, with share, values per second and time left';
+	IS 'running jobs on columns, with share, values per second and time left';
 COMMENT ON COLUMN fernet_rotation_progress.id
 	IS 'the job; one for each slice';
 COMMENT ON COLUMN fernet_rotation_progress.operation
 	IS 'rotate or decrypt';
 COMMENT ON COLUMN fernet_rotation_progress.relation
-	IS 'the table, by the name that it had';
+	IS 'the table, by its name at that time';
 COMMENT ON COLUMN fernet_rotation_progress.columns
-	IS 'the columns; of more than 64, the first';
+	IS 'the columns, at most the first 64';
 COMMENT ON COLUMN fernet_rotation_progress.role
-	IS 'who called it, by the name that it had';
+	IS 'the role that called the job, by its name at that time';
 COMMENT ON COLUMN fernet_rotation_progress.pid
 	IS 'the process of the session';
 COMMENT ON COLUMN fernet_rotation_progress.slice
-	IS 'which slice of the table, from 1';
+	IS 'the slice of the table, from 1';
 COMMENT ON COLUMN fernet_rotation_progress.slices
-	IS 'in how many slices the table was divided';
+	IS 'the number of slices';
 COMMENT ON COLUMN fernet_rotation_progress.fingerprint
-	IS 'of the key in use, the first of fernet.key';
+	IS 'the fingerprint of the first key of fernet.key';
 COMMENT ON COLUMN fernet_rotation_progress.started
 	IS 'when the job began';
 COMMENT ON COLUMN fernet_rotation_progress.updated
-	IS 'when the row was written last, after a batch';
+	IS 'when the row was last written, after a batch';
 COMMENT ON COLUMN fernet_rotation_progress.state
 	IS 'running, or waiting for a standby or for transactions';
 COMMENT ON COLUMN fernet_rotation_progress.pass
-	IS 'how often the table has been gone through, from 1';
+	IS 'the number of the pass over the table, from 1';
 COMMENT ON COLUMN fernet_rotation_progress.done
-	IS 'how far this pass has come, in units of the job';
+	IS 'how much of this pass is done, in units of the job';
 COMMENT ON COLUMN fernet_rotation_progress.total
-	IS 'how far it has to go';
+	IS 'how much this pass has to do, in the same units';
 COMMENT ON COLUMN fernet_rotation_progress.rotated
 	IS 'values changed so far';
 COMMENT ON COLUMN fernet_rotation_progress.unchanged
@@ -741,6 +741,6 @@ COMMENT ON COLUMN fernet_rotation_progress.share
 COMMENT ON COLUMN fernet_rotation_progress.rate
 	IS 'values changed per second since the job began';
 COMMENT ON COLUMN fernet_rotation_progress.time_left
-	IS 'at this rate; NULL before the first batch and after the first pass';
+	IS 'the estimate at this rate; NULL before the first batch and after the first pass';
 
 GRANT SELECT ON fernet_rotation_progress TO PUBLIC;

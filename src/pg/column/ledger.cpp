@@ -27,7 +27,7 @@ constexpr const char *kRunning = "running";
 constexpr const char *kWaiting = "waiting";
 constexpr const char *kInterrupted = "interrupted";
 
-// A row is shorter than a page, whatever a job is about.
+// A row is always shorter than a page.
 constexpr int kMostColumns = 64;
 
 const char *NameOfState(JobState state) {
@@ -49,7 +49,7 @@ bool IsUnderWay(const LedgerNumbers &numbers) {
          strcmp(NameStr(numbers.state), kWaiting) == 0;
 }
 
-// DescribeJob is what each line in the log says of the job.
+// DescribeJob is the description of the job in each line of the log.
 const char *DescribeJob(const LedgerJob &job) {
   StringInfoData text;
   initStringInfo(&text);
@@ -76,9 +76,9 @@ ArrayType *ColumnNames(const LedgerJob &job) {
                          TYPALIGN_CHAR);
 }
 
-// MarkInterrupted: a job holds its lock for as long as it runs, so a row that
-// says "running" and whose lock nobody holds has lost its job. This session is
-// about to run its next, so all of its rows have.
+// MarkInterrupted: a job holds its lock as long as it runs, so if a row says
+// "running" and nobody holds its lock, the job is gone. This session will run
+// its next job, so all of its earlier jobs are gone.
 void MarkInterrupted(Relation relation) {
   struct Rows {
     Relation relation;
@@ -118,7 +118,7 @@ void AddRow(Relation relation, Ledger *ledger) {
   }
 }
 
-// Write writes the numbers, if that is possible without waiting.
+// Write writes the numbers if that is possible without waiting.
 void Write(Ledger *ledger) {
   const Relation relation = TryOpenLedger(ledger->relation);
   if (relation == nullptr) {
@@ -149,7 +149,7 @@ void RequireExtension(const Ledger &ledger) {
   if (!OidIsValid(get_func_namespace(ledger.job.caller))) {
     FERNET_RAISE(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                  errmsg("the extension was dropped while a job of it ran"),
-                 errdetail("What the job has committed stays."));
+                 errdetail("The batches that the job has committed stay."));
   }
 }
 
@@ -219,7 +219,7 @@ void CloseLedger(Ledger *ledger, const LedgerEntry &entry) {
 
 namespace {
 
-// Output is who asks for the rows, and where they go.
+// Output is the role that asks for the rows, and the rows themselves.
 struct Output {
   const ResultRows *rows;
   Relation relation;

@@ -1,8 +1,8 @@
 // The ledger of jobs: a row for each, behind the view fernet_rotation, and two
 // lines in the server log.
 //
-// A row is written when no lock of a row is held, and only when that is
-// possible without waiting: what cannot be written is written after the next
+// A row of the ledger is written while the job holds no row lock, and only if
+// that is possible without waiting; otherwise it is written after the next
 // batch. So a job never waits for the ledger, nor the application for a job
 // because of it. The lines in the log are the durable record.
 #pragma once
@@ -13,8 +13,8 @@
 
 namespace fernet::pg {
 
-// LedgerJob is what a row and the lines in the log say of a job from its start.
-// All of it outlives the job.
+// LedgerJob is the part of the row and of the log lines that is known at the
+// start of a job. It must outlive the job.
 struct LedgerJob {
   Oid caller;  // the function that was called, which tells the extension
   Oid relation;
@@ -28,7 +28,7 @@ struct LedgerJob {
   std::uint32_t lock_part;  // of the lock by which the job is known to live
 };
 
-// JobState is what a job is doing, or how it ended.
+// JobState says what a job is doing, or how it ended.
 enum class JobState : std::uint8_t {
   kRunning,
   kWaiting,  // for a standby, or for transactions that may write an old value
@@ -36,8 +36,8 @@ enum class JobState : std::uint8_t {
   kFailed,  // something is left
 };
 
-// LedgerEntry is what a row says of a job under way. `done` and `total` are in
-// units of the job's own.
+// LedgerEntry is the part of a row that changes while the job runs. `done` and
+// `total` are in units of the job.
 struct LedgerEntry {
   JobState state;
   int pass;
@@ -50,17 +50,17 @@ struct LedgerEntry {
 
 struct Ledger;
 
-// OpenLedger tells the server log of the start of `job`, adds a row for it and
-// marks rows whose job is gone as interrupted. When `memory` goes before
-// CloseLedger was called, the log is told that the job was interrupted. Without
-// a ledger, there is no row.
+// OpenLedger logs the start of `job`, adds a row for it and marks rows whose
+// job is gone as interrupted. If `memory` is deleted before CloseLedger was
+// called, it logs that the job was interrupted. Without a ledger, there is no
+// row.
 Ledger *OpenLedger(MemoryContext memory, const LedgerJob &job);
 
-// WriteLedger brings the row up to date. No lock of a row may be held. Raises
-// 55000 if the extension is gone that the job belongs to.
+// WriteLedger updates the row. The job must hold no row lock. Raises 55000 if
+// the extension of the job was dropped.
 void WriteLedger(Ledger *ledger, const LedgerEntry &entry);
 
-// CloseLedger does so for the last time, and tells the log of the end.
+// CloseLedger updates the row for the last time, and logs the end.
 void CloseLedger(Ledger *ledger, const LedgerEntry &entry);
 
 // PutLedgerRows puts the rows that the current role may see into `rows`, the
