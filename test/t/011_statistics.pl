@@ -472,7 +472,7 @@ same(ask($agrees, options => $both) . ask("SELECT state FROM fernet_rotation ORD
 
 my $ledger = 'SELECT md5(string_agg(r::text, chr(10) ORDER BY id)) || count(*) FROM fernet_rotation AS r';
 my $before = ask($ledger);
-ok($before =~ /^[0-9a-f]{32}8$/, 'eight rows');
+same(ask('SELECT count(*) = max(id) AND count(*) > 7 FROM fernet_rotation'), 't', 'a row for each job');
 $node->restart;
 same(ask($ledger), $before, 'a restart leaves the ledger as it is');
 
