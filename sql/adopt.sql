@@ -1,6 +1,6 @@
 --
--- on_plaintext: what a rotation does with values that are no tokens, how a column of
--- plaintexts is adopted by it; and fernet_decrypt_column, the way back
+-- on_plaintext: what a rotation does with values that are not tokens, and how it
+-- adopts a column of plaintexts; and fernet_decrypt_column, the way back
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pg_fernet;
@@ -38,7 +38,7 @@ SELECT * FROM state;
 \set VERBOSITY sqlstate
 CALL fernet_rotate_column('mixed', 'value');
 \set VERBOSITY default
--- encrypt: they are encrypted under the first key, and the others stay
+-- encrypt: they are encrypted with the first key, and the others stay
 \set VERBOSITY terse
 CALL fernet_rotate_column('mixed', 'value', on_plaintext => 'encrypt');
 SELECT * FROM state;
@@ -74,7 +74,7 @@ FROM adopted AS a JOIN before AS o USING (id);
 -- a second time there is nothing to do
 CALL fernet_decrypt_column('adopted', 't', confirm => true);
 
--- a column that is too narrow for a token is not begun with
+-- a job does not begin on a column that is too narrow for a token
 CREATE TABLE narrow (id integer, value varchar(110));
 INSERT INTO narrow VALUES (1, 'short'), (2, 'too long for sixteen'), (3, 'short'), (4, 'too long again, also'), (5, NULL);
 SELECT md5(string_agg(ctid || value, ',' ORDER BY id)) AS before FROM narrow \gset
@@ -88,8 +88,9 @@ ALTER TABLE narrow ALTER value TYPE varchar(120);
 CALL fernet_rotate_column('narrow', 'value', on_plaintext => 'encrypt');
 SELECT id, length(value), fernet_decrypt(value) FROM narrow ORDER BY id;
 
--- what cannot be decrypted: bytes that are no text, tokens under no key, damaged
--- ones; and what the table refuses. The rest is, plaintexts are left
+-- values that cannot be decrypted: bytes that are not text, tokens that no key
+-- decrypts, damaged tokens; and values that the table refuses. The others are
+-- decrypted, and plaintexts are left
 CREATE TABLE back (id integer, value text CHECK (value <> 'refused'));
 SET fernet.key = :'other';
 INSERT INTO back VALUES (1, fernet_encrypt('secret'));
@@ -102,13 +103,13 @@ CALL fernet_decrypt_column('back', 'value', confirm => true);
 CALL fernet_decrypt_column('back', 'value', confirm => true);
 \set VERBOSITY default
 SELECT id, CASE WHEN value LIKE 'gAAAAA%' THEN 'gAAAAA...' ELSE value END AS value FROM back ORDER BY id;
--- in a column of bytes, any bytes go
+-- in a column of bytes, any bytes are allowed
 ALTER TABLE back ADD bytes bytea;
 UPDATE back SET bytes = value::bytea WHERE id IN (2, 3);
 CALL fernet_decrypt_column('back', 'bytes', confirm => true);
 SELECT id, bytes FROM back WHERE id IN (2, 3) ORDER BY id;
--- equal plaintexts where there may be but one: the second stays a token, and nobody
--- is told what it is
+-- equal plaintexts in a unique column: the second stays a token, and its value is
+-- not shown
 CREATE TABLE single (id integer, value text UNIQUE);
 INSERT INTO single SELECT i, fernet_encrypt('secret ' || i % 2) FROM generate_series(1, 3) AS i;
 CALL fernet_decrypt_column('single', 'value', confirm => true);

@@ -31,10 +31,10 @@ SELECT set_config('fernet.key', concat_ws(',', :'a', :'b', :'c'), false) \g /dev
 SELECT * FROM fernet_census('secrets', 'token');
 SELECT set_config('fernet.key', concat_ws(',', :'b', :'a'), false) \g /dev/null
 SELECT * FROM fernet_census('secrets', 'token');
--- with a key that opens none
+-- with a key that decrypts none
 SELECT set_config('fernet.key', 'a2V5IEQgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM=', false) \g /dev/null
 SELECT * FROM fernet_census('secrets', 'token');
--- and without any: what needs none is still told
+-- and without any key: the counts that need no key are still there
 SELECT set_config('fernet.key', '', false) \g /dev/null
 SELECT * FROM fernet_census('secrets', 'token');
 -- it agrees with fernet_inspect, value by value; and adds up to count(column)
@@ -44,7 +44,7 @@ FROM secrets, fernet_inspect(token) AS i WHERE token IS NOT NULL GROUP BY 1, 2, 
 EXCEPT SELECT * FROM fernet_census('secrets', 'token');
 SELECT sum(tokens) = (SELECT count(token) FROM secrets) AS complete FROM fernet_census('secrets', 'token');
 
--- fernet_assert_rotated says nothing, or PF007 and how many are left
+-- fernet_assert_rotated succeeds silently, or raises PF007 with the number left
 DELETE FROM secrets WHERE token = '';
 SELECT fernet_assert_rotated('secrets', 'token');
 \echo :SQLSTATE
@@ -66,7 +66,7 @@ SELECT fernet_assert_rotated('secrets', 'token', 'leave') IS NOT NULL AS silent;
 INSERT INTO secrets (token) SELECT left(token, 50) FROM secrets LIMIT 1;
 SELECT fernet_assert_rotated('secrets', 'token', 'leave');
 DELETE FROM secrets WHERE NOT fernet_is_token(token);
--- without a key it can assert nothing
+-- without a key it raises an error
 SELECT set_config('fernet.key', '', false) \g /dev/null
 SELECT fernet_assert_rotated('secrets', 'token');
 \echo :SQLSTATE
@@ -111,7 +111,7 @@ DELETE FROM many WHERE id = 7;
 SELECT status, tokens FROM fernet_census('many', 'token');
 ROLLBACK;
 SELECT status, tokens FROM fernet_census('many', 'token');
--- nothing is written: it works where nothing may be
+-- it writes nothing, so it works in a read-only transaction
 BEGIN READ ONLY;
 SELECT status, tokens FROM fernet_census('many', 'token');
 SELECT fernet_assert_rotated('many', 'token') IS NOT NULL AS silent;
@@ -202,7 +202,7 @@ SET ROLE regress_fernet_reader;
 SELECT status, tokens FROM fernet_census('owned', 'token');
 SELECT fernet_assert_rotated('owned', 'token') IS NOT NULL AS silent;
 SELECT fernet_census('owned', 'other');
--- row security that would hide rows is an error, for whom it does not hide any is none
+-- row security is an error only for a role from which it would hide rows
 RESET ROLE;
 ALTER TABLE owned ENABLE ROW LEVEL SECURITY;
 CREATE POLICY above_one ON owned USING (id > 1);

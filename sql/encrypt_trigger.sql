@@ -1,5 +1,5 @@
 --
--- Columns that encrypt what is written to them
+-- Columns that encrypt the values written to them
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pg_fernet;
@@ -81,7 +81,7 @@ SELECT length(bot_token) FROM held WHERE id = 11;
 UPDATE connections SET note = 'kept' WHERE id = 11;
 SELECT length(bot_token) FROM held WHERE id = 11;
 
--- what looks like a damaged token is refused, not encrypted over
+-- a value that looks like a damaged token is refused, not encrypted again
 INSERT INTO connections (id, bot_token) VALUES (12, left(:'token', 80));
 INSERT INTO connections (id, bot_token) VALUES (12, '"' || :'token' || '"');
 SELECT count(*) FROM connections WHERE id = 12;

@@ -1,6 +1,5 @@
 --
--- Every SQLSTATE of the extension, what a newcomer sees with it, and that no
--- error tells a secret
+-- Every SQLSTATE of the extension and its message; no error shows a secret
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pg_fernet;
@@ -45,11 +44,11 @@ SELECT set_config('fernet.key', 'hunter2', false);
 SELECT set_config('fernet.key', :'key', false);
 SELECT fernet_decrypt(fernet_encrypt('secret'));
 
--- PF003: a value that is no token
+-- PF003: a value that is not a token
 SELECT fernet_decrypt('xoxb-a-plaintext');
 \echo :SQLSTATE
 
--- PF004: a token that no key opens. Its timestamp is not told: nobody vouches for it
+-- PF004: a token that no key decrypts. Its timestamp is not shown: it is not verified
 SELECT set_config('fernet.key', :'other_key', false);
 SELECT fernet_encrypt('secret', '2020-01-01 00:00:00+00') AS token \gset
 SELECT set_config('fernet.key', :'key' || ',' || :'old_key', false);
@@ -57,7 +56,7 @@ SELECT fernet_decrypt(:'token');
 \echo :SQLSTATE
 -- so is a genuine one with bad padding, made with Python's cryptography 38.0.4: of
 -- zero, 17, and with differing bytes; and under the second key. It is the same
--- error, so that nothing can be learned from the padding
+-- error, so that the padding reveals nothing
 SELECT pg_temp.error_of(format('fernet_decrypt(%L)', token)), fernet_try_decrypt(token) AS try, fernet_verify(token),
 	fernet_key_index(token), pg_temp.error_of(format('fernet_rotate(%L)', token)) AS rotate,
 	pg_temp.error_of(format('fernet_timestamp(%L)', token)) AS timestamp

@@ -1,5 +1,5 @@
 --
--- fernet_inspect: what is the matter with a value
+-- fernet_inspect: the diagnosis of a value
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pg_fernet;
@@ -7,7 +7,7 @@ RESET client_min_messages;
 LOAD 'pg_fernet';
 SET timezone = 'UTC';
 SET datestyle = 'ISO, YMD';
--- a token of 2020-01-01 under key A, 'token'; and key B
+-- a token of 2020-01-01 of key A, 'token'; and key B
 \set key 'a2V5IEEgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM='
 \set other_key 'a2V5IEIgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM='
 \set token 'gAAAAABeC-EAAAECAwQFBgcICQoLDA0OD0AggWCYATtLAWeYjflMJyNCeWV0aQsYadoNArhNFGnvRWY6FjVx7EXYB1vxjNrvnA=='
@@ -23,7 +23,7 @@ SELECT set_config('fernet.key', :'other_key' || ',' || :'key', false) \g /dev/nu
 SELECT (fernet_inspect(:'token')).*;
 SELECT set_config('fernet.key', :'other_key', false) \g /dev/null
 SELECT (fernet_inspect(:'token')).*;
--- a changed character looks as another key does: the HMAC tells neither from the other
+-- a changed character looks like another key: the HMAC cannot tell the two apart
 SELECT set_config('fernet.key', :'key', false) \g /dev/null
 SELECT (fernet_inspect(overlay(:'token' PLACING 'x' FROM 40))).*;
 -- without padding, with white space around it: still that token
@@ -121,7 +121,7 @@ SELECT n, i.status, i.detail FROM times, fernet_inspect(token) AS i ORDER BY n;
 SELECT (fernet_inspect(NULL::text)).*;
 SELECT i.* FROM fernet_inspect(NULL::bytea) AS i;
 
--- any bytes at all, as bytea: of NUL, of no text
+-- any bytes, as bytea: NUL, and bytes that are not text
 SELECT value, i.status, i.detail FROM (VALUES
 	(1, '\x00'::bytea),
 	(2, '\xff'),

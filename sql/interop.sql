@@ -37,8 +37,8 @@ SELECT fernet_decrypt(:'hello'::bytea), fernet_decrypt_bytea(:'hello'::bytea);
 SELECT set_config('fernet.key', :'a' || ',' || :'b', false);
 SELECT fernet_decrypt(:'multi') AS multi, fernet_key_index(:'multi') AS key, fernet_decrypt(:'under_b') AS second,
 	fernet_key_index(:'under_b') AS key, fernet_try_decrypt(:'under_c') AS other, fernet_key_index(:'under_c') AS key;
--- MultiFernet.rotate puts a token of the second key under the first and keeps its
--- timestamp, as fernet_rotate does
+-- MultiFernet.rotate re-encrypts a token of the second key with the first and keeps
+-- its timestamp, as fernet_rotate does
 \set before 'gAAAAABeC-EAxbW1pZwLIlpMbA7JgyouWhqNGHsg1B1cuYZfXtKlEor6DJZuM0_USvckwcpyDsvAi6Uz9n0o8WQOGyKr1iLJKbHitHje1CGYpjjpE53wGaI='
 \set after 'gAAAAABeC-EAo0llswQ3mzhF7O-LQKA9wbawlKEFmNngZ531XewRaALxs_fTS9XZ90JYGvzfidzskUx6No0IMzfnuX7l-EMyzrjecUMLgJq-DGgtKuaTH-g='
 SELECT fernet_key_index(:'before') AS before, fernet_key_index(:'after') AS after, fernet_decrypt(:'after'),

@@ -38,8 +38,8 @@ SELECT fernet_encrypt('under a', '2020-01-01 00:00:00+00') AS under_a \gset
 SELECT set_config('fernet.key', :'b' || ',' || :'a', false);
 SELECT fernet_encrypt('under b') AS under_b \gset
 SELECT fernet_decrypt(:'under_a'), fernet_key_index(:'under_a'), fernet_decrypt(:'under_b'), fernet_key_index(:'under_b');
--- fernet_rotate puts a token under the first, keeps its timestamp, and leaves
--- one that is there already as it is
+-- fernet_rotate re-encrypts a token with the first key, keeps its timestamp, and
+-- leaves a token of the first key as it is
 SELECT fernet_rotate(:'under_a') AS rotated \gset
 SELECT fernet_decrypt(:'rotated'), fernet_key_index(:'rotated'), fernet_timestamp(:'rotated'),
 	:'rotated' <> :'under_a' AS new, fernet_rotate(:'rotated') = :'rotated' AS kept,
@@ -52,7 +52,7 @@ FROM (SELECT n, t, fernet_rotate(t) AS r
 		(SELECT set_config('fernet.key', :'b' || ',' || :'a', true))
 		FROM (SELECT generate_series(0, 100) UNION ALL SELECT generate_series(12200, 12300)) AS s(n)
 		OFFSET 0) AS v OFFSET 0) AS v;
--- then the old key can go
+-- then the old key can be dropped
 SELECT set_config('fernet.key', :'b', false);
 SELECT fernet_decrypt(:'rotated'), fernet_try_decrypt(:'under_a') AS old;
 SELECT fernet_rotate(:'under_a');
@@ -69,7 +69,7 @@ SELECT count(*), count(DISTINCT fingerprint), max(key_index) FROM fernet_keys();
 SELECT fernet_key_index(fernet_encrypt('x'));
 SELECT set_config('fernet.key', :'keys_65', false);
 
--- every kind of bad key, and what is said of it
+-- every kind of bad key, and its error
 CREATE FUNCTION pg_temp.set_key(key text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	message text;
@@ -111,7 +111,7 @@ FROM (VALUES
 	(25, 'twice the same, padded and not', :'a' || ',' || rtrim(:'a', '=')),
 	(26, 'the mask', '********')
 ) AS v(n, what, key) ORDER BY n;
--- a refused key leaves the one that was there: the last that was accepted above
+-- a refused key leaves the current key: the last that was accepted above
 SELECT count(*) FROM fernet_keys();
 
 -- two keys with the same signing half, as keys made out of words may have: the
@@ -119,7 +119,7 @@ SELECT count(*) FROM fernet_keys();
 \set first 'c2FtZSBzaWduIGhhbGYuLmZpcnN0IGVuY3J5cHRpb24='
 \set other 'c2FtZSBzaWduIGhhbGYuLm90aGVyIGVuY3J5cHRpb24='
 -- (by Python's cryptography: with another IV, one in 256 has a padding that
--- is right under both)
+-- is right with both)
 \set token 'gAAAAAAAAAAAKg2nxE3s75rp9nxOpP6salIUkikryP0q6j0jlI2LVUQJ798EqHgyQFjxMr62loGTWEUbvlxUkGBLLXS8u2x1iQ=='
 SELECT set_config('fernet.key', :'first' || ',' || :'other', false);
 SELECT fernet_decrypt(:'token'), fernet_key_index(:'token'),

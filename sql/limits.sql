@@ -23,7 +23,7 @@ FROM (SELECT plaintext, fernet_encrypt(plaintext)::bytea AS token
 SELECT length(fernet_encrypt(repeat(repeat('x', 1024), n))) FROM generate_series(786432, 786432) AS n;
 \echo :SQLSTATE
 
--- with 64 keys, the last opens as the first does
+-- with 64 keys, the last decrypts as the first does
 SELECT string_agg(encode(convert_to(format('key %s pg_fernet regress test', lpad(i::text, 5, '0')), 'UTF8'), 'base64'), ',' ORDER BY i) AS keys
 FROM generate_series(1, 63) AS i \gset
 SELECT fernet_encrypt('under the last') AS token \gset

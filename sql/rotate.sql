@@ -1,5 +1,5 @@
 --
--- fernet_rotate_column: every token of a column under the first key, in batches
+-- fernet_rotate_column: re-encrypts every token of a column with the first key, in batches
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pg_fernet;
@@ -27,7 +27,7 @@ CALL fernet_rotate_column('secrets', 'b');
 CALL fernet_rotate_column('secrets', 'c');
 CALL fernet_rotate_column('secrets', 'd');
 CALL fernet_rotate_column('secrets', 'e');
--- now the first key opens all, to the same plaintext and timestamp
+-- now the first key decrypts all; plaintexts and timestamps are the same
 SELECT count(*), count(a) AS tokens,
 	count(*) FILTER (WHERE 1 = ALL (ARRAY[fernet_key_index(a), fernet_key_index(b), fernet_key_index(c), fernet_key_index(d), fernet_key_index(e)])) AS first_key,
 	count(*) FILTER (WHERE fernet_decrypt(a) = 'secret ' || id AND fernet_decrypt(c) = 'secret ' || id) AS same,
@@ -43,7 +43,7 @@ UPDATE secrets SET a = fernet_encrypt('changed') WHERE id IN (10, 11);
 INSERT INTO secrets (id, a) VALUES (101, fernet_encrypt('new'));
 SET fernet.key = :'keys';
 CALL fernet_rotate_column('secrets', 'a');
--- it tells what it has done
+-- it reports its work
 SET fernet.key = :'old';
 UPDATE secrets SET a = fernet_encrypt('changed') WHERE id <= 3;
 SET fernet.key = :'keys';
@@ -86,7 +86,7 @@ SELECT id, f.token = k.token AS same, f.ctid = k.place AS same_place FROM failin
 \set VERBOSITY sqlstate
 CALL fernet_rotate_column('failing', 'token');
 \set VERBOSITY terse
--- of many, 20 are named, whatever their number in each pass
+-- of many, only 20 are named in all passes together
 TRUNCATE failing;
 INSERT INTO failing SELECT i, 'a plaintext' FROM generate_series(1, 30) AS i;
 SET fernet.key = :'old';
@@ -123,7 +123,7 @@ CALL public.fernet_rotate_column('regress_fernet_rotate.secrets', 'token');
 SET search_path = regress_fernet_rotate, public;
 DROP SCHEMA regress_fernet_hostile CASCADE;
 
--- a column whose collation takes different tokens for equal, where there is ICU
+-- a column whose collation treats different tokens as equal, if there is ICU
 DO $$
 BEGIN
 	CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);

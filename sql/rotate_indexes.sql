@@ -1,5 +1,5 @@
 --
--- Whatever else follows an UPDATE: indexes, foreign keys, publications
+-- Everything else that follows an UPDATE: indexes, foreign keys, publications
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pg_fernet;

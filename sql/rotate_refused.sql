@@ -1,6 +1,6 @@
 --
--- What cannot be rotated, and what fernet_rotate_column, fernet_rotate_batch and
--- fernet_decrypt_column say to it
+-- What cannot be rotated, and the errors of fernet_rotate_column,
+-- fernet_rotate_batch and fernet_decrypt_column
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pg_fernet;
@@ -117,7 +117,7 @@ CALL fernet_rotate_column('secrets', 'token');
 SELECT batch_error($$'secrets'$$, $$'token'$$);
 RESET default_transaction_read_only;
 
--- not without a key: one that a transaction had for itself is gone
+-- not without a key: a key of SET LOCAL is gone
 RESET fernet.key;
 CALL fernet_rotate_column('secrets', 'token');
 \echo :SQLSTATE

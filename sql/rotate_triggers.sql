@@ -108,7 +108,7 @@ INSERT INTO secrets SELECT i, fernet_encrypt(repeat('x', i * 37 % 9000)) FROM ge
 SET fernet.key = :'keys';
 CALL fernet_rotate_column('secrets', 'token');
 SELECT count(*) FILTER (WHERE fernet_key_index(token) = 1 AND fernet_decrypt(token) = repeat('x', id * 37 % 9000) AND changes = 1) AS right FROM secrets;
--- one that puts the old value back is found out
+-- a trigger that restores the old value is noticed
 SET fernet.key = :'old';
 CALL fill();
 SET fernet.key = :'keys';

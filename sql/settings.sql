@@ -61,7 +61,7 @@ SET FERNET.Key = :'a';
 SELECT key_in_use();
 
 --
--- Refused: whatever the server would store
+-- Refused: every value that the server would store
 --
 CREATE FUNCTION store_it() RETURNS text LANGUAGE sql SET fernet.key = 'a2V5IEEgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM=' AS 'SELECT 1::text';
 \echo :SQLSTATE
@@ -137,7 +137,7 @@ SET client_min_messages = error;
 LOAD 'pg_fernet';
 RESET client_min_messages;
 SELECT current_setting('fernet.key') AS current_setting, key_in_use();
--- the key in the connection's options is what RESET comes back to
+-- RESET restores the key from the connection's options
 \c -reuse-previous=on "options='-c fernet.key=a2V5IEEgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM='"
 SELECT key_in_use();
 SHOW fernet.key;

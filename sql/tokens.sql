@@ -73,7 +73,7 @@ FROM (VALUES
 	(22, 'ciphertext of 20 bytes', left(:'token', 8) || repeat('A', 96)),
 	(23, 'ciphertext of 16 bytes, wrong HMAC', left(:'token', 8) || repeat('A', 90) || '==')
 ) AS v(n, what, token) ORDER BY n;
--- whatever is cut off or changed, it never opens. White space and padding aside
+-- a token that was cut or changed is never decrypted. White space and padding aside
 SELECT count(*) AS cut, count(fernet_try_decrypt(left(:'token', n))) AS opened FROM generate_series(0, 97) AS n;
 SELECT count(*) AS changed, count(fernet_try_decrypt(overlay(:'token' PLACING
 	CASE substr(:'token', n, 1) WHEN 'A' THEN 'B' ELSE 'A' END FROM n))) AS opened
@@ -134,15 +134,15 @@ SELECT n, pg_temp.outcome(token, '1 day', at) FROM (VALUES
 	(6, :'at_0', '1969-12-31 23:58:59+00')
 ) AS v(n, token, at) ORDER BY n;
 
--- fernet_verify tells what fernet_decrypt_bytea would do
+-- fernet_verify says whether fernet_decrypt_bytea would succeed
 SELECT fernet_verify(:'token'), fernet_verify(:'token', '1 day', '2020-01-01 12:00+00') AS in_time,
 	fernet_verify(:'token', '1 hour', '2020-01-01 12:00+00') AS expired, fernet_verify('nonsense') AS nonsense,
 	fernet_verify(overlay(:'token' PLACING 'x' FROM 40)) AS changed;
--- the timestamp is only ever given of a genuine token
+-- only a genuine token shows its timestamp
 SELECT fernet_timestamp(overlay(:'token' PLACING 'x' FROM 40));
 SELECT fernet_timestamp('nonsense');
 
--- which key opens it
+-- the key that decrypts it
 \set other_key 'a2V5IEIgb2YgcGdfZmVybmV0IHJlZ3Jlc3MgdGVzdHM='
 SELECT set_config('fernet.key', concat_ws(',', :'other_key', :'key'), false);
 SELECT fernet_key_index(:'token') AS second, fernet_key_index(fernet_encrypt('x')) AS first,
@@ -156,7 +156,7 @@ INSERT INTO regress_fernet_tokens VALUES (1, :'token'), (2, NULL);
 INSERT INTO regress_fernet_tokens VALUES (3, 'a plaintext by mistake');
 CREATE INDEX ON regress_fernet_tokens (fernet_is_token(token));
 CREATE INDEX ON regress_fernet_tokens (id) WHERE NOT fernet_is_token(token);
--- what reads the key is not immutable: the index would hold plaintexts
+-- functions that read the key are not immutable: an index would hold plaintexts
 \set VERBOSITY sqlstate
 CREATE INDEX ON regress_fernet_tokens (fernet_decrypt(token));
 CREATE INDEX ON regress_fernet_tokens (fernet_key_index(token));
