@@ -25,7 +25,7 @@ REGRESS = roundtrip tokens keys errors limits nulls settings transactions \
 # Some topics hold non-ASCII text; encodings makes databases of its own.
 ENCODING = UTF8
 ISOLATION = rotate_batch rotate_detached rotate_dropped rotate_isolation \
-	rotate_ledger rotate_locked rotate_moved \
+	rotate_ledger rotate_locked rotate_moved rotate_proof \
 	rotate_trigger rotate_twice rotate_writer
 ISOLATION_OPTS = --inputdir=$(root)/test/isolation
 TAP_TESTS = 1

@@ -438,9 +438,9 @@ CREATE FUNCTION fernet_census(
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'fernet_census'
 	LANGUAGE C
-	STABLE
+	VOLATILE
 	STRICT
-	PARALLEL RESTRICTED;
+	PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION fernet_census(regclass, name)
 	IS 'the values of a column by status and key, with the times of the oldest and the newest token';
@@ -448,14 +448,17 @@ COMMENT ON FUNCTION fernet_census(regclass, name)
 CREATE FUNCTION fernet_assert_rotated(
 	relation regclass,
 	column_name name,
-	on_plaintext text DEFAULT 'fail')
+	on_plaintext text DEFAULT 'fail',
+	on_unknown text DEFAULT 'fail',
+	fingerprint text DEFAULT NULL,
+	allow_empty boolean DEFAULT false)
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'fernet_assert_rotated'
 	LANGUAGE C
-	STABLE
-	PARALLEL RESTRICTED;
+	VOLATILE
+	PARALLEL UNSAFE;
 
-COMMENT ON FUNCTION fernet_assert_rotated(regclass, name, text)
+COMMENT ON FUNCTION fernet_assert_rotated(regclass, name, text, text, text, boolean)
 	IS 'raises an error unless every value of a column is a token that is encrypted with the first key of fernet.key';
 
 CREATE FUNCTION fernet_doctor(OUT item text, OUT status text, OUT detail text, OUT hint text)

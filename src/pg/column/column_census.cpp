@@ -4,6 +4,7 @@
 
 #include "pg/column/column_target.hpp"
 #include "pg/column/page_scan.hpp"
+#include "pg/column/reading.hpp"
 #include "pg/server/interrupts.hpp"
 #include "pg/value/verdict.hpp"
 
@@ -34,7 +35,30 @@ void Count(ColumnCensus *census, const varlena *value) {
   }
 }
 
+void CountTable(Oid table, const char *column, ColumnCensus *census) {
+  ColumnTarget target;
+  if (!OpenTarget(table, column, ColumnAccess::kRead, &target)) {
+    return;
+  }
+  ScanValues(
+      target, {0, target.pages},
+      [](TupleTableSlot *, varlena *value, void *state) {
+        Count(static_cast<ColumnCensus *>(state), value);
+      },
+      census);
+  CloseTarget(target);
+}
+
 }  // namespace
+
+std::int64_t ColumnCensus::values() const {
+  std::int64_t values =
+      unknown_key.values + no_key_set.values + malformed.values;
+  for (const CensusGroup &group : of_key) {
+    values += group.values;
+  }
+  return values;
+}
 
 void CensusGroup::Add(std::uint64_t timestamp) {
   oldest = values == 0 ? timestamp : std::min(oldest, timestamp);
@@ -47,21 +71,12 @@ void TakeCensus(Oid relation, const char *column, const SessionKeys &keys,
   *out = {};
   out->keys = keys;
   CheckColumn(relation, column, ColumnAccess::kRead);
-  List *const tables = TablesBelow(relation, ColumnAccess::kRead);
-  for (int i = 0; i < list_length(tables); ++i) {
-    ColumnTarget target;
-    if (!OpenTarget(list_nth_oid(tables, i), column, ColumnAccess::kRead,
-                    &target)) {
-      continue;
-    }
-    ScanValues(
-        target, {0, target.pages},
-        [](TupleTableSlot *, varlena *value, void *state) {
-          Count(static_cast<ColumnCensus *>(state), value);
-        },
-        out);
-    CloseTarget(target);
+  const Reading reading = BeginReading(relation);
+  for (int i = 0; i < list_length(reading.tables); ++i) {
+    CountTable(list_nth_oid(reading.tables, i), column, out);
   }
+  RequireSameCount(relation, column, out->values());
+  EndReading(reading);
 }
 
 }  // namespace fernet::pg

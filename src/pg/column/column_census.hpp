@@ -26,10 +26,12 @@ struct ColumnCensus {
   CensusGroup no_key_set;
   CensusGroup malformed;
   std::int64_t plaintext = 0;  // malformed values without a trace of a token
+
+  std::int64_t values() const;
 };
 
-// TakeCensus counts every value of `column` that the calling query sees, with
-// `keys`, into `*out`. Raises what CheckColumn does.
+// TakeCensus counts every value of `column`, with `keys`, into `*out`. Raises
+// what CheckColumn, BeginReading and RequireSameCount do.
 void TakeCensus(Oid relation, const char *column, const SessionKeys &keys,
                 ColumnCensus *out);
 

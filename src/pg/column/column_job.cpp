@@ -5,8 +5,10 @@
 
 #include "pg/column/job_lock.hpp"
 #include "pg/column/ledger.hpp"
+#include "pg/column/reading.hpp"
 #include "pg/column/triggers.hpp"
 #include "pg/report/report.hpp"
+#include "pg/server/interrupts.hpp"
 
 namespace fernet::pg {
 namespace {
@@ -45,9 +47,11 @@ struct Running {
   std::int64_t pages_done = 0;  // of this pass
   std::int64_t pages_of_pass = 0;
   Ledger *ledger = nullptr;
-  Tally tally;             // of this pass so far
-  bool verifying = false;  // this pass reads, with one snapshot
+  Tally tally;           // of this pass so far
+  bool reading = false;  // this pass reads, with one snapshot
   std::int64_t adopted = 0;
+  AttrNumber attribute;     // of the column in the relation
+  bool subscribed = false;  // see IsSubscribed
 };
 
 // StatisticsOf is what the job counts for: what it wrote in all passes, and
@@ -63,10 +67,10 @@ Tally StatisticsOf(const Running &running) {
 
 // Record writes the progress of a pass that writes into the ledger, at the
 // start of a transaction: no row is locked then.
-void Record(const Running &running) {
+void Record(const Running &running, JobState state = JobState::kRunning) {
   // From the second pass on, the job meets its own work.
   const std::int64_t own_work = running.pass > 1 ? running.changed : 0;
-  WriteLedger(running.ledger, {.state = JobState::kRunning,
+  WriteLedger(running.ledger, {.state = state,
                                .pass = running.pass,
                                .done = running.pages_done,
                                .total = running.pages_of_pass,
@@ -91,34 +95,22 @@ ColumnAccess AccessOf(const ColumnJob &job) {
   return job.dry_run ? ColumnAccess::kRead : ColumnAccess::kWrite;
 }
 
-void Sleep(std::int64_t microseconds) {
-  const TimestampTz end = GetCurrentTimestamp() + microseconds;
-  while (true) {
-    CHECK_FOR_INTERRUPTS();
-    const std::int64_t left = end - GetCurrentTimestamp();
-    if (left <= 0) {
-      return;
-    }
-    const auto milliseconds =
-        static_cast<long>(std::min<std::int64_t>(left, 60000000) / 1000 + 1);
-    static_cast<void>(WaitLatch(MyLatch,
-                                WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-                                milliseconds, PG_WAIT_EXTENSION));
-    ResetLatch(MyLatch);
-  }
+// AccessNow: two readings that held the lock of a write would wait for each
+// other behind an ALTER TABLE.
+ColumnAccess AccessNow(const Running &running) {
+  return running.reading ? ColumnAccess::kRead : AccessOf(*running.job);
 }
 
-// Commit ends a transaction of the job and starts the next. Write batches use
-// READ COMMITTED; verification uses one snapshot. The session's default does
-// not matter.
+// Commit ends a transaction of the job and starts the next. All use READ
+// COMMITTED, so a batch and a reading take a new snapshot. The session's
+// default does not matter.
 void Commit(Running *running) {
   SPI_commit();
   MemoryContextSwitchTo(running->batch_memory);
   MemoryContextReset(running->batch_memory);
-  static_cast<void>(set_config_option(
-      "transaction_isolation",
-      running->verifying ? "repeatable read" : "read committed", PGC_USERSET,
-      PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false));
+  static_cast<void>(set_config_option("transaction_isolation", "read committed",
+                                      PGC_USERSET, PGC_S_SESSION,
+                                      GUC_ACTION_LOCAL, true, 0, false));
   // A deferred constraint would raise its error at the commit, when it is too
   // late to tell which row caused it.
   ConstraintsSetStmt immediate = {};
@@ -149,7 +141,7 @@ void NoticeProgress(Running *running) {
       errmsg(INT64_FORMAT " values changed, %.0f values/s; %s pass %d, "
                           "%.0f %%, about %.0f s left",
              running->changed, static_cast<double>(running->changed) / seconds,
-             running->verifying ? "verifying" : "writing", running->pass,
+             running->reading ? "reading" : "writing", running->pass,
              share * 100,
              SecondsSince(running->pass_started) * (1 - share) / share),
       HideStatement());
@@ -192,92 +184,178 @@ void AdaptBatch(Running *running, PageRange range, std::int64_t rows) {
   }
 }
 
+// RequireSameColumn: columns may be renamed, and so swapped, between two
+// batches.
+void RequireSameColumn(const Running &running) {
+  if (get_attnum(running.job->relation, running.job->column) !=
+      running.attribute) {
+    FERNET_RAISE(
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        errmsg("column %s was renamed or dropped while the job ran",
+               running.name),
+        errdetail("All batches up to then are committed."),
+        errhint("Run the job again, for each column that holds tokens now."));
+  }
+}
+
+// OpenTable opens `table` anew: the lock of the batch before went with its
+// commit. Returns false if it is gone or no longer a part of the relation.
+bool OpenTable(const Running &running, Oid table, ColumnTarget *out) {
+  const ColumnJob &job = *running.job;
+  const ColumnAccess access = AccessNow(running);
+  if (!OpenTarget(table, job.column, access, out)) {
+    return false;
+  }
+  RequireRights(job.relation, job.column, access);
+  RequireSameColumn(running);
+  if (!IsBelow(job.relation, table)) {
+    CloseTarget(*out);
+    return false;
+  }
+  return true;
+}
+
+void BeginTable(Running *running, const ColumnTarget &target) {
+  running->pages_of_pass += target.pages;
+  running->densest = 0;
+  running->pages_per_batch = std::clamp<std::int64_t>(
+      static_cast<std::int64_t>(static_cast<double>(running->job->batch_rows) /
+                                PageDensity(target)),
+      1, kMaxBatchPages);
+}
+
+// WriteRange is one batch, and commits it.
+Tally WriteRange(Running *running, const ColumnTarget &target,
+                 PageRange range) {
+  Tally batch;
+  if (range.from < range.end) {
+    batch = RunBatch(target, running->job->rule, range, &running->warnings);
+  }
+  CloseTarget(target);
+  running->tally.Add(batch);
+  running->changed += batch.changed;
+  running->adopted += batch.adopted;
+  Commit(running);
+  Record(*running);
+  return batch;
+}
+
+Tally ReadRange(Running *running, const ColumnTarget &target, PageRange range) {
+  Tally batch;
+  if (range.from < range.end) {
+    batch = ReadBatch(target, running->job->rule, range, &running->warnings);
+  }
+  CloseTarget(target);
+  running->tally.Add(batch);
+  MemoryContextReset(running->batch_memory);
+  return batch;
+}
+
 // PassOverTable goes once over the pages that `table` has when it starts.
 void PassOverTable(Running *running, Oid table) {
-  const ColumnJob &job = *running->job;
+  const std::int64_t pause = running->job->pause_microseconds;
   BlockNumber page = 0;
   BlockNumber pages = InvalidBlockNumber;
   while (page < pages) {
     ColumnTarget target;
-    // Opened anew in each transaction: the lock went with the last commit.
-    if (!OpenTarget(table, job.column, AccessOf(job), &target)) {
-      return;
-    }
-    RequireRights(job.relation, job.column, AccessOf(job));
-    if (!IsBelow(job.relation, table)) {
-      CloseTarget(target);
+    if (!OpenTable(*running, table, &target)) {
       return;
     }
     if (pages == InvalidBlockNumber) {
       pages = target.pages;
-      running->pages_of_pass += pages;
-      running->densest = 0;
-      running->pages_per_batch = std::clamp<std::int64_t>(
-          static_cast<std::int64_t>(static_cast<double>(job.batch_rows) /
-                                    PageDensity(target)),
-          1, kMaxBatchPages);
+      BeginTable(running, target);
     }
     const PageRange range = NextRange(*running, page, pages);
-    Tally batch;
-    if (range.from < range.end) {
-      batch = RunBatch(target, job.rule, range, running->verifying,
-                       &running->warnings);
-    }
-    CloseTarget(target);
-    running->tally.Add(batch);
     running->pages_done += range.end - page;
-    if (running->verifying) {
-      MemoryContextReset(running->batch_memory);
-    } else {
-      running->changed += batch.changed;
-      running->adopted += batch.adopted;
-      Commit(running);
-      Record(*running);
-    }
+    const Tally batch = running->reading ? ReadRange(running, target, range)
+                                         : WriteRange(running, target, range);
     if (range.from < range.end) {
       AdaptBatch(running, range, batch.total());
     }
     NoticeProgress(running);
-    if (job.pause_microseconds > 0 && !running->verifying &&
-        batch.total() > 0) {
-      Sleep(job.pause_microseconds);
+    if (pause > 0 && !running->reading && batch.total() > 0) {
+      SleepFor(pause);
     }
     page = range.end;
   }
 }
 
-// Pass goes once over all tables. A write pass has a transaction and a snapshot
-// for each batch, so it can miss a row that the application moves. A verifying
-// pass reads with a single snapshot, which sees every row once.
-Tally Pass(Running *running, MemoryContext job_memory, bool verifying) {
-  running->verifying = verifying;
-  running->pass += verifying ? 0 : 1;
+// BeginPass starts a transaction and forgets what the pass before has counted.
+void BeginPass(Running *running, bool reading) {
+  running->reading = reading;
   running->pages_done = 0;
   running->pages_of_pass = 0;
   running->tally = {};
   running->pass_started = GetCurrentTimestamp();
   Commit(running);
-  if (verifying) {
-    // Before any table's pages are counted: what the snapshot sees shall not
-    // lie on a page that was added meanwhile.
-    static_cast<void>(GetTransactionSnapshot());
-  }
-  // Looked up in each pass: partitions come and go.
-  MemoryContextSwitchTo(job_memory);
-  List *const tables =
-      TablesBelow(running->job->relation, AccessOf(*running->job));
-  MemoryContextSwitchTo(running->batch_memory);
   if (get_rel_name(running->job->relation) == nullptr) {
     FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
                  errmsg("%s no longer exists", running->name));
   }
+}
+
+// WritePass goes once over all tables, with a transaction and a snapshot for
+// each batch: a row that the application moves may pass it by.
+Tally WritePass(Running *running, MemoryContext job_memory) {
+  ++running->pass;
+  BeginPass(running, false);
+  // Looked up in each pass: partitions come and go.
+  MemoryContextSwitchTo(job_memory);
+  List *const tables =
+      TablesBelow(running->job->relation, ColumnAccess::kWrite);
+  MemoryContextSwitchTo(running->batch_memory);
   for (int i = 0; i < list_length(tables); ++i) {
     PassOverTable(running, list_nth_oid(tables, i));
   }
   list_free(tables);
-  running->verifying = false;
   Commit(running);
   return running->tally;
+}
+
+// ReadPass reads every value once, with one snapshot, and writes nothing. A
+// proof compares the number of values with what a query counts.
+Tally ReadPass(Running *running, MemoryContext job_memory, bool proof) {
+  BeginPass(running, true);
+  MemoryContextSwitchTo(job_memory);
+  const Reading reading = BeginReading(running->job->relation);
+  MemoryContextSwitchTo(running->batch_memory);
+  for (int i = 0; i < list_length(reading.tables); ++i) {
+    PassOverTable(running, list_nth_oid(reading.tables, i));
+  }
+  if (proof) {
+    RequireSameColumn(*running);
+    RequireSameCount(running->job->relation, running->job->column,
+                     running->tally.total());
+    running->subscribed = IsSubscribed(reading);
+  }
+  EndReading(reading);
+  list_free(reading.tables);
+  running->reading = false;
+  Commit(running);
+  return running->tally;
+}
+
+void TellOfWaiting(void *state) {
+  const auto &running = *static_cast<const Running *>(state);
+  Record(running, JobState::kWaiting);
+  ereport(NOTICE,
+          errmsg("waiting for open transactions that may still write old "
+                 "values to %s",
+                 running.name),
+          HideStatement());
+}
+
+// Prove waits for whoever may still bring an old value, and reads everything.
+// One of several slices proves nothing: the gate does, when all have ended.
+Tally Prove(Running *running, MemoryContext job_memory) {
+  const ColumnJob &job = *running->job;
+  if (job.slices > 1) {
+    return ReadPass(running, job_memory, false);
+  }
+  Commit(running);
+  WaitForOldWriters(job.relation, running->name, TellOfWaiting, running);
+  Record(*running);
+  return ReadPass(running, job_memory, true);
 }
 
 bool HasWidth(const ColumnJob &job) {
@@ -301,7 +379,7 @@ void RequireWidth(Running *running, MemoryContext job_memory) {
     return;
   }
   running->warnings.muted = true;
-  static_cast<void>(Pass(running, job_memory, true));
+  static_cast<void>(ReadPass(running, job_memory, false));
   running->warnings.muted = false;
   const std::int64_t too_long = std::exchange(running->warnings.too_long, 0);
   if (too_long > 0) {
@@ -317,12 +395,44 @@ void RequireWidth(Running *running, MemoryContext job_memory) {
   }
 }
 
+void NoticeStart(const Running &running) {
+  const ColumnJob &job = *running.job;
+  if (job.rule.direction == ValueRule::kRotate) {
+    ereport(NOTICE,
+            errmsg("%s %s with key %s",
+                   job.dry_run ? "reading, to re-encrypt" : "re-encrypting",
+                   running.name, FingerprintOf(job.rule.keys.list->keys()[0])),
+            HideStatement());
+  }
+}
+
+// DescribeKeys says how many tokens each key of the session decrypts, and after
+// a proof, which keys the column does not need any more.
+const char *DescribeKeys(const Running &running, const JobResult &result) {
+  const auto keys = running.job->rule.keys.list->keys();
+  const bool proved = running.job->slices == 1 && !running.job->dry_run &&
+                      !running.subscribed && result.left() == 0 &&
+                      running.tally.of_key[0] > 0;
+  StringInfoData text;
+  initStringInfo(&text);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    appendStringInfo(&text, " Key %s decrypts " INT64_FORMAT " tokens%s.",
+                     FingerprintOf(keys[i]), running.tally.of_key[i],
+                     i == 0   ? ", the first key"
+                     : proved ? " and is not needed for this column any more"
+                              : "");
+  }
+  if (running.subscribed) {
+    appendStringInfoString(
+        &text,
+        " A subscription writes to this table, so a key may still be needed.");
+  }
+  return text.data;
+}
+
 void NoticeEnd(const Running &running, const JobResult &result) {
   const ColumnJob &job = *running.job;
   const double seconds = SecondsSince(running.started);
-  const bool rotated_all = job.rule.direction == ValueRule::kRotate &&
-                           !job.dry_run && job.slices == 1 &&
-                           result.left() == 0;
   ereport(
       NOTICE,
       errmsg("%s: " INT64_FORMAT " values %s, " INT64_FORMAT
@@ -330,12 +440,12 @@ void NoticeEnd(const Running &running, const JobResult &result) {
              running.name, result.changed,
              job.dry_run ? "to change" : "changed", result.unchanged,
              result.plaintext, result.left()),
-      errdetail("%d %s and one verification in %.1f s, %.0f values/s.%s",
+      errdetail("%d %s and one verification in %.1f s, %.0f "
+                "values/s.%s",
                 running.pass, running.pass == 1 ? "pass" : "passes", seconds,
                 static_cast<double>(result.changed) / seconds,
-                rotated_all
-                    ? " Every token of this column is encrypted with the first "
-                      "key: the old key can be dropped for this column."
+                job.rule.direction == ValueRule::kRotate
+                    ? DescribeKeys(running, result)
                     : ""),
       HideStatement());
 }
@@ -368,14 +478,14 @@ JobResult WriteUntilDone(Running *running, MemoryContext job_memory) {
   JobResult result;
   std::int64_t wait = kFirstWait;
   while (running->pass < kMaxPasses) {
-    const Tally written = Pass(running, job_memory, false);
+    const Tally written = WritePass(running, job_memory);
     running->warnings.muted = true;
-    result = Judge(*running, written, Pass(running, job_memory, true));
+    result = Judge(*running, written, Prove(running, job_memory));
     if (result.pending == 0) {
       break;
     }
     if (written.changed == 0 && running->pass < kMaxPasses) {
-      Sleep(wait);
+      SleepFor(wait);
       wait = std::min(2 * wait, kLongestWait);
     }
   }
@@ -411,11 +521,13 @@ JobResult RunColumnJob(const ColumnJob &job) {
       .pass_started = GetCurrentTimestamp(),
       .last_notice = GetCurrentTimestamp(),
       .tally = {},
+      .attribute = attribute,
   };
+  NoticeStart(running);
   Commit(&running);
   JobResult result;
   if (job.dry_run) {
-    result = Judge(running, {}, Pass(&running, job_memory, true));
+    result = Judge(running, {}, ReadPass(&running, job_memory, false));
   } else {
     RequireWidth(&running, job_memory);
     running.ledger = OpenLedger(

@@ -108,12 +108,14 @@ void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
                   batch->target->max_characters);
   switch (change.kind) {
     case ValueChange::kChanged:
+      batch->tally.of_key[change.key_index] += change.was_plaintext ? 0 : 1;
       Write(batch, row, change);
       if (batch->rule->direction == ValueRule::kDecrypt) {
         WipeAndFree(change.value, nullptr);
       }
       break;
     case ValueChange::kUnchanged:
+      ++batch->tally.of_key[0];
       ++batch->tally.unchanged;
       break;
     case ValueChange::kPlaintext:
@@ -123,6 +125,19 @@ void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
       CountBadValue(batch, row, change.reason);
       break;
   }
+}
+
+Batch NewBatch(const ColumnTarget &target, const ValueRule &rule,
+               PageRange range, bool dry_run, FailureWarnings *warnings) {
+  return {.target = &target,
+          .rule = &rule,
+          .range = range,
+          .dry_run = dry_run,
+          .row_by_row = false,
+          .warnings = warnings,
+          .writer = {},
+          .tally = {},
+          .told_to = {}};
 }
 
 void Scan(Batch *batch) {
@@ -159,6 +174,9 @@ void Tally::Add(const Tally &other) {
   adopted += other.adopted;
   malformed += other.malformed;
   no_key_opens += other.no_key_opens;
+  for (std::size_t i = 0; i < of_key.size(); ++i) {
+    of_key[i] += other.of_key[i];
+  }
 }
 
 void CountForStatistics(const Tally &tally, ValueRule::Direction direction) {
@@ -176,31 +194,26 @@ void CountForStatistics(const Tally &tally, ValueRule::Direction direction) {
 }
 
 Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
-               PageRange range, bool dry_run, FailureWarnings *warnings) {
-  Batch batch = {.target = &target,
-                 .rule = &rule,
-                 .range = range,
-                 .dry_run = dry_run,
-                 .row_by_row = false,
-                 .warnings = warnings,
-                 .writer = {},
-                 .tally = {},
-                 .told_to = {}};
+               PageRange range, FailureWarnings *warnings) {
+  Batch batch = NewBatch(target, rule, range, false, warnings);
   PushActiveSnapshot(GetTransactionSnapshot());
   UpdateActiveSnapshotCommandId();
-  if (dry_run) {
+  // First write all rows as one command. If the table refuses one of them, undo
+  // that attempt and write each row in its own subtransaction: slower, but only
+  // the refused rows stay unwritten, and they are counted.
+  const std::int64_t too_long = warnings->too_long;
+  if (RunInSubtransaction(ScanAndWrite, &batch).sqlstate != 0) {
+    Restart(&batch, too_long);
     Scan(&batch);
-  } else {
-    // First write all rows as one command. If the table refuses one of them,
-    // undo that attempt and write each row in its own subtransaction: slower,
-    // but only the refused rows stay unwritten, and they are counted.
-    const std::int64_t too_long = warnings->too_long;
-    if (RunInSubtransaction(ScanAndWrite, &batch).sqlstate != 0) {
-      Restart(&batch, too_long);
-      Scan(&batch);
-    }
   }
   PopActiveSnapshot();
+  return batch.tally;
+}
+
+Tally ReadBatch(const ColumnTarget &target, const ValueRule &rule,
+                PageRange range, FailureWarnings *warnings) {
+  Batch batch = NewBatch(target, rule, range, true, warnings);
+  Scan(&batch);
   return batch.tally;
 }
 

@@ -1,6 +1,8 @@
 // One batch of a job on a column: a range of heap pages in one transaction.
 #pragma once
 
+#include <array>
+
 #include "pg/column/column_target.hpp"
 #include "pg/column/failure_warnings.hpp"
 #include "pg/column/page_scan.hpp"
@@ -21,6 +23,9 @@ struct Tally {
   std::int64_t malformed = 0;     // of failed: not tokens
   std::int64_t no_key_opens = 0;  // of failed: no key decrypts them
 
+  // Tokens by the key that decrypts them, before the change.
+  std::array<std::int64_t, kMaxKeys> of_key{};
+
   std::int64_t total() const {
     return changed + unchanged + plaintext + failed + busy;
   }
@@ -28,10 +33,15 @@ struct Tally {
   void Add(const Tally &other);
 };
 
-// RunBatch applies `rule` to the values in `range` of `target`. With `dry_run`
-// it writes nothing and counts what it would write.
+// RunBatch applies `rule` to the values in `range` of `target`, as a new
+// snapshot sees them.
 Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
-               PageRange range, bool dry_run, FailureWarnings *warnings);
+               PageRange range, FailureWarnings *warnings);
+
+// ReadBatch writes nothing and counts what RunBatch would do with the values
+// that the active snapshot sees.
+Tally ReadBatch(const ColumnTarget &target, const ValueRule &rule,
+                PageRange range, FailureWarnings *warnings);
 
 // CountForStatistics adds the written and refused values of `tally` to the
 // counters.

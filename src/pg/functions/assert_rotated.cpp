@@ -1,48 +1,141 @@
-// SQL function fernet_assert_rotated.
+// SQL function fernet_assert_rotated: the gate before a key is dropped.
+
+#include <cstring>
 
 #include "pg/column/column_census.hpp"
 #include "pg/column/column_target.hpp"
+#include "pg/column/reading.hpp"
 #include "pg/functions/job_arguments.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/session/session_keys.hpp"
 
-// fernet_assert_rotated(relation regclass, column_name name,
-//     on_plaintext text DEFAULT 'fail') returns void
-FERNET_SQL_FUNCTION(fernet_assert_rotated) {
-  namespace pg = fernet::pg;
-  constexpr const char *kNames[] = {"relation", "column_name", "on_plaintext"};
-  pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
-  const pg::OnPlaintext on_plaintext = pg::ReadOnPlaintext(fcinfo, 2);
-  if (on_plaintext == pg::OnPlaintext::kEncrypt) {
-    pg::RefuseParameter("on_plaintext", "\"fail\" or \"leave\"");
+namespace fernet::pg {
+namespace {
+
+// Gate is what the caller asks for, and what was found.
+struct Gate {
+  Oid relation;
+  const char *column;
+  OnPlaintext on_plaintext;
+  bool leave_unknown;
+  const char *fingerprint;  // that the first key must have, or null
+  bool allow_empty;
+  ColumnCensus census;
+
+  const char *name() const { return NameOf(relation, column); }
+};
+
+bool ReadLeaveUnknown(FunctionCallInfo fcinfo, int index) {
+  const char *const word = text_to_cstring(PG_GETARG_TEXT_PP(index));
+  if (strcmp(word, "leave") == 0) {
+    return true;
   }
-  const Oid relation = PG_GETARG_OID(0);
-  const char *const column = NameStr(*PG_GETARG_NAME(1));
-  pg::ColumnCensus census;
-  pg::TakeCensus(relation, column, pg::session_keys::Current(), &census);
+  if (strcmp(word, "fail") != 0) {
+    RefuseParameter("on_unknown", "\"fail\" or \"leave\"");
+  }
+  return false;
+}
+
+void RequirePrimary() {
+  if (RecoveryInProgress()) {
+    FERNET_RAISE(
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        errmsg("cannot prove a rotation during recovery"),
+        errdetail("Transactions of the primary, which may still write old "
+                  "values, cannot be seen here."),
+        errhint("Call fernet_assert_rotated() on the primary."));
+  }
+}
+
+// WaitFirst waits for open transactions while no lock on the table is held.
+void WaitFirst(const Gate &gate) {
+  // What is wrong with the column, the census tells.
+  if (get_attnum(gate.relation, gate.column) > 0) {
+    RequireRights(gate.relation, gate.column, ColumnAccess::kRead);
+    RequireReadCommitted();
+    WaitForOldWriters(gate.relation, gate.name(), nullptr, nullptr);
+  }
+}
+
+void RequireFingerprint(const Gate &gate) {
+  const char *const first = FingerprintOf(gate.census.keys.list->keys()[0]);
+  if (gate.fingerprint != nullptr && strcmp(gate.fingerprint, first) != 0) {
+    FERNET_RAISE(kValuesLeft,
+                 errmsg("the first key of \"fernet.key\" is not the expected "
+                        "one"),
+                 errdetail("Its fingerprint is %s.", first),
+                 errhint("Put the key that shall encrypt first in the list, or "
+                         "correct \"fingerprint\"."));
+  }
+}
+
+void RequireNothingLeft(const Gate &gate) {
+  const ColumnCensus &census = gate.census;
   std::int64_t secondary = 0;
   for (std::uint32_t i = 1; i < census.keys.ring->size(); ++i) {
     secondary += census.of_key[i].values;
   }
+  const std::int64_t unknown =
+      gate.leave_unknown ? 0 : census.unknown_key.values;
   const std::int64_t malformed =
       census.malformed.values -
-      (on_plaintext == pg::OnPlaintext::kFail ? 0 : census.plaintext);
-  const std::int64_t left = secondary + census.unknown_key.values + malformed;
+      (gate.on_plaintext == OnPlaintext::kFail ? 0 : census.plaintext);
+  const std::int64_t left = secondary + unknown + malformed;
   if (left > 0) {
     FERNET_RAISE(
-        pg::kValuesLeft,
-        errmsg(INT64_FORMAT
-               " of " INT64_FORMAT
-               " values in %s are not encrypted with the first key",
-               left,
-               left + census.of_key[0].values + census.malformed.values -
-                   malformed,
-               pg::NameOf(relation, column)),
+        kValuesLeft,
+        errmsg(INT64_FORMAT " of " INT64_FORMAT
+                            " values in %s are not encrypted with the first "
+                            "key",
+               left, census.values(), gate.name()),
         errdetail("Encrypted with another key of \"fernet.key\": " INT64_FORMAT
                   ". Encrypted with an unknown key: " INT64_FORMAT
                   ". Not tokens: " INT64_FORMAT ".",
-                  secondary, census.unknown_key.values, malformed));
+                  secondary, unknown, malformed));
   }
+}
+
+void RequireToken(const Gate &gate) {
+  if (!gate.allow_empty && gate.census.of_key[0].values == 0) {
+    FERNET_RAISE(kValuesLeft, errmsg("no token was found in %s", gate.name()),
+                 errhint("If the column may be empty, add "
+                         "\"allow_empty => true\"."));
+  }
+}
+
+}  // namespace
+}  // namespace fernet::pg
+
+// fernet_assert_rotated(relation regclass, column_name name,
+//     on_plaintext text DEFAULT 'fail', on_unknown text DEFAULT 'fail',
+//     fingerprint text DEFAULT NULL, allow_empty boolean DEFAULT false)
+//     returns void
+FERNET_SQL_FUNCTION(fernet_assert_rotated) {
+  namespace pg = fernet::pg;
+  constexpr const char *kNames[] = {"relation", "column_name", "on_plaintext",
+                                    "on_unknown"};
+  pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
+  pg::RequireArgument(fcinfo, 5, "allow_empty");
+  pg::Gate gate = {
+      .relation = PG_GETARG_OID(0),
+      .column = NameStr(*PG_GETARG_NAME(1)),
+      .on_plaintext = pg::ReadOnPlaintext(fcinfo, 2),
+      .leave_unknown = pg::ReadLeaveUnknown(fcinfo, 3),
+      .fingerprint =
+          PG_ARGISNULL(4) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(4)),
+      .allow_empty = PG_GETARG_BOOL(5),
+      .census = {},
+  };
+  if (gate.on_plaintext == pg::OnPlaintext::kEncrypt) {
+    pg::RefuseParameter("on_plaintext", "\"fail\" or \"leave\"");
+  }
+  const pg::SessionKeys keys = pg::session_keys::Current();
+  pg::RequirePrimary();
+  pg::WaitFirst(gate);
+  pg::TakeCensus(gate.relation, gate.column, keys, &gate.census);
+  pg::RequireFingerprint(gate);
+  pg::RequireNothingLeft(gate);
+  pg::RequireToken(gate);
   PG_RETURN_VOID();
 }

@@ -6,13 +6,17 @@
 
 namespace fernet::pg {
 
+void RequireArgument(FunctionCallInfo fcinfo, int index, const char *name) {
+  if (PG_ARGISNULL(index)) {
+    FERNET_RAISE(ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                 errmsg("\"%s\" must not be null", name));
+  }
+}
+
 void RequireArguments(FunctionCallInfo fcinfo, const char *const *names,
                       int count) {
   for (int i = 0; i < count; ++i) {
-    if (PG_ARGISNULL(i)) {
-      FERNET_RAISE(ERRCODE_NULL_VALUE_NOT_ALLOWED,
-                   errmsg("\"%s\" must not be null", names[i]));
-    }
+    RequireArgument(fcinfo, i, names[i]);
   }
 }
 

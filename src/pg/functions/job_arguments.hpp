@@ -11,6 +11,9 @@ namespace fernet::pg {
 void RequireArguments(FunctionCallInfo fcinfo, const char *const *names,
                       int count);
 
+// RequireArgument raises 22004 if the argument at `index` is NULL.
+void RequireArgument(FunctionCallInfo fcinfo, int index, const char *name);
+
 // RefuseParameter raises 22023: "`name`" must be `rule`.
 [[noreturn]] void RefuseParameter(const char *name, const char *rule);
 

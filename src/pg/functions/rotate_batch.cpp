@@ -29,7 +29,7 @@ BlockNumber RowsFrom(const ColumnTarget &target, const ValueRule &rule,
         page,
         static_cast<BlockNumber>(std::min<std::int64_t>(end, target.pages))};
     MemoryContextSwitchTo(stretch_memory);
-    tally->Add(RunBatch(target, rule, range, false, &warnings));
+    tally->Add(RunBatch(target, rule, range, &warnings));
     MemoryContextSwitchTo(caller_memory);
     MemoryContextReset(stretch_memory);
     page = range.end;

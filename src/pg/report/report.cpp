@@ -144,6 +144,15 @@ const char *DescribeTime(std::uint64_t unix_seconds) {
                   static_cast<unsigned long long>(unix_seconds));
 }
 
+const char *FingerprintOf(const Key &key) {
+  FingerprintText fingerprint;
+  const Status status = Fingerprint(key, &fingerprint);
+  if (status != Status::kOk) {
+    ReportCryptoFailure(status);
+  }
+  return pstrdup(fingerprint.data());
+}
+
 void ReportNoKey() {
   FERNET_RAISE(kNoKey, errmsg("no Fernet key is set"),
                errhint("%s", kHowToGiveTheKey));

@@ -56,4 +56,8 @@ const char *TokenDefect(const Outcome &outcome);
 const char *TriedKeys(const KeyList &list);
 const char *DescribeTime(std::uint64_t unix_seconds);
 
+// FingerprintOf is the fingerprint of `key` as a palloc'd text. Raises what
+// became of libcrypto.
+const char *FingerprintOf(const Key &key);
+
 }  // namespace fernet::pg

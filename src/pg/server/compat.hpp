@@ -170,6 +170,26 @@ inline Buffer AppendPage(Relation relation) {
 #endif
 }
 
+// PostgreSQL 17 renamed backend ids to proc numbers, and gave a lock's holder
+// as one virtual transaction id.
+inline VirtualTransactionId TransactionOf(const LockInstanceData &lock) {
+#if PG_VERSION_NUM >= 170000
+  return lock.vxid;
+#else
+  return {lock.backend, lock.lxid};
+#endif
+}
+
+// ProcessOf is the process id of `transaction`, or 0 if it has ended.
+inline int ProcessOf(VirtualTransactionId transaction) {
+#if PG_VERSION_NUM >= 170000
+  const PGPROC *const process = ProcNumberGetProc(transaction.procNumber);
+#else
+  const PGPROC *const process = BackendIdGetProc(transaction.backendId);
+#endif
+  return process == nullptr ? 0 : process->pid;
+}
+
 inline TableScanDesc BeginPageRangeScan(Relation relation, Snapshot snapshot,
                                         ItemPointer first, ItemPointer last) {
 #if PG_VERSION_NUM >= 190000

@@ -17,4 +17,7 @@ bool MayGoOn() noexcept;
 // Status that the core returned, before any other server function.
 void RaiseIfStopped(Status status);
 
+// SleepFor sleeps for `microseconds` and raises what interrupts it.
+void SleepFor(std::int64_t microseconds);
+
 }  // namespace fernet::pg

@@ -32,7 +32,7 @@ RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
   }
   SetValueSize(rotated, size);
   *out_rotated = rotated;
-  return {RotationResult::kRotated, {}};
+  return {RotationResult::kRotated, {}, verdict.key_index};
 }
 
 }  // namespace fernet::pg

@@ -15,6 +15,7 @@ struct RotationResult {
   };
   Kind kind;
   Outcome outcome;
+  std::uint32_t key_index = 0;  // from 0: the key that decrypts the old token
 };
 
 // RotateValue re-encrypts the token `value` with the first key, keeping its

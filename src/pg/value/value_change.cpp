@@ -50,7 +50,9 @@ ValueChange RotateOne(const ValueRule &rule, const varlena *value) {
   const RotationResult result = RotateValue(rule.keys, value, &rotated);
   switch (result.kind) {
     case RotationResult::kRotated:
-      return {.kind = ValueChange::kChanged, .value = rotated};
+      return {.kind = ValueChange::kChanged,
+              .value = rotated,
+              .key_index = result.key_index};
     case RotationResult::kUnchanged:
       return {.kind = ValueChange::kUnchanged};
     case RotationResult::kFailed:

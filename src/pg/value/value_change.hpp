@@ -30,6 +30,7 @@ struct ValueChange {
   Reason reason = Reason::kMalformed;
   varlena *value = nullptr;  // for kChanged, in the current memory context
   bool was_plaintext = false;
+  std::uint32_t key_index = 0;  // of a rotation: the key of the old token
 };
 
 // ChangeValue applies `rule` to `value` of a column that is text if `is_text`

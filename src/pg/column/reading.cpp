@@ -1,0 +1,123 @@
+#include "pg/column/reading.hpp"
+
+#include "pg/column/column_target.hpp"
+#include "pg/column/writers.hpp"
+#include "pg/server/raise.hpp"
+
+namespace fernet::pg {
+namespace {
+
+bool AreSame(const List *some, const List *others) {
+  return list_length(some) == list_length(others) &&
+         list_difference_oid(some, others) == NIL;
+}
+
+// AskOne is the first column of the first row of a query in the active
+// snapshot. It returns false if there is no row.
+bool AskOne(const char *query, int count, Oid *types, Datum *values,
+            Datum *out) {
+  SPI_connect();
+  const int result =
+      SPI_execute_with_args(query, count, types, values, nullptr, true, 1);
+  const bool found = result == SPI_OK_SELECT && SPI_processed == 1;
+  if (found) {
+    bool is_null = false;
+    *out = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+                         &is_null);
+  }
+  SPI_finish();
+  return found;
+}
+
+std::int64_t CountByQuery(Oid relation, const char *column) {
+  Datum count = Int64GetDatum(-1);
+  static_cast<void>(
+      AskOne(psprintf("SELECT pg_catalog.count(t.%s) FROM %s AS t",
+                      quote_identifier(column),
+                      quote_qualified_identifier(
+                          get_namespace_name(get_rel_namespace(relation)),
+                          get_rel_name(relation))),
+             0, nullptr, nullptr, &count));
+  return DatumGetInt64(count);
+}
+
+}  // namespace
+
+void RequireReadCommitted() {
+  if (IsolationUsesXactSnapshot()) {
+    FERNET_RAISE(
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        errmsg("the transaction isolation level must be READ COMMITTED"),
+        errdetail("Above it, the snapshot of the transaction is older than the "
+                  "lock on the table, so it may not see every row."),
+        errhint("Call the function outside of a transaction block, or begin "
+                "with BEGIN ISOLATION LEVEL READ COMMITTED."));
+  }
+}
+
+void WaitForOldWriters(Oid relation, const char *name,
+                       void (*on_wait)(void *state), void *state) {
+  MarkAsReader();
+  const List *const tables = find_all_inheritors(relation, NoLock, nullptr);
+  WaitForWriters(CollectWriters(tables), name, on_wait, state);
+}
+
+Reading BeginReading(Oid relation) {
+  RequireReadCommitted();
+  MarkAsReader();
+  Reading reading;
+  while (true) {
+    reading.tables = TablesBelow(relation, ColumnAccess::kRead);
+    reading.snapshot = RegisterSnapshot(GetLatestSnapshot());
+    // A partition that was attached in between is locked by this second look.
+    if (AreSame(reading.tables, TablesBelow(relation, ColumnAccess::kRead))) {
+      break;
+    }
+    UnregisterSnapshot(reading.snapshot);
+  }
+  PushActiveSnapshot(reading.snapshot);
+  return reading;
+}
+
+void EndReading(const Reading &reading) {
+  PopActiveSnapshot();
+  UnregisterSnapshot(reading.snapshot);
+}
+
+void RequireSameCount(Oid relation, const char *column, std::int64_t values) {
+  const std::int64_t counted = CountByQuery(relation, column);
+  if (counted != values) {
+    FERNET_RAISE(
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        errmsg("the pages of \"%s\" hold " INT64_FORMAT
+               " values of \"%s\", but a query counts " INT64_FORMAT,
+               get_rel_name(relation), values, column, counted),
+        errdetail("Rows of this table are stored somewhere else, as those of a "
+                  "distributed table or a compressed chunk are. Nothing is "
+                  "proved about them."),
+        errhint("Rotate such a table by UPDATE and fernet_rotate()."));
+  }
+}
+
+bool IsSubscribed(const Reading &reading) {
+  Datum found = BoolGetDatum(false);
+  const int count = list_length(reading.tables);
+  auto *const tables = static_cast<Datum *>(
+      palloc(sizeof(Datum) * static_cast<Size>(count + 1)));
+  for (int i = 0; i < count; ++i) {
+    tables[i] = ObjectIdGetDatum(list_nth_oid(reading.tables, i));
+  }
+  Oid types[] = {OIDARRAYOID};
+  Datum values[] = {PointerGetDatum(
+      construct_array(tables, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT))};
+  return AskOne(
+             "SELECT true FROM pg_catalog.pg_subscription_rel AS r"
+             " JOIN pg_catalog.pg_subscription AS s"
+             " ON s.oid OPERATOR(pg_catalog.=) r.srsubid"
+             " WHERE s.subenabled"
+             " AND r.srrelid OPERATOR(pg_catalog.=) ANY ($1)",
+             1, types, values, &found) &&
+         DatumGetBool(found);
+}
+
+}  // namespace fernet::pg

@@ -1,0 +1,193 @@
+#include "pg/column/writers.hpp"
+
+#include <algorithm>
+
+#include "pg/server/interrupts.hpp"
+#include "pg/server/raise.hpp"
+
+namespace fernet::pg {
+namespace {
+
+constexpr LOCKMASK kWriting =
+    LOCKBIT_ON(RowExclusiveLock) | LOCKBIT_ON(ShareRowExclusiveLock) |
+    LOCKBIT_ON(ExclusiveLock) | LOCKBIT_ON(AccessExclusiveLock);
+
+constexpr std::int64_t kDefaultTimeout = 60000;  // milliseconds
+constexpr std::int64_t kFirstPause = 2000;       // microseconds
+constexpr std::int64_t kLongestPause = 100000;
+
+// A lock of our own kind, apart from those of pg_advisory_lock and of jobs.
+LOCKTAG ReaderLock() {
+  constexpr uint16 kLockClass = 0xfd;
+  LOCKTAG tag;
+  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, kLockClass);
+  return tag;
+}
+
+bool Includes(const Writers &writers, VirtualTransactionId transaction) {
+  return std::any_of(writers.list, writers.list + writers.count,
+                     [=](const Writers::Writer &writer) {
+                       return VirtualTransactionIdEquals(writer.transaction,
+                                                         transaction);
+                     });
+}
+
+void Append(Writers *writers, VirtualTransactionId transaction, int pid) {
+  if (!VirtualTransactionIdIsValid(transaction) ||
+      Includes(*writers, transaction)) {
+    return;
+  }
+  const auto size =
+      static_cast<Size>(writers->count + 1) * sizeof(Writers::Writer);
+  writers->list = static_cast<Writers::Writer *>(
+      writers->list == nullptr ? palloc(size) : repalloc(writers->list, size));
+  writers->list[writers->count++] = {transaction, pid};
+}
+
+void AddLockHolders(const LockData *data, const List *tables,
+                    Writers *writers) {
+  for (int i = 0; i < data->nelements; ++i) {
+    const LockInstanceData &lock = data->locks[i];
+    const LOCKTAG &tag = lock.locktag;
+    if (tag.locktag_type == LOCKTAG_RELATION &&
+        tag.locktag_field1 == MyDatabaseId &&
+        list_member_oid(tables, tag.locktag_field2) &&
+        (lock.holdMask & kWriting) != 0 && lock.pid != MyProcPid) {
+      Append(writers, TransactionOf(lock), lock.pid);
+    }
+  }
+}
+
+// OldestNow is the xmin of a new snapshot: whoever has one as old may see what
+// the last batch has replaced.
+TransactionId OldestNow() {
+  const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+  const TransactionId xmin = snapshot->xmin;
+  UnregisterSnapshot(snapshot);
+  return xmin;
+}
+
+Writers Readers(const LockData *data) {
+  Writers readers;
+  const LOCKTAG reader_lock = ReaderLock();
+  for (int i = 0; i < data->nelements; ++i) {
+    const LockInstanceData &lock = data->locks[i];
+    if (memcmp(&lock.locktag, &reader_lock, sizeof reader_lock) == 0 &&
+        lock.holdMask != 0) {
+      Append(&readers, TransactionOf(lock), lock.pid);
+    }
+  }
+  return readers;
+}
+
+void AddOldSnapshots(const Writers &readers, Writers *writers) {
+  int count = 0;
+  const VirtualTransactionId *const transactions = GetCurrentVirtualXIDs(
+      OldestNow(), true, false,
+      PROC_IS_AUTOVACUUM | PROC_IN_VACUUM | PROC_IN_SAFE_IC, &count);
+  for (int i = 0; i < count; ++i) {
+    if (!Includes(readers, transactions[i])) {
+      Append(writers, transactions[i], ProcessOf(transactions[i]));
+    }
+  }
+}
+
+// GidOf names a prepared transaction, or is null if it has ended meanwhile.
+const char *GidOf(VirtualTransactionId transaction) {
+  bool more = false;
+  const MemoryContext caller_memory = CurrentMemoryContext;
+  Oid types[] = {XIDOID};
+  Datum values[] = {
+      TransactionIdGetDatum(TwoPhaseGetXidByVirtualXID(transaction, &more))};
+  const char *gid = nullptr;
+  SPI_connect();
+  PushActiveSnapshot(GetLatestSnapshot());
+  if (SPI_execute_with_args(
+          "SELECT p.gid FROM pg_catalog.pg_prepared_xact() AS p"
+          " WHERE p.transaction OPERATOR(pg_catalog.=) $1",
+          1, types, values, nullptr, true, 1) == SPI_OK_SELECT &&
+      SPI_processed == 1) {
+    gid = MemoryContextStrdup(
+        caller_memory,
+        SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+  }
+  PopActiveSnapshot();
+  SPI_finish();
+  MemoryContextSwitchTo(caller_memory);
+  return gid;
+}
+
+// Names lists who is still running.
+const char *Names(const Writers &writers) {
+  StringInfoData names;
+  initStringInfo(&names);
+  for (int i = 0; i < writers.count; ++i) {
+    const Writers::Writer &writer = writers.list[i];
+    const char *const separator = names.len == 0 ? "" : ", ";
+    if (writer.pid != 0) {
+      appendStringInfo(&names, "%sprocess %d", separator, writer.pid);
+      continue;
+    }
+    const char *const gid = GidOf(writer.transaction);
+    if (gid != nullptr) {
+      appendStringInfo(&names, "%sprepared transaction %s", separator,
+                       quote_literal_cstr(gid));
+    }
+  }
+  return names.data;
+}
+
+// ForgetEnded leaves those in the list that are still running.
+void ForgetEnded(Writers *writers) {
+  Writers::Writer *const end =
+      std::remove_if(writers->list, writers->list + writers->count,
+                     [](const Writers::Writer &writer) {
+                       return VirtualXactLock(writer.transaction, false);
+                     });
+  writers->count = static_cast<int>(end - writers->list);
+}
+
+std::int64_t TimeoutMicroseconds() {
+  return (LockTimeout > 0 ? LockTimeout : kDefaultTimeout) * 1000;
+}
+
+}  // namespace
+
+void MarkAsReader() {
+  const LOCKTAG tag = ReaderLock();
+  static_cast<void>(LockAcquire(&tag, AccessShareLock, false, false));
+}
+
+Writers CollectWriters(const List *tables) {
+  Writers writers;
+  const LockData *const data = GetLockStatusData();
+  AddLockHolders(data, tables, &writers);
+  AddOldSnapshots(Readers(data), &writers);
+  return writers;
+}
+
+void WaitForWriters(const Writers &writers, const char *name,
+                    void (*on_wait)(void *state), void *state) {
+  Writers left = writers;
+  ForgetEnded(&left);
+  if (left.count > 0 && on_wait != nullptr) {
+    on_wait(state);
+  }
+  const TimestampTz end = GetCurrentTimestamp() + TimeoutMicroseconds();
+  for (std::int64_t pause = kFirstPause; left.count > 0;
+       pause = std::min(2 * pause, kLongestPause)) {
+    if (GetCurrentTimestamp() >= end) {
+      FERNET_RAISE(
+          ERRCODE_OBJECT_IN_USE,
+          errmsg("open transactions may still write old values to %s", name),
+          errdetail_internal("They are: %s.", Names(left)),
+          errhint("End these transactions and run this again, or set "
+                  "lock_timeout to wait longer. What a rotation has committed "
+                  "stays; no key can be dropped yet."));
+    }
+    SleepFor(pause);
+    ForgetEnded(&left);
+  }
+}
+
+}  // namespace fernet::pg

@@ -1,0 +1,38 @@
+// The transactions that could still bring an old value into a column.
+#pragma once
+
+#include "pg/server/boundary.hpp"
+
+namespace fernet::pg {
+
+// Writers are transactions that were open at one moment.
+struct Writers {
+  struct Writer {
+    VirtualTransactionId transaction;
+    int pid;  // 0 for a prepared transaction
+  };
+  int count = 0;
+  Writer *list = nullptr;
+};
+
+// MarkAsReader tells other sessions, until the end of the transaction, that the
+// old snapshot of this one belongs to a reading, so that two readings do not
+// wait for each other.
+void MarkAsReader();
+
+// CollectWriters finds, in the current memory context, the transactions that
+// hold a lock on one of `tables` with which they write (ROW EXCLUSIVE, SHARE
+// ROW EXCLUSIVE, EXCLUSIVE or ACCESS EXCLUSIVE), prepared ones too, and those
+// of this database whose snapshot is as old as a new one: with it they may copy
+// an old value later. VACUUM, readings and this session do not count.
+Writers CollectWriters(const List *tables);
+
+// WaitForWriters returns when all of them have ended. The caller holds no lock
+// on the tables and, in a job, no snapshot. It polls, and calls `on_wait` once
+// if it has to wait; null calls nothing. Raises 55006 with their process ids,
+// or the gids of prepared transactions, after lock_timeout, or after 60 s if
+// that is 0.
+void WaitForWriters(const Writers &writers, const char *name,
+                    void (*on_wait)(void *state), void *state);
+
+}  // namespace fernet::pg

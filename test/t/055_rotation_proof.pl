@@ -1,0 +1,106 @@
+# What a rotation and its gate say of the old key: only what was proved, of keys
+# by their fingerprints, and with every transaction counted that could still
+# bring an old value, prepared ones too.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FernetTest qw(session);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('proof');
+$node->init;
+$node->append_conf('postgresql.conf', 'max_prepared_transactions = 5');
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION pg_fernet');
+
+my ($new, $old) = map { $node->safe_psql('postgres', 'SELECT fernet_generate_key()') } 1 .. 2;
+my $old_only = "-c fernet.key=$old";
+my $new_only = "-c fernet.key=$new";
+my $both = "-c fernet.key=$new,$old";
+my $swapped = "-c fernet.key=$old,$new";
+
+sub fingerprint
+{
+	my ($key) = @_;
+	my ($out) = session($node, 'SELECT fingerprint FROM fernet_keys()', options => "-c fernet.key=$key");
+	chomp $out;
+	return $out;
+}
+my ($new_print, $old_print) = (fingerprint($new), fingerprint($old));
+isnt($new_print, $old_print, 'two keys, two fingerprints');
+
+sub told
+{
+	my ($sql, $options) = @_;
+	my ($out, $err) = session($node, $sql, options => $options);
+	return $err;
+}
+
+session($node, <<'SQL', options => $old_only);
+CREATE TABLE t (id integer, token text);
+INSERT INTO t SELECT i, fernet_encrypt('secret ' || i) FROM generate_series(1, 20) AS i;
+CREATE TABLE nothing (token text);
+INSERT INTO nothing VALUES (NULL);
+SQL
+my $rotate = "CALL fernet_rotate_column('t', 'token')";
+my $claim = qr/not needed/;
+
+# with the old key alone, or first, nothing is said of any other key
+my $err = told($rotate, $old_only);
+like($err, qr/Key $old_print decrypts 20 tokens, the first key\./, 'a single key: what it decrypts');
+unlike($err, $claim, 'a single key: no claim');
+$err = told($rotate, $swapped);
+like($err, qr/Key $old_print decrypts 20 tokens, the first key\. Key $new_print decrypts 0 tokens and is not needed/,
+	'in the wrong order, the claim is about the other key, by its fingerprint');
+$err = told("CALL fernet_rotate_column('nothing', 'token')", $both);
+unlike($err, $claim, 'no token: no claim');
+$err = told("CALL fernet_rotate_column('t', 'token', dry_run => true)", $both);
+like($err, qr/re-encrypt "public"."t"."token" with key $new_print/, 'the start names the new key');
+unlike($err, $claim, 'a dry run: no claim');
+$err = told("CALL fernet_rotate_column('t', 'token', slice => 1, slices => 2)", $both);
+unlike($err, $claim, 'a slice: no claim');
+
+# a prepared transaction with an old value, named when it is waited for in vain
+$node->safe_psql('postgres', "BEGIN; INSERT INTO t SELECT id + 100, token FROM t WHERE id <= 3; PREPARE TRANSACTION 'a \"copy\"'");
+$err = told("SET lock_timeout = '100ms'; $rotate", $both);
+like($err, qr/ERROR:  55006: open transactions may still write old values to "public"."t"."token"/, 'a prepared transaction is waited for');
+like($err, qr/prepared transaction 'a "copy"'/, 'and named');
+unlike($err, $claim, 'and no claim is made');
+$err = told("SET lock_timeout = '100ms'; SELECT fernet_assert_rotated('t', 'token')", $both);
+like($err, qr/ERROR:  55006: .*\n.*prepared transaction 'a "copy"'/, 'the gate waits for it as well');
+$node->safe_psql('postgres', "COMMIT PREPARED 'a \"copy\"'");
+
+# an open one by its process
+my $writer = $node->background_psql('postgres');
+my $pid = $writer->query('SELECT pg_backend_pid()');
+$writer->query('BEGIN; DELETE FROM t WHERE id = 20;');
+$err = told("SET lock_timeout = '100ms'; SELECT fernet_assert_rotated('t', 'token')", $both);
+like($err, qr/ERROR:  55006: .*\n.*process $pid\b/, 'an open transaction is named by its process');
+$writer->query('ROLLBACK');
+ok($writer->quit, 'the writer ends');
+
+$err = told($rotate, $both);
+like($err, qr/Key $new_print decrypts 2\d tokens, the first key\. Key $old_print decrypts 0 tokens and is not needed for this column any more\./,
+	'a proof is told with both fingerprints');
+unlike($err, qr/\Q$new\E|\Q$old\E/, 'and without a key');
+
+# the gate
+is(told("SELECT fernet_assert_rotated('t', 'token')", $new_only), '', 'the gate is silent');
+is(told("SELECT fernet_assert_rotated('t', 'token', fingerprint => '$new_print')", $both), '', 'with the right fingerprint too');
+$err = told("SELECT fernet_assert_rotated('t', 'token', fingerprint => '$old_print')", $both);
+like($err, qr/ERROR:  PF007: the first key of "fernet.key" is not the expected one\nDETAIL:  Its fingerprint is $new_print\./,
+	'another first key than the expected one');
+like(told("SELECT fernet_assert_rotated('nothing', 'token')", $both), qr/ERROR:  PF007: no token was found in/, 'an empty column proves nothing');
+is(told("SELECT fernet_assert_rotated('nothing', 'token', allow_empty => true)", $both), '', 'unless that is what is expected');
+like(told("SELECT fernet_assert_rotated('t', 'token')", $old_only), qr/ERROR:  PF007: 2\d of 2\d values/, 'a key that decrypts nothing');
+is(told("SELECT fernet_assert_rotated('t', 'token', on_unknown => 'leave', allow_empty => true)", $old_only), '', 'tokens of others may be left');
+like(told("SELECT fernet_assert_rotated('t', 'token', on_unknown => 'other')", $both), qr/ERROR:  22023: "on_unknown" must be "fail" or "leave"/, 'an unknown word');
+like(told("SELECT fernet_assert_rotated('t', 'token', allow_empty => NULL)", $both), qr/ERROR:  22004: "allow_empty" must not be null/, 'NULL');
+
+
+$node->stop;
+
+done_testing();
