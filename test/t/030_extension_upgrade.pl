@@ -101,7 +101,7 @@ write_file(
 			  'CREATE VIEW fernet_rotation_progress WITH (security_barrier = false)'
 		],
 		[
-			'jobs on columns under way, with share, values per second and time left' =>
+			'running jobs on columns, with share, values per second and time left' =>
 			  'the jobs under way'
 		],
 		[
@@ -111,7 +111,7 @@ write_file(
 	  . "\n$new_objects");
 
 # Only the files that know the version are compiled again.
-foreach my $source (glob "$tree/src/pg/*.cpp")
+foreach my $source (glob "$tree/src/pg/*.cpp $tree/src/pg/*/*.cpp")
 {
 	unlink $source =~ s/cpp$/o/r if slurp($source) =~ /FERNET_VERSION/;
 }
