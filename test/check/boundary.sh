@@ -4,6 +4,8 @@
 # takes a statement along into the log. CONTRIBUTING.md explains each rule.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=test/check/lib/sources.sh
+source test/check/lib/sources.sh
 
 readonly module=${FERNET_MODULE:-pg_fernet.so}
 found=0
@@ -14,115 +16,107 @@ complain() {
   found=1
 }
 
-# code FILE prints a file with its comments blanked, bare FILE with its strings
-# blanked as well; the lines keep their numbers.
-code() { blank keep "$1"; }
-bare() { blank drop "$1"; }
-blank() {
-  perl -0777 -e '
-    my ($strings, $file) = @ARGV;
-    open(my $in, "<", $file) or die "$file: $!";
-    my $text = <$in>;
-    $text =~ s{(//[^\n]*|/\*.*?\*/)|("(?:\\.|[^"\\\n])*"|(?<!\w)\x27(?:\\.|[^\x27\\\n])*\x27)}{
-      my ($comment, $string) = ($1, $2);
-      if (defined $comment) { $comment =~ s/[^\n]/ /g; $comment }
-      elsif ($strings eq "keep") { $string }
-      else { substr($string, 0, 1) . substr($string, -1) }
-    }gsex;
-    print $text;' "$1" "$2"
-}
+# check_sources holds the rules that the text of a file shows: perl prints the
+# complaints.
+check_sources() {
+  perl -Itest/perl -MSourceText=read_text,bare,included,our_file -e '
+    use strict;
+    use warnings;
+    my $server_headers = shift @ARGV;
+    my $failed = 0;
 
-# includes FILE prints line number, "c" within an extern "C" block or else "-",
-# the sign that opens the name, and the name.
-includes() {
-  code "$1" | perl -ne '
-    $c = 1 if /^\s*extern\s+"C"\s*\{\s*$/;
-    $c = 0 if /^\s*\}/;
-    print "$. ", $c ? "c" : "-", " $1 $2\n"
-      if /^\s*#\s*include\s*(["<])([^">]+)[">]/;'
-}
+    sub complain {
+      my ($file, $line, $what, $advice) = @_;
+      print "$file:$line: $what\n  $advice\n";
+      $failed = 1;
+    }
 
-# occurrences FILE REGEX prints the lines of code that match, with numbers.
-occurrences() {
-  bare "$1" | grep -nP -- "$2" || true
-}
+    # occurrences returns number and text of the lines that match.
+    sub occurrences {
+      my ($bare, $regex) = @_;
+      my $line = 0;
+      return grep { $_->[1] =~ $regex } map { [ ++$line, $_ ] } split /\n/, $bare;
+    }
 
-check_core_includes() {
-  local file line sign name
-  for file in src/core/*.[ch]pp; do
-    while read -r line _ sign name; do
-      if [[ $sign == '"' && $name != core/* ]]; then
-        complain "$file:$line" "the core includes \"$name\"" \
-          'The core knows nothing but itself: pass what it needs as an argument.'
-      elif [[ $sign == '<' && -e $server_headers/$name ]]; then
-        complain "$file:$line" "the core includes the server's <$name>" \
-          'Move what needs the server to src/pg.'
-      fi
-    done < <(includes "$file")
-  done
-}
+    sub check_core_includes {
+      my ($file, $text) = @_;
+      foreach my $include (included($text)) {
+        my ($line, $sign, $name) = @$include{qw(line sign name)};
+        next if !defined $name;
+        if ($sign eq q(") && $name !~ m{^core/}) {
+          complain($file, $line, "the core includes \"$name\"",
+            "The core knows nothing but itself: pass what it needs as an argument.");
+        } elsif ($sign eq "<" && -e "$server_headers/$name") {
+          complain($file, $line, "the core includes the server\x27s <$name>",
+            "Move what needs the server to src/pg.");
+        }
+      }
+    }
 
-check_pg_includes() {
-  local file line block sign name
-  for file in src/pg/*.[ch]pp; do
-    while read -r line block sign name; do
-      if [[ $sign == '"' && $name =~ ^(core|pg)/ ]]; then
-        if [[ $block == c ]]; then
-          complain "$file:$line" "\"$name\" is included as C" \
-            'Move it out of the extern "C" block.'
-        fi
-      elif [[ $sign == '"' || -e $server_headers/$name ]]; then
-        if [[ $block != c ]]; then
-          complain "$file:$line" "the server's $name is not included as C" \
-            'Include it in boundary.hpp, or in an extern "C" block of a .cpp file.'
-        elif [[ $file != *.cpp && $file != src/pg/@(boundary|compat).hpp ]]; then
-          complain "$file:$line" "a header includes the server's $name" \
-            'Include it in boundary.hpp; in compat.hpp, if not all servers have it.'
-        fi
-      fi
-    done < <(includes "$file")
-  done
-}
+    sub check_module_includes {
+      my ($file, $text) = @_;
+      foreach my $include (included($text)) {
+        my ($line, $sign, $name, $c) = @$include{qw(line sign name c)};
+        next if !defined $name;
+        if (our_file($file, $name) || $name =~ m{^(core|pg)/}) {
+          complain($file, $line, "\"$name\" is included as C",
+            "Move it out of the extern \"C\" block.") if $c;
+        } elsif ($sign eq q(") || -e "$server_headers/$name") {
+          if (!$c) {
+            complain($file, $line, "the server\x27s $name is not included as C",
+              "Include it in boundary.hpp, or in an extern \"C\" block of a .cpp file.");
+          } elsif ($file =~ /\.hpp$/ && $file !~ m{^src/pg/(server/)?(boundary|compat)\.hpp$}) {
+            complain($file, $line, "a header includes the server\x27s $name",
+              "Include it in boundary.hpp; in compat.hpp, if not all servers have it.");
+          }
+        }
+      }
+    }
 
-check_versions() {
-  local file line
-  for file in src/*/*.[ch]pp; do
-    [[ $file != src/pg/compat.hpp ]] || continue
-    while IFS=: read -r line _; do
-      complain "$file:$line" 'asks for the version of the server' \
-        'Give the old server the name of the new one by a shim in compat.hpp.'
-    done < <(occurrences "$file" '\bPG_VERSION_NUM\b|\bPG_MAJORVERSION')
-  done
-}
+    sub check_versions {
+      my ($file, $bare) = @_;
+      return if $file =~ m{^src/pg/(server/)?compat\.hpp$};
+      complain($file, $_->[0], "asks for the version of the server",
+        "Give the old server the name of the new one by a shim in compat.hpp.")
+        foreach occurrences($bare, qr/\bPG_VERSION_NUM\b|\bPG_MAJORVERSION/);
+    }
 
-check_words() {
-  local file line text
-  # Placement new, "new (where) Type", takes no memory.
-  local -r words='\b(throw|try|catch)\b|\bnew\b(?!\s*\((?!\s*std::nothrow))(?!>)'
-  local -r types='\bstd::(string|vector|unique_ptr|shared_ptr|map|deque|list|function)\b'
-  for file in src/*/*.[ch]pp; do
-    while IFS=: read -r line text; do
-      complain "$file:$line" "this needs exceptions or the heap:$text" \
-        'Return a Status; take spans of the caller; palloc in src/pg only.'
-    done < <(occurrences "$file" "$words|$types")
-  done
-}
+    sub check_words {
+      my ($file, $bare) = @_;
+      # Placement new, "new (where) Type", takes no memory.
+      my $words = qr/\b(?:throw|try|catch)\b|\bnew\b(?!\s*\((?!\s*std::nothrow))(?!>)/;
+      my $types =
+        qr/\bstd::(?:string|vector|unique_ptr|shared_ptr|map|deque|list|function)\b/;
+      complain($file, $_->[0], "this needs exceptions or the heap:$_->[1]",
+        "Return a Status; take spans of the caller; palloc in src/pg only.")
+        foreach occurrences($bare, qr/$words|$types/);
+    }
 
-# An ereport logs its statement, with the secrets in it, unless it is told not
-# to.
-check_ereports() {
-  local file line
-  for file in src/pg/*.[ch]pp; do
-    while read -r line; do
-      complain "$file:$line" 'this ereport does not hide its statement' \
-        'Add HideStatement() to it.'
-    done < <(bare "$file" | perl -0777 -ne '
-      while (/\bereport(?:_domain)?\s*(\((?:[^()]++|(?1))*\))/g) {
+    # An ereport logs its statement, with the secrets in it, unless it is told not
+    # to.
+    sub check_ereports {
+      my ($file, $bare) = @_;
+      while ($bare =~ /\bereport(?:_domain)?\s*(\((?:[^()]++|(?1))*\))/g) {
         my ($statement, $start) = ($1, $-[0]);
         next if $statement =~ /\bHideStatement\(\)/;
-        print 1 + (substr($_, 0, $start) =~ tr/\n//), "\n";
-      }')
-  done
+        complain($file, 1 + (substr($bare, 0, $start) =~ tr/\n//),
+          "this ereport does not hide its statement", "Add HideStatement() to it.");
+      }
+    }
+
+    foreach my $file (@ARGV) {
+      my $text = read_text($file);
+      my $bare = bare($text);
+      if ($file =~ m{^src/core/}) {
+        check_core_includes($file, $text);
+      } else {
+        check_module_includes($file, $text);
+        check_ereports($file, $bare);
+      }
+      check_versions($file, $bare);
+      check_words($file, $bare);
+    }
+    exit $failed;' "$server_headers" "$@"
 }
 
 check_module() {
@@ -152,10 +146,8 @@ if [[ ! -e $server_headers/postgres.h ]]; then
   complain "${PG_CONFIG:-pg_config}" 'finds no server headers' \
     'Install postgresql-server-dev-NN, or set PG_CONFIG.'
 fi
-check_core_includes
-check_pg_includes
-check_versions
-check_words
-check_ereports
+mapfile -t files < <(sources src/core src/pg)
+check_sources "${files[@]}" || found=1
+printf '%s\n' "${files[@]}" | require_all '[ch]pp' src/core src/pg || found=1
 check_module
 exit "$found"

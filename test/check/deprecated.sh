@@ -3,9 +3,12 @@
 # is deprecated left out of the headers.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=test/check/lib/sources.sh
+source test/check/lib/sources.sh
 
 found=0
-for file in src/core/*.cpp; do
+mapfile -t files < <(units src/core)
+for file in "${files[@]}"; do
   if ! "${CXX:-g++}" -std=c++20 -fno-exceptions -fno-rtti -fsyntax-only \
     -Wall -Wextra -Werror -Isrc \
     -DOPENSSL_NO_DEPRECATED -DOPENSSL_API_COMPAT=30000 "$file"; then
@@ -14,4 +17,5 @@ for file in src/core/*.cpp; do
     found=1
   fi
 done
+printf '%s\n' "${files[@]}" | require_all cpp src/core || found=1
 exit "$found"

@@ -6,6 +6,8 @@
 # its name, for temporary objects too; the calls are what is looked for.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=test/check/lib/sources.sh
+source test/check/lib/sources.sh
 
 # A global is destroyed by a function that the compiler makes, at the end of the
 # process. Ours are Immortal, whose destructors are empty.
@@ -41,27 +43,30 @@ if [[ ! -e $headers/postgres.h ]]; then
 fi
 # The names are expanded by the inner shell.
 # shellcheck disable=SC2016
-if ! printf '%s\0' src/pg/*.cpp | xargs -0 -P "$(nproc)" -I '{}' sh -c '
+if ! units src/pg | tr '\n' '\0' | xargs -0 -P "$(nproc)" -I '{}' sh -c '
     file=$1 objects=$2
     shift 2
-    "$@" -c "$file" -o "$objects/$(basename "$file" .cpp).o"' \
+    mkdir -p "$objects/$(dirname "$file")"
+    "$@" -c "$file" -o "$objects/${file%.cpp}.o"' \
   sh '{}' "$objects" "${CXX:-g++}" "${flags[@]}"; then
   printf '  Compile with "make" first: this check needs what compiles.\n'
   exit 1
 fi
 
 found=0
-for object in "$objects"/*.o; do
+mapfile -t compiled < <(cd "$objects" && find . -name '*.o' -printf '%P\n' | sort)
+for object in "${compiled[@]}"; do
   while read -r caller callee; do
     caller=$(c++filt -- "$caller")
     [[ $caller != fernet::* || $caller == fernet::pg::* ]] || continue
-    printf 'src/pg/%s.cpp: %s\n  destroys something: %s\n' \
-      "$(basename -- "$object" .o)" "$caller" "$(c++filt -- "$callee")"
+    printf '%s.cpp: %s\n  destroys something: %s\n' \
+      "${object%.o}" "$caller" "$(c++filt -- "$callee")"
     found=1
-  done < <(calls "$object")
+  done < <(calls "$objects/$object")
 done
 if ((found != 0)); then
   printf '  Let a function of the core own it, which calls no server function; or '
   printf 'keep\n  it in session_keys.cpp, where no error can leave it behind.\n'
 fi
+printf '%s\n' "${compiled[@]/%.o/.cpp}" | require_all cpp src/pg || found=1
 exit "$found"

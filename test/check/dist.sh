@@ -90,7 +90,7 @@ done
 [[ -x $folder/unpacked/$archive/scripts/test ]] ||
   complain 'scripts/test cannot be run in the archive' 'git update-index --chmod=+x'
 # What a build or a test makes, by its name or by what it consists of.
-if find "$folder/unpacked" -type f '(' -name '*.o' -o -name '*.so' -o -name '*.bc' \
+if find "$folder/unpacked" -type f '(' -name '*.o' -o -name '*.d' -o -name '*.so' -o -name '*.bc' \
   -o -name '*.zip' -o -name 'regression.*' -o -name '*.log' ')' | grep . ||
   grep -rlI -e '^# For build in directory:' "$folder/unpacked" | grep . ||
   grep -rlU -e $'^\x7fELF' "$folder/unpacked" | grep .; then

@@ -21,7 +21,7 @@ module=pg_fernet.so
 if [[ -n ${FERNET_MODULE:-} ]]; then
   mkdir "$folder/tree"
   cp -R Makefile pg_fernet.control src sql "$folder/tree"
-  rm -f "$folder"/tree/src/*/*.o
+  find "$folder/tree/src" -name '*.[od]' -delete
   build "$folder/tree"
   module=$folder/tree/pg_fernet.so
 elif [[ ! -e $module ]]; then

@@ -9,7 +9,7 @@ source scripts/lib/git.sh
 # The brackets keep the patterns from finding themselves.
 readonly paths='(^|[^[:alnum:]_.~-])[/](work|farm|root|(home|Users)/[[:alnum:]_.-]+)/'
 readonly private_keys='-----[B]EGIN [A-Z ]*PRIVATE KEY-----'
-readonly generated='(\.(o|a|so|bc|gcda|gcno|pyc)|regression\.(out|diffs))$|(^|/)(results|tmp_check|output_iso|__pycache__|CMakeFiles)/|(^|/)(CMakeCache\.txt|compile_commands\.json)$'
+readonly generated='(\.(o|d|a|so|bc|gcda|gcno|pyc)|regression\.(out|diffs))$|(^|/)(results|tmp_check|output_iso|__pycache__|CMakeFiles)/|(^|/)(CMakeCache\.txt|compile_commands\.json)$'
 
 found=0
 

@@ -5,8 +5,8 @@
 # shellcheck disable=SC2016
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
-# shellcheck source=scripts/lib/git.sh
-source scripts/lib/git.sh
+# shellcheck source=test/check/lib/sources.sh
+source test/check/lib/sources.sh
 
 found=0
 
@@ -21,6 +21,8 @@ complain() {
 files() {
   ask_git . ls-files --cached --others --exclude-standard -- "$@"
 }
+
+files '*.cpp' '*.hpp' | require_all '[ch]pp' src || found=1
 
 # The patterns have brackets so that they do not find themselves.
 
@@ -71,11 +73,7 @@ check_lines_with_comments() {
   while IFS= read -r place; do
     complain "${place%%:  *}" 'this silences a tool without a reason' \
       'Write the reason as a comment on the line above it.'
-  done < <({
-    files '*.cpp' '*.hpp' '*.sh' '*.pl' '*.pm' '*.py' '*.suppressions' '*.supp' Makefile \
-      CMakeLists.txt
-    files scripts bench .ci test/perl test/docs
-  } | sort -u | xargs -r -d '\n' perl -ne '
+  done < <(files | xargs -r -d '\n' perl -ne '
     next if -B $ARGV;
     my $directive = m{^\s*\#\s*shellcheck\s+disabl[e]=} ||
       m{^\s*\#\s*pragma\s+(GCC|clang)\s+diagnostic\s+ignore[d]} ||

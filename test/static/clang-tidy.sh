@@ -4,6 +4,8 @@
 # turn with FERNET_LONG=1 only, the static analyzer included.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=test/check/lib/sources.sh
+source test/check/lib/sources.sh
 
 # A newer version has checks that nobody has looked at: its findings are no news
 # about the code. When Debian has one, see what it says, then name it here.
@@ -17,7 +19,7 @@ if [[ $versions != *" $version "* ]]; then
   exit 77
 fi
 
-folders=(src/core src/pg)
+folders=(src/*)
 arguments=(--quiet '--warnings-as-errors=*' -p "$build")
 if [[ -n ${FERNET_LONG:-} ]]; then
   folders+=(test/unit)
@@ -36,12 +38,15 @@ for folder in "${folders[@]}"; do
   fi
 done
 
+mapfile -t files < <(units "${folders[@]}")
+printf '%s\n' "${files[@]}" | require_all cpp "${folders[@]}" || found=1
+
 # A report for each file, since they are written side by side.
 reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT
 # The names are expanded by the inner shell.
 # shellcheck disable=SC2016
-find "${folders[@]}" -maxdepth 1 -name '*.cpp' -print0 |
+printf '%s\0' "${files[@]}" |
   xargs -0 -P "$(nproc)" -I '{}' sh -c '
     file=$1 report=$2/$(printf %s "$1" | tr / _)
     shift 2

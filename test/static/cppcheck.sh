@@ -3,6 +3,8 @@
 # cppcheck.suppressions, with the reasons.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
+# shellcheck source=test/check/lib/sources.sh
+source test/check/lib/sources.sh
 
 # Another version has other checks, and other ideas of macros, that nobody has
 # looked at: its findings are no news about the code. When Debian has one, see
@@ -15,6 +17,10 @@ if [[ $versions != *" $version "* ]]; then
   exit 77
 fi
 
+found=0
+mapfile -t files < <(units src test/unit)
+printf '%s\n' "${files[@]}" | require_all cpp src test/unit || found=1
+
 # It reads no header of the server and of OpenSSL, only what its libraries say of
 # them: hence the versions, which headers of ours ask for.
 if ! cppcheck --quiet --std=c++20 --library=posix --library=openssl \
@@ -24,8 +30,9 @@ if ! cppcheck --quiet --std=c++20 --library=posix --library=openssl \
   -DFERNET_VERSION='""' -DFERNET_TEST_VECTORS='""' \
   -DOPENSSL_VERSION_NUMBER=0x30000000L -DPG_VERSION_NUM=150000 \
   --error-exitcode=1 --template='{file}:{line}: {severity}: {message} [{id}]' \
-  src/core src/pg test/unit 2>&1; then
+  "${files[@]}" 2>&1; then
   printf '  Change the code; where it must be so, put a comment '
   printf '"cppcheck-suppress name ; reason" above the line.\n'
-  exit 1
+  found=1
 fi
+exit "$found"

@@ -9,6 +9,11 @@ mapfile -t programs < <({
   ask_git . ls-files --cached --others --exclude-standard '*.py'
   ask_git . grep --untracked -lI -e '^#!.*python' || true
 } | sort -u | grep -v '\.sh$')
+if [[ " ${programs[*]} " != *' test/docs/extract '* ]]; then
+  printf 'test/docs/extract is not looked at\n  The programs are not found as they '
+  printf 'should be: git gives the list.\n'
+  exit 1
+fi
 
 # Compiled in memory: nothing is written beside them.
 if ! python3 -W error -c '

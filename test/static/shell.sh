@@ -21,6 +21,11 @@ scripts() {
       }'
 }
 
+if ! scripts | grep -zxF test/static/shell.sh >/dev/null; then
+  printf 'test/static/shell.sh is not looked at\n  The scripts are not found as they '
+  printf 'should be: git gives the list.\n'
+  exit 1
+fi
 if ! scripts | xargs -0 shellcheck --external-sources --format=gcc; then
   printf '  Change the script; where it must be so, write the reason and below it '
   printf '"# shellcheck disable=SCnnnn".\n'
