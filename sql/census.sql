@@ -39,9 +39,9 @@ SELECT set_config('fernet.key', '', false) \g /dev/null
 SELECT * FROM fernet_census('secrets', 'token');
 -- it agrees with fernet_inspect, value by value; and adds up to count(column)
 SELECT set_config('fernet.key', concat_ws(',', :'a', :'b'), false) \g /dev/null
-SELECT status, i.key_index, i.fingerprint, count(*) AS tokens, min(created) AS oldest, max(created) AS newest
+SELECT CASE cause WHEN 'plaintext' THEN cause ELSE status END, i.key_index, i.fingerprint, count(*) AS tokens, min(created) AS oldest, max(created) AS newest
 FROM secrets, fernet_inspect(token) AS i WHERE token IS NOT NULL GROUP BY 1, 2, 3
-EXCEPT SELECT * FROM fernet_census('secrets', 'token');
+EXCEPT SELECT status, key_index, fingerprint, tokens, oldest, newest FROM fernet_census('secrets', 'token');
 SELECT sum(tokens) = (SELECT count(token) FROM secrets) AS complete FROM fernet_census('secrets', 'token');
 
 -- fernet_assert_rotated succeeds silently, or raises PF007 with the number left

@@ -22,18 +22,18 @@ INSERT INTO connection
 SELECT n, fernet_encrypt('password ' || n) FROM generate_series(1, 3) AS n;
 
 -- docs/monitoring.md: What is wrong with this value?
-SELECT status, detail FROM fernet_inspect('xoxb-1234');
+SELECT status, cause, detail FROM fernet_inspect('xoxb-1234');
 
 -- docs/monitoring.md: Which rows are not tokens, or under a key I do not have?
-SELECT i.status, i.detail, count(*)
+SELECT i.status, i.cause, count(*)
 FROM connection, LATERAL fernet_inspect(password) AS i
-GROUP BY i.status, i.detail;
+GROUP BY i.status, i.cause;
 
 -- docs/monitoring.md: Is it the wrong key, or is the data damaged?
 SELECT * FROM fernet_keys();
 
 -- docs/monitoring.md: May I drop the old key?
-SELECT status, key_index, tokens FROM fernet_census('connection', 'password');
+SELECT status, form, key_index, tokens FROM fernet_census('connection', 'password');
 
 -- docs/monitoring.md: May I drop the old key?
 SELECT fernet_assert_rotated('connection', 'password');

@@ -313,6 +313,7 @@ COMMENT ON FUNCTION fernet_is_token(bytea)
 CREATE FUNCTION fernet_inspect(
 	token text,
 	OUT status text,
+	OUT cause text,
 	OUT detail text,
 	OUT key_index integer,
 	OUT fingerprint text,
@@ -325,11 +326,12 @@ CREATE FUNCTION fernet_inspect(
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_inspect(text)
-	IS 'the diagnosis of a value: status, detail in plain words, key, time and size; no value makes it raise an error';
+	IS 'the diagnosis of a value: status, cause in a word, detail in plain words, key, time and size; no value makes it raise an error';
 
 CREATE FUNCTION fernet_inspect(
 	token bytea,
 	OUT status text,
+	OUT cause text,
 	OUT detail text,
 	OUT key_index integer,
 	OUT fingerprint text,
@@ -342,7 +344,7 @@ CREATE FUNCTION fernet_inspect(
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_inspect(bytea)
-	IS 'the diagnosis of a value: status, detail in plain words, key, time and size; no value makes it raise an error';
+	IS 'the diagnosis of a value: status, cause in a word, detail in plain words, key, time and size; no value makes it raise an error';
 
 --
 -- Rotate
@@ -430,11 +432,14 @@ CREATE FUNCTION fernet_census(
 	relation regclass,
 	column_name name,
 	OUT status text,
+	OUT form text,
 	OUT key_index integer,
 	OUT fingerprint text,
 	OUT tokens bigint,
 	OUT oldest timestamptz,
-	OUT newest timestamptz)
+	OUT newest timestamptz,
+	OUT oldest_unverified timestamptz,
+	OUT newest_unverified timestamptz)
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'fernet_census'
 	LANGUAGE C
@@ -443,7 +448,7 @@ CREATE FUNCTION fernet_census(
 	PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION fernet_census(regclass, name)
-	IS 'the values of a column by status and key, with the times of the oldest and the newest token';
+	IS 'the tokens in a column by status, form and key, with the times of the oldest and the newest one; and the values without a token';
 
 CREATE FUNCTION fernet_assert_rotated(
 	relation regclass,

@@ -60,7 +60,7 @@ BEGIN
 		RETURN 'fernet_is_token';
 	ELSIF (fernet_key_index(token) IS NOT NULL) IS DISTINCT FROM is_genuine THEN
 		RETURN 'fernet_key_index';
-	ELSIF (SELECT status FROM fernet_inspect(token)) IS DISTINCT FROM (CASE
+	ELSIF (SELECT replace(status, 'empty', 'malformed') FROM fernet_inspect(token)) IS DISTINCT FROM (CASE
 		WHEN failure = 'PF003' THEN 'malformed' WHEN failure = 'PF004' THEN 'unknown key'
 		WHEN fernet_key_index(token) = 1 THEN 'primary' ELSE 'secondary' END)
 	THEN

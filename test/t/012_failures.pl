@@ -201,10 +201,11 @@ my @answering = (
 	[ undef, "fernet_try_decrypt('$early', '1 s')" ],
 	map({ [ 'false', "fernet_verify('$_')" ] }
 		'xoxb-no-token', $foreign, substr($token, 0, 40)),
+	[ 'empty', q((fernet_inspect('')).status) ],
 	map({ [ 'malformed', "(fernet_inspect('$_')).status" ] }
-		'xoxb-no-token', '', substr($token, 0, 60), "\"$token\"", $new),
+		'xoxb-no-token', substr($token, 0, 60), "\"$token\"", $new),
 	[ 'unknown key', "(fernet_inspect('$foreign')).status" ],
-	[ 'malformed', q((SELECT max(status) FROM fernet_census('garbage', 'token'))) ],
+	[ 'plaintext', q((SELECT max(status) FROM fernet_census('garbage', 'token'))) ],
 	[ 'unknown key', q((SELECT max(status) FROM fernet_census('strange', 'token'))) ],
 	# The rows that cannot be rotated are counted. A trigger's error is caught.
 	[ 3, q((fernet_rotate_batch('garbage', 'token')).failed), share => 0.1 ],

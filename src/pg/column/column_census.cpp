@@ -6,31 +6,97 @@
 #include "pg/column/page_scan.hpp"
 #include "pg/column/reading.hpp"
 #include "pg/server/interrupts.hpp"
+#include "pg/value/token_places.hpp"
 #include "pg/value/verdict.hpp"
 
 namespace fernet::pg {
 namespace {
 
-void CountMalformed(ColumnCensus *census, const varlena *value) {
+// ValueCount is the count of one value, while its places are found.
+struct ValueCount {
+  ColumnCensus *census;
+  bool has_token = false;
+  bool has_remnant = false;
+  bool has_unknown = false;
+  std::uint32_t last_key = 0;  // the one furthest from the first
+};
+
+TokenForm FormOf(const Place &place) {
+  return place.nesting > 0     ? TokenForm::kNested
+         : place.decodings > 0 ? TokenForm::kEncoded
+                               : TokenForm::kInside;
+}
+
+void CountPlace(const Place &place, void *state) noexcept {
+  auto *const count = static_cast<ValueCount *>(state);
+  CensusTokens &tokens = *count->census->of(FormOf(place));
+  switch (place.kind) {
+    case Place::kOpened:
+      tokens.of_key[place.key_index].Add(place.timestamp);
+      count->last_key = std::max(count->last_key, place.key_index);
+      break;
+    case Place::kUnknownKey:
+      tokens.unknown_key.Add(place.timestamp);
+      count->has_unknown = true;
+      break;
+    case Place::kNotTried:
+      tokens.no_key_set.Add(place.timestamp);
+      break;
+    case Place::kRemnant:
+      count->has_remnant = true;
+      return;
+  }
+  count->has_token = true;
+}
+
+void CountNonToken(ColumnCensus *census, const varlena *value) {
+  if (VARSIZE_ANY_EXHDR(value) == 0) {
+    census->empty.Add(0);
+    return;
+  }
+  ValueCount count = {.census = census};
+  const Status status = FindPlaces(census->keys, value, CountPlace, &count);
   census->malformed.Add(0);
-  census->plaintext += MayBePlaintext(value) ? 1 : 0;
+  if (count.has_token) {
+    ++census->holding;
+  } else if (status == Status::kOk && !count.has_remnant &&
+             MayBePlaintext(value, {})) {
+    ++census->plaintext;
+  }
+}
+
+void CountOpened(ColumnCensus *census, TokenReader *reader,
+                 std::uint32_t key_index) {
+  const std::uint64_t timestamp = reader->timestamp();
+  census->of(TokenForm::kWhole)->of_key[key_index].Add(timestamp);
+  ValueCount count = {.census = census, .last_key = key_index};
+  const Status status =
+      FindPlacesInside(census->keys, reader, key_index, CountPlace, &count);
+  if (count.has_unknown || status != Status::kOk) {
+    census->unknown_key.Add(timestamp);
+  } else {
+    census->of_key[count.last_key].Add(timestamp);
+  }
 }
 
 void Count(ColumnCensus *census, const varlena *value) {
   TokenReader reader(MayGoOn);
   const Verdict verdict = JudgeValue(census->keys, value, &reader);
+  CensusTokens &whole = *census->of(TokenForm::kWhole);
   switch (verdict.kind) {
     case Verdict::kMalformed:
-      CountMalformed(census, value);
+      CountNonToken(census, value);
       break;
     case Verdict::kOpened:
-      census->of_key[verdict.key_index].Add(reader.timestamp());
+      CountOpened(census, &reader, verdict.key_index);
       break;
     case Verdict::kUnknownKey:
-      census->unknown_key.Add(0);
+      whole.unknown_key.Add(reader.timestamp());
+      census->unknown_key.Add(reader.timestamp());
       break;
     case Verdict::kNoKey:
-      census->no_key_set.Add(0);
+      whole.no_key_set.Add(reader.timestamp());
+      census->no_key_set.Add(reader.timestamp());
       break;
   }
 }
@@ -53,7 +119,7 @@ void CountTable(Oid table, const char *column, ColumnCensus *census) {
 
 std::int64_t ColumnCensus::values() const {
   std::int64_t values =
-      unknown_key.values + no_key_set.values + malformed.values;
+      unknown_key.values + no_key_set.values + malformed.values + empty.values;
   for (const CensusGroup &group : of_key) {
     values += group.values;
   }

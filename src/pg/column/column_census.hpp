@@ -18,15 +18,37 @@ struct CensusGroup {
   void Add(std::uint64_t timestamp);
 };
 
+// TokenForm is how a token sits in a value.
+enum class TokenForm { kWhole, kInside, kEncoded, kNested };
+inline constexpr std::size_t kTokenForms = 4;
+
+// CensusTokens counts tokens of one form.
+struct CensusTokens {
+  std::array<CensusGroup, kMaxKeys> of_key;
+  CensusGroup unknown_key;
+  CensusGroup no_key_set;
+};
+
 // ColumnCensus is the whole count; plain data of a fixed size.
+//
+// `tokens` counts every token, wherever it sits. The other members count each
+// value once. A token that holds others counts with the key that is furthest
+// from the first one, an unknown one before all: with that key the value is
+// lost. A value that is no token and holds some is malformed.
 struct ColumnCensus {
   SessionKeys keys;  // all null without a key
+  std::array<CensusTokens, kTokenForms> tokens;
   std::array<CensusGroup, kMaxKeys> of_key;
   CensusGroup unknown_key;
   CensusGroup no_key_set;
   CensusGroup malformed;
   std::int64_t plaintext = 0;  // malformed values without a trace of a token
+  std::int64_t holding = 0;    // malformed values that hold a token
+  CensusGroup empty;           // empty strings
 
+  CensusTokens *of(TokenForm form) {
+    return &tokens[static_cast<std::size_t>(form)];
+  }
   std::int64_t values() const;
 };
 

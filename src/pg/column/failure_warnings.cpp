@@ -12,7 +12,10 @@ constexpr int kMaxWarnings = 20;
 int SqlStateOf(const Failure &failure) {
   switch (failure.reason) {
     case Reason::kMalformed:
+    case Reason::kHoldsToken:
       return kMalformedToken;
+    case Reason::kTooManyCandidates:
+      return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
     case Reason::kNoKeyOpens:
       return kNoKeyOpensToken;
     case Reason::kNotText:
@@ -78,6 +81,13 @@ const char *Explain(const ColumnTarget &target, const Failure &failure) {
   switch (failure.reason) {
     case Reason::kMalformed:
       return "The value is not a Fernet token.";
+    case Reason::kHoldsToken:
+      return psprintf(
+          "The value is not a Fernet token. It holds one, at "
+          "offset %zu.",
+          failure.offset);
+    case Reason::kTooManyCandidates:
+      return "Too much in the value looks like a token to try it all.";
     case Reason::kNoKeyOpens:
       return "No key in \"fernet.key\" decrypts the token.";
     case Reason::kNotText:

@@ -12,6 +12,7 @@ namespace fernet::pg {
 // Failure is why one value was not changed.
 struct Failure {
   Reason reason;
+  std::size_t offset = 0;  // of kHoldsToken
   // Of kRefused:
   Refusal refusal = {};
   WritePhase phase = WritePhase::kRow;

@@ -27,7 +27,10 @@ struct Batch {
 void CountFailure(Batch *batch, const ItemPointerData &place,
                   const Failure &failure) {
   ++batch->tally.failed;
-  batch->tally.malformed += failure.reason == Reason::kMalformed ? 1 : 0;
+  batch->tally.malformed += failure.reason == Reason::kMalformed ||
+                                    failure.reason == Reason::kHoldsToken
+                                ? 1
+                                : 0;
   batch->tally.no_key_opens += failure.reason == Reason::kNoKeyOpens ? 1 : 0;
   batch->warnings->too_long += failure.reason == Reason::kTooLong ? 1 : 0;
   WarnOfFailure(batch->warnings, *batch->target, place, failure);
@@ -35,11 +38,13 @@ void CountFailure(Batch *batch, const ItemPointerData &place,
 
 // CountBadValue is CountFailure for a value that was not written because of its
 // content.
-void CountBadValue(Batch *batch, TupleTableSlot *row, Reason reason) {
+void CountBadValue(Batch *batch, TupleTableSlot *row,
+                   const ValueChange &change) {
   const bool told = ItemPointerCompare(&row->tts_tid, &batch->told_to) <= 0;
   const bool muted = batch->warnings->muted;
   batch->warnings->muted = muted || told;
-  CountFailure(batch, row->tts_tid, {.reason = reason});
+  CountFailure(batch, row->tts_tid,
+               {.reason = change.reason, .offset = change.offset});
   batch->warnings->muted = muted;
   if (!told && !batch->row_by_row) {
     batch->told_to = row->tts_tid;
@@ -115,14 +120,14 @@ void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
       }
       break;
     case ValueChange::kUnchanged:
-      ++batch->tally.of_key[0];
+      batch->tally.of_key[0] += change.is_empty ? 0 : 1;
       ++batch->tally.unchanged;
       break;
     case ValueChange::kPlaintext:
       ++batch->tally.plaintext;
       break;
     case ValueChange::kFailed:
-      CountBadValue(batch, row, change.reason);
+      CountBadValue(batch, row, change);
       break;
   }
 }

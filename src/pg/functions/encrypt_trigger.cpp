@@ -1,6 +1,7 @@
 // SQL function fernet_encrypt_trigger, which encrypts columns as they are
 // written.
 
+#include "core/diagnosis.hpp"
 #include "pg/column/column_target.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/unix_time.hpp"
@@ -89,6 +90,28 @@ bool IsWritten(const TriggerData *call, AttrNumber attribute, Datum value) {
           "If the value is a plaintext, encrypt it with fernet_encrypt()."));
 }
 
+// RefuseToken refuses what is or was a token in another form, and what holds a
+// token of the session: its key may be dropped, and nobody would look for it
+// here. A text that quotes somebody else's token is a plaintext.
+void RefuseToken(const varlena *value, const Outcome &outcome) {
+  if (!IsNoTraceOfToken(DiagnoseNonToken(ViewText(value)))) {
+    RefuseDamagedToken(outcome);
+  }
+  const TokenTraces traces = TraceTokens(session_keys::Current(), value);
+  if (traces.status == Status::kTooManyCandidates) {
+    FERNET_RAISE(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                 errmsg("too much in the value looks like a Fernet token"),
+                 errhint("If the value is a plaintext, encrypt it with "
+                         "fernet_encrypt()."));
+  }
+  if (traces.primary + traces.secondary > 0) {
+    FERNET_RAISE(kMalformedToken, errmsg("value holds a Fernet token"),
+                 errdetail("A key in \"fernet.key\" decrypts it."),
+                 errhint("Store the token alone; or, if the value is a "
+                         "plaintext, encrypt it with fernet_encrypt()."));
+  }
+}
+
 void CheckTokenFits(const ColumnTarget &column, std::size_t size) {
   if (column.max_characters > 0 &&
       size > static_cast<std::size_t>(column.max_characters)) {
@@ -128,11 +151,8 @@ varlena *Encrypt(const ColumnTarget &column, varlena *value) {
   if (outcome.ok()) {
     return nullptr;
   }
-  if (!MayBePlaintext(value)) {
-    RefuseDamagedToken(outcome);
-  }
   // Errors must come before there is a copy of the plaintext.
-  static_cast<void>(session_keys::Current());
+  RefuseToken(value, outcome);
   varlena *const bytes =
       column.value_type == TEXTOID ? TextToUtf8(value) : value;
   varlena *const token =

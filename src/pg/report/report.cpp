@@ -224,6 +224,10 @@ void ReportTokenFailure(const Outcome &outcome, const KeyList &keys,
       FERNET_RAISE(kNoKeyOpensToken,
                    errmsg("no key in \"fernet.key\" opens this token"),
                    errdetail_internal("%s", TriedKeys(keys)));
+    case Status::kTooManyCandidates:
+      FERNET_RAISE(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                   errmsg("too much in the plaintext looks like a Fernet "
+                          "token"));
     case Status::kTokenExpired:
     case Status::kTokenFromFuture:
       ReportAge(outcome.status, timestamp, ttl_seconds);

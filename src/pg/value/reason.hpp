@@ -4,14 +4,16 @@ namespace fernet::pg {
 
 // Reason is why a value was not changed.
 enum class Reason {
-  kMalformed,         // the value is not a token
-  kNoKeyOpens,        // no key of the session decrypts it
-  kNotText,           // the plaintext cannot be converted
-  kTooLarge,          // the token would be larger than a value can be
-  kTooLong,           // the column has no room for the new value
-  kPlaintextIsToken,  // the plaintext would be taken for a token again
-  kSuppressed,        // a BEFORE trigger suppressed the update
-  kRefused,           // a constraint, an index or a trigger raised an error
+  kMalformed,          // the value is not a token
+  kHoldsToken,         // the value holds a token, and is none
+  kTooManyCandidates,  // too much in the value looks like a token
+  kNoKeyOpens,         // no key of the session decrypts it
+  kNotText,            // the plaintext cannot be converted
+  kTooLarge,           // the token would be larger than a value can be
+  kTooLong,            // the column has no room for the new value
+  kPlaintextIsToken,   // the plaintext would be taken for a token again
+  kSuppressed,         // a BEFORE trigger suppressed the update
+  kRefused,            // a constraint, an index or a trigger raised an error
 };
 
 }  // namespace fernet::pg

@@ -2,6 +2,7 @@
 
 #include "pg/report/report.hpp"
 #include "pg/server/interrupts.hpp"
+#include "pg/value/token_places.hpp"
 #include "pg/value/verdict.hpp"
 
 namespace fernet::pg {
@@ -12,6 +13,15 @@ RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
   const Verdict verdict = JudgeToRotate(keys, value, &reader);
   if (!verdict.opened()) {
     return {RotationResult::kFailed, verdict.outcome};
+  }
+  const TokenTraces inside =
+      TraceTokensInside(keys, &reader, verdict.key_index);
+  if (inside.status != Status::kOk) {
+    return {RotationResult::kFailed, {inside.status}};
+  }
+  if (inside.secondary > 0) {
+    *out_rotated = RotateNested(keys, value);
+    return {RotationResult::kRotated, {}, verdict.key_index};
   }
   if (verdict.key_index == 0) {
     return {RotationResult::kUnchanged, {}};

@@ -4,6 +4,7 @@
 #include "pg/server/unix_time.hpp"
 #include "pg/value/rotation.hpp"
 #include "pg/value/text_encoding.hpp"
+#include "pg/value/token_places.hpp"
 #include "pg/value/token_value.hpp"
 #include "pg/value/verdict.hpp"
 
@@ -17,6 +18,9 @@ ValueChange Failed(Reason reason) {
 ValueChange FailedOpening(Status status) {
   if (status == Status::kRandomFailed || status == Status::kCryptoFailed) {
     ReportCryptoFailure(status);
+  }
+  if (status == Status::kTooManyCandidates) {
+    return Failed(Reason::kTooManyCandidates);
   }
   return Failed(IsMalformedToken(status) ? Reason::kMalformed
                                          : Reason::kNoKeyOpens);
@@ -71,7 +75,8 @@ ValueChange DecryptOne(const ValueRule &rule, const varlena *value,
   if (!outcome.ok()) {
     return FailedOpening(outcome.status);
   }
-  if (LoadValue(plaintext, &reader).ok() || !MayBePlaintext(plaintext)) {
+  if (LoadValue(plaintext, &reader).ok() ||
+      !MayBePlaintext(plaintext, TraceTokens(rule.keys, plaintext))) {
     WipeAndFree(plaintext, nullptr);
     return Failed(Reason::kPlaintextIsToken);
   }
@@ -89,6 +94,11 @@ ValueChange TreatPlaintext(const ValueRule &rule, const varlena *value,
   if (rule.direction == ValueRule::kDecrypt) {
     return {.kind = ValueChange::kUnchanged};
   }
+  // An empty string is no secret that somebody forgot to encrypt.
+  if (VARSIZE_ANY_EXHDR(value) == 0 &&
+      rule.on_plaintext != OnPlaintext::kEncrypt) {
+    return {.kind = ValueChange::kUnchanged, .is_empty = true};
+  }
   switch (rule.on_plaintext) {
     case OnPlaintext::kFail:
       break;
@@ -98,6 +108,22 @@ ValueChange TreatPlaintext(const ValueRule &rule, const varlena *value,
       return EncryptPlaintext(rule, value, is_text);
   }
   return Failed(Reason::kMalformed);
+}
+
+// TreatNonToken is for a value that is not a token, but may hold one.
+ValueChange TreatNonToken(const ValueRule &rule, const varlena *value,
+                          bool is_text) {
+  const TokenTraces traces = TraceTokens(rule.keys, value);
+  if (traces.status == Status::kTooManyCandidates) {
+    return Failed(Reason::kTooManyCandidates);
+  }
+  if (traces.has_token()) {
+    ValueChange change = Failed(Reason::kHoldsToken);
+    change.offset = OffsetInValue(ViewText(value), traces.first);
+    return change;
+  }
+  return MayBePlaintext(value, traces) ? TreatPlaintext(rule, value, is_text)
+                                       : Failed(Reason::kMalformed);
 }
 
 bool IsTooLong(const varlena *value, int max_characters) {
@@ -115,8 +141,8 @@ ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
                            ? RotateOne(rule, value)
                            : DecryptOne(rule, value, is_text);
   if (change.kind == ValueChange::kFailed &&
-      change.reason == Reason::kMalformed && MayBePlaintext(value)) {
-    change = TreatPlaintext(rule, value, is_text);
+      change.reason == Reason::kMalformed) {
+    change = TreatNonToken(rule, value, is_text);
   }
   if (change.kind == ValueChange::kChanged &&
       IsTooLong(change.value, max_characters)) {

@@ -30,7 +30,9 @@ struct ValueChange {
   Reason reason = Reason::kMalformed;
   varlena *value = nullptr;  // for kChanged, in the current memory context
   bool was_plaintext = false;
+  bool is_empty = false;        // for kUnchanged: an empty string, not a token
   std::uint32_t key_index = 0;  // of a rotation: the key of the old token
+  std::size_t offset = 0;       // of the token, in bytes, for kHoldsToken
 };
 
 // ChangeValue applies `rule` to `value` of a column that is text if `is_text`

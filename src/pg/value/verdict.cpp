@@ -50,8 +50,8 @@ Verdict JudgeToRotate(const SessionKeys &keys, const varlena *value,
   return Judge(keys, value, reader, true);
 }
 
-bool MayBePlaintext(const varlena *value) {
-  return IsNoTraceOfToken(DiagnoseNonToken(ViewText(value)));
+bool MayBePlaintext(const varlena *value, const TokenTraces &traces) {
+  return !traces.any() && IsNoTraceOfToken(DiagnoseNonToken(ViewText(value)));
 }
 
 }  // namespace fernet::pg

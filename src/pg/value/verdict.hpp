@@ -4,6 +4,7 @@
 #include "core/token.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/session/session_keys.hpp"
+#include "pg/value/token_places.hpp"
 
 namespace fernet::pg {
 
@@ -36,8 +37,8 @@ Verdict JudgeValue(const SessionKeys &keys, const varlena *value,
 Verdict JudgeToRotate(const SessionKeys &keys, const varlena *value,
                       TokenReader *reader);
 
-// MayBePlaintext says whether a value that is kMalformed has no trace of a
-// token, so that it may be taken for a plaintext.
-bool MayBePlaintext(const varlena *value);
+// MayBePlaintext says whether a value that is kMalformed, in which `traces`
+// were found, has no trace of a token, so that it may be taken for a plaintext.
+bool MayBePlaintext(const varlena *value, const TokenTraces &traces);
 
 }  // namespace fernet::pg
