@@ -49,6 +49,48 @@ bool IsQuoted(std::span<const char> text) noexcept {
   return !text.empty() && (is_quote(text.front()) || is_quote(text.back()));
 }
 
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+// White space outside of ASCII, in UTF-8, and what else is not to be seen:
+// no-break, thin, ideographic, zero-width, and the byte order mark once more.
+constexpr std::string_view kUnusualSpaces[] = {
+    "\xc2\xa0",     "\xe2\x80\xaf", "\xe2\x80\x89", "\xe2\x80\xa8",
+    "\xe3\x80\x80", "\xe2\x80\x8b", "\xe2\x81\xa0", kByteOrderMark,
+};
+
+bool HasUnusualSpace(std::string_view text) noexcept {
+  return std::ranges::any_of(kUnusualSpaces, [text](std::string_view space) {
+    return text.starts_with(space) || text.ends_with(space);
+  });
+}
+
+bool IsBytesLiteral(std::string_view text) noexcept {
+  return text.size() > 1 && (text[0] == 'b' || text[0] == 'B') &&
+         (text[1] == '\'' || text[1] == '"');
+}
+
+// IsAssignment says whether `text` is NAME=key or NAME: key, where the key may
+// be in quotes.
+bool IsAssignment(std::string_view text) noexcept {
+  const std::size_t sign = text.find_first_of("=:");
+  // A name is shorter than a key, of which the '=' may be the sign.
+  if (sign >= kKeyDigits) {
+    return false;
+  }
+  const auto is_quote_or_space = [](char c) {
+    return c == '\'' || c == '"' || IsSpace(c);
+  };
+  std::string_view value = text;
+  value.remove_prefix(sign + 1);
+  while (!value.empty() && is_quote_or_space(value.front())) {
+    value.remove_prefix(1);
+  }
+  while (!value.empty() && is_quote_or_space(value.back())) {
+    value.remove_suffix(1);
+  }
+  return value.size() >= kKeyDigits && value.size() <= kEncodedKeySize;
+}
+
 // NameTheMistake turns "this is not 43 or 44 characters" into a reason that the
 // user can act on.
 Status NameTheMistake(std::span<const char> text) noexcept {
@@ -57,6 +99,19 @@ Status NameTheMistake(std::span<const char> text) noexcept {
   }
   if (IsEncodedKeyText(text)) {
     return Status::kKeyBase64Twice;
+  }
+  const std::string_view characters(text.data(), text.size());
+  if (characters.starts_with(kByteOrderMark)) {
+    return Status::kKeyByteOrderMark;
+  }
+  if (HasUnusualSpace(characters)) {
+    return Status::kKeyUnusualSpace;
+  }
+  if (IsBytesLiteral(characters)) {
+    return Status::kKeyBytesLiteral;
+  }
+  if (IsAssignment(characters)) {
+    return Status::kKeyAssignment;
   }
   if (IsQuoted(text)) {
     return Status::kKeyQuoted;

@@ -63,7 +63,8 @@ class KeyList {
 
 // ParseKey reads one key from `text`, white space already removed, into
 // `*out`. On any Status but kOk, `*out` is wiped. The Status names the common
-// mistakes: hexadecimal digits, base64 applied twice, the standard alphabet.
+// mistakes: hexadecimal digits, base64 applied twice, the standard alphabet,
+// and what surrounds the key.
 Outcome ParseKey(std::span<const char> text, Key *out) noexcept;
 
 // GenerateKey writes a new key to `out`, as text. When OpenSSL's private random

@@ -18,6 +18,10 @@ enum class Status : std::uint8_t {
   kKeyHex,               // 64 hexadecimal digits
   kKeyBase64Twice,       // base64url of the base64url of a key
   kKeyQuoted,            // a quotation mark before or after it
+  kKeyByteOrderMark,     // the bytes EF BB BF before it
+  kKeyBytesLiteral,      // b' or b" before it, as Python prints bytes
+  kKeyAssignment,        // a name and a '=' or ':' before it
+  kKeyUnusualSpace,      // a white space that is not ASCII before or after it
   kKeyTrailingBits,      // 32 bytes and then bits that should be zero
   kKeyDuplicate,         // the same 32 bytes are earlier in the list
   kTooManyKeys,          // more than kMaxKeys

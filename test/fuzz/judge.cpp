@@ -150,6 +150,35 @@ bool IsQuoted(std::string_view text) {
                            kQuotes.find(text.back()) != kQuotes.npos);
 }
 
+// Around is what stands around a key that is neither hexadecimal nor encoded
+// twice.
+Status Around(std::string_view text) {
+  if (text.starts_with("\xef\xbb\xbf")) {
+    return Status::kKeyByteOrderMark;
+  }
+  for (const std::string_view space :
+       {"\xc2\xa0", "\xe2\x80\xaf", "\xe2\x80\x89", "\xe2\x80\xa8",
+        "\xe3\x80\x80", "\xe2\x80\x8b", "\xe2\x81\xa0", "\xef\xbb\xbf"}) {
+    if (text.starts_with(space) || text.ends_with(space)) {
+      return Status::kKeyUnusualSpace;
+    }
+  }
+  if (text.starts_with("b'") || text.starts_with("B'") ||
+      text.starts_with("b\"") || text.starts_with("B\"")) {
+    return Status::kKeyBytesLiteral;
+  }
+  const std::size_t sign = text.substr(0, 43).find_first_of(":=");
+  if (sign != text.npos) {
+    constexpr std::string_view kAround = "'\" \t\n\v\f\r";
+    const std::size_t first = text.find_first_not_of(kAround, sign + 1);
+    const std::size_t last = text.find_last_not_of(kAround);
+    if (first != text.npos && (last - first == 42 || last - first == 43)) {
+      return Status::kKeyAssignment;
+    }
+  }
+  return IsQuoted(text) ? Status::kKeyQuoted : Status::kKeyBadLength;
+}
+
 }  // namespace
 
 Outcome JudgeKey(std::string_view text) {
@@ -158,8 +187,7 @@ Outcome JudgeKey(std::string_view text) {
     const bool hex = text.size() == 64 && IsHex(text);
     return {hex                ? Status::kKeyHex
             : IsKeyTwice(text) ? Status::kKeyBase64Twice
-            : IsQuoted(text)   ? Status::kKeyQuoted
-                               : Status::kKeyBadLength,
+                               : Around(text),
             text.size()};
   }
   const std::string_view digits = text.substr(0, 43);

@@ -45,6 +45,18 @@ const char *KeyFailureDetail(const Outcome &outcome) {
     case Status::kKeyQuoted:
       return "The key begins or ends with a quotation mark. Remove the "
              "quotation marks; they are not part of the key.";
+    case Status::kKeyByteOrderMark:
+      return "The key begins with a byte order mark, as some editors write at "
+             "the start of a file. Remove these three bytes.";
+    case Status::kKeyBytesLiteral:
+      return "The key is written as Python prints bytes: b'...'. Remove the b "
+             "and the quotation marks.";
+    case Status::kKeyAssignment:
+      return "The key has a name in front, as in FERNET_KEY=... of a settings "
+             "file. Give only what follows the name.";
+    case Status::kKeyUnusualSpace:
+      return "The key begins or ends with an invisible character, such as a "
+             "no-break space. Remove it.";
     case Status::kKeyTrailingBits:
       return "The last character of the key has extra bits that are not zero, "
              "which no base64 encoder writes. Copy the key again.";
