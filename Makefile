@@ -14,7 +14,7 @@ dependencies = $(OBJS:.o=.d)
 EXTRA_CLEAN = $(dependencies)
 DATA = $(patsubst $(root)/%,%,$(wildcard $(root)/sql/*--*.sql))
 
-REGRESS = roundtrip tokens keys errors limits nulls settings transactions \
+REGRESS = roundtrip tokens keys errors limits nulls settings statement_text transactions \
 	privileges rotate rotate_refused rotate_options rotate_tables \
 	rotate_indexes rotate_reasons rotate_triggers rotate_owner adopt \
 	encrypt_trigger derived_keys inspect census recognise ledger interop environment search_path encodings \

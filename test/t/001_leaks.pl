@@ -55,6 +55,7 @@ $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION pg_fernet;
 CREATE EXTENSION pg_stat_statements;
 CREATE TABLE tokens (token text);
+CREATE PROCEDURE set_key(key text) LANGUAGE sql AS 'SELECT set_config(''fernet.key'', key, false)';
 CREATE TABLE big AS SELECT g FROM generate_series(1, 20000) g;
 CREATE TABLE pair AS SELECT g AS id, 0 AS n FROM generate_series(1, 2) g;
 ANALYZE big;
@@ -91,15 +92,16 @@ sub in_session
 my $quiet_parameters = '-c log_parameter_max_length=0'
   . ($version >= 160000 ? ' -c auto_explain.log_parameter_max_length=0' : '');
 
-# In one string with the next statements, so that the string is running at the
-# deadlock.
+# In one string with the first statement of $work, unless that is for psql: \;
+# keeps psql from sending them one by one.
 sub as_literal
 {
 	my ($set) = @_;
 	return sub {
 		my ($key, $options, $work) = @_;
 		(my $statement = $set) =~ s/KEY/$key,$common/;
-		return in_session($options, "$statement;\n$work");
+		my $join = $work =~ /^\\/ ? ';' : '\\;';
+		return in_session($options, "$statement$join\n$work");
 	};
 }
 
@@ -130,18 +132,25 @@ my @ways = (
 	[
 		'`SET`, `SET LOCAL`',
 		as_literal("SET fernet.key = 'KEY'"),
-		as_literal("BEGIN; SET LOCAL fernet.key = 'KEY'")
+		as_literal("BEGIN\\; SET LOCAL fernet.key = 'KEY'")
 	],
 	[
 		'literal `set_config`',
-		as_literal("SELECT set_config('fernet.key', 'KEY', false)")
+		as_literal("SELECT set_config('fernet.key', 'KEY', false)"),
+		as_literal(
+			"PREPARE p AS SELECT set_config('fernet.key', 'KEY', false)\\; EXECUTE p"
+		)
 	],
 	[
-		'`DO`, `EXECUTE`',
+		'`DO`, `EXECUTE`, `CALL`',
 		as_literal(
 			"DO \$\$BEGIN PERFORM set_config('fernet.key', 'KEY', false); END\$\$"
 		),
-		as_literal("DO \$\$BEGIN EXECUTE 'SET fernet.key = ''KEY'''; END\$\$")
+		as_literal("DO \$\$BEGIN EXECUTE 'SET fernet.key = ''KEY'''; END\$\$"),
+		as_literal(
+			"DO \$\$BEGIN EXECUTE 'SELECT set_config(''fernet.key'', ''KEY'', false)'; END\$\$"
+		),
+		as_literal("CALL set_key('KEY')")
 	],);
 
 sub is_bound
@@ -354,6 +363,33 @@ sub mapped_shared
 	return $bytes;
 }
 
+# workers_failed: a query that fails in its parallel workers, which log the text
+# that they were given.
+sub workers_failed
+{
+	my ($way, $key) = @_;
+	$way->($key, '-c force_parallel_mode=on', "SELECT count(1/(g-19999)) FROM big;\n")
+	  if $version < 160000;
+	$way->($key, '-c debug_parallel_query=on', "SELECT count(1/(g-19999)) FROM big;\n")
+	  if $version >= 160000;
+	return whole_log();
+}
+
+# own_texts: what the session's SQL shows of the texts that it keeps.
+sub own_texts
+{
+	my ($way, $key) = @_;
+	my $out = $way->($key, '', <<'SQL');
+SELECT 'looked', statement FROM pg_prepared_statements;
+BEGIN;
+SELECT statement FROM pg_cursors;
+COMMIT;
+SELECT ident FROM pg_backend_memory_contexts;
+SELECT current_query();
+SQL
+	return \$out;
+}
+
 # statistics: pg_stat_statements, and the file that it keeps texts in.
 sub statistics
 {
@@ -384,6 +420,12 @@ SQL
 my @channels = (
 	[ 'errors in the log', logged_with('', $errors) ],
 	[ '`SHOW`, `pg_settings`, catalogs', \&catalogs ],
+	[ 'errors of parallel workers', \&workers_failed ],
+	[ '`pg_prepared_statements` and its like', \&own_texts ],
+	[
+		'reports of memory',
+		logged_with('', "SELECT pg_log_backend_memory_contexts(pg_backend_pid());\nSELECT 1;\n")
+	],
 	[ '`pg_stat_activity`', while_idle(\&activity) ],
 	[ '`pg_stat_statements` and its files', \&statistics ],
 	[ 'crash report', while_idle(\&crash) ],
@@ -399,12 +441,27 @@ my @channels = (
 		'`auto_explain`', logged_with('-c auto_explain.log_min_duration=0')
 	],
 	[
+		'`auto_explain` with `log_verbose`',
+		logged_with('-c auto_explain.log_min_duration=0 -c auto_explain.log_verbose=on')
+	],
+	[
+		'`log_parser_stats` and its like',
+		logged_with(
+			'-c log_parser_stats=on -c log_planner_stats=on -c log_executor_stats=on')
+	],
+	[
 		'`debug_print_parse`, `_rewritten`, `_plan`',
 		logged_with(
 			'-c debug_print_parse=on -c debug_print_rewritten=on -c debug_print_plan=on'
 		)
 	],
-	$pgaudit ? [ 'pgaudit', logged_with('-c pgaudit.log=all') ] : (),);
+	$pgaudit ? (
+		[ 'pgaudit', logged_with('-c pgaudit.log=all') ],
+		[
+			# What Citus would be handed to send to its workers, pgaudit is.
+			"text for Citus, with `citus.propagate_set_commands = 'local'`",
+			logged_with('-c pgaudit.log=all -c citus.propagate_set_commands=local')
+		]) : (),);
 
 # ---------------------------------------------------------------------------
 # Each channel for each way
@@ -449,6 +506,9 @@ is(scalar(forms_found_in($common, \$files)), 0, 'no key in any file at all');
 
 my @always = (
 	'errors in the log',
+	'errors of parallel workers',
+	'`pg_prepared_statements` and its like',
+	'reports of memory',
 	'`SHOW`, `pg_settings`, catalogs',
 	'`pg_stat_activity`',
 	'`pg_stat_statements` and its files',
@@ -476,7 +536,7 @@ ok($leaks{'`log_statement = all`'}[3], 'the search does find what is logged');
 # The table of the page
 
 my @rows = map { $_->[0] } @channels;
-splice @rows, 8, 0, 'data directory and WAL';
+splice @rows, 11, 0, 'data directory and WAL';
 my $table = '| where | ' . join(' | ', map { $_->[0] } @ways) . " |\n";
 $table .= '|---|' . '---|' x @ways . "\n";
 foreach my $name (@rows)

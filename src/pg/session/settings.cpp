@@ -33,6 +33,20 @@ bool MayRaise(GucSource source) {
   return defined && source >= PGC_S_INTERACTIVE;
 }
 
+// IsMasked says whether `value` is a mask, or the text of a statement in which
+// the keys were overwritten.
+bool IsMasked(const char *value) {
+  return strchr(value, '*') != nullptr && value[strspn(value, "*, ")] == '\0';
+}
+
+// WasCutShort says whether a list from the connection options ends in a comma:
+// white space ended the option there. The login may not go on, for the server
+// would log what comes after it, which is the next key.
+bool WasCutShort(const Outcome &outcome, GucSource source) {
+  return defined && source == PGC_S_CLIENT &&
+         outcome.status == Status::kKeyMissing && outcome.key_position > 1;
+}
+
 int FailureLevel(GucSource source) {
   if (!MayRaise(source)) {
     return WARNING;
@@ -74,12 +88,12 @@ bool CheckKey(char **value, void **extra, GucSource source) {
   if (**value == '\0') {
     return true;  // switches the key off, which any source may do
   }
-  const bool is_mask = strcmp(*value, kMask) == 0;
+  const bool is_mask = IsMasked(*value);
   if (InitializingParallelWorker && is_mask) {
     return true;  // a worker gets no key: hence PARALLEL RESTRICTED
   }
   if (!is_mask) {
-    WithholdStatementTextWith(*value);
+    OverwriteKeysOf(*value);
   }
   if (!BelongsToSession(source)) {
     return RefuseToStore(*value, source);
@@ -104,7 +118,9 @@ bool CheckKey(char **value, void **extra, GucSource source) {
   }
   if (!added.outcome.ok()) {
     events::KeyRefused(kMalformedKey);
-    ReportKeyFailure(FailureLevel(source), added.outcome);
+    ReportKeyFailure(
+        WasCutShort(added.outcome, source) ? ERROR : FailureLevel(source),
+        added.outcome);
     return Dropped(*value);
   }
   events::KeysSet(*session_keys::ListBehind(*extra));

@@ -74,21 +74,49 @@ const VariableSetStmt *SetIn(Node *statement) {
   return IsOurs(set) ? set : nullptr;
 }
 
-// SetsKeyInBlock says whether a DO block mentions the key: pg_stat_statements
-// would keep its text with all literals.
-bool SetsKeyInBlock(Node *statement) {
-  if (!IsA(statement, DoStmt)) {
-    return false;
+// TextOf is the value of `set`, or null when it is more than one text.
+const char *TextOf(const VariableSetStmt *set) {
+  const auto *const argument = static_cast<const Node *>(linitial(set->args));
+  if (list_length(set->args) != 1 || !IsA(argument, A_Const)) {
+    return nullptr;
   }
-  const List *const arguments = castNode(DoStmt, statement)->args;
-  for (int i = 0; i < list_length(arguments); ++i) {
-    const auto *const argument = static_cast<DefElem *>(list_nth(arguments, i));
-    if (strcmp(argument->defname, "as") == 0 &&
-        strcasestr(strVal(argument->arg), kSettingPrefix) != nullptr) {
-      return true;
+  const auto *const constant = reinterpret_cast<const A_Const *>(argument);
+  return !constant->isnull && IsA(&constant->val, String)
+             ? constant->val.sval.sval
+             : nullptr;
+}
+
+// TracesOf is what in the value of `set` is a key, in each of its arguments.
+KeyTraces TracesOf(const VariableSetStmt *set) {
+  KeyTraces traces;
+  for (int i = 0; i < list_length(set->args); ++i) {
+    const auto *const argument =
+        static_cast<const Node *>(list_nth(set->args, i));
+    if (IsA(argument, A_Const)) {
+      const auto *const constant = reinterpret_cast<const A_Const *>(argument);
+      if (!constant->isnull && IsA(&constant->val, String)) {
+        const char *const value = constant->val.sval.sval;
+        traces.AddValue({value, strlen(value)});
+      }
     }
   }
-  return false;
+  return traces;
+}
+
+// GoesToCitusWorkers says whether Citus is to send the text of `set` on.
+bool GoesToCitusWorkers(const VariableSetStmt *set) {
+  if (!set->is_local) {
+    return false;
+  }
+  const char *const propagate =
+      GetConfigOption("citus.propagate_set_commands", true, false);
+  return propagate != nullptr && pg_strcasecmp(propagate, "local") == 0;
+}
+
+// TextForCitus is a SET LOCAL that does what `set` does.
+const char *TextForCitus(const VariableSetStmt *set) {
+  return psprintf("SET LOCAL %s = %s", set->name,
+                  quote_literal_cstr(TextOf(set)));
 }
 
 // Refuse raises the error of `set` before the server does, which would log the
@@ -103,6 +131,16 @@ void RefuseBadSet(Node *statement, const VariableSetStmt *set) {
   }
 }
 
+// Overwritten is a copy of `text` without what `traces` stands for, or itself.
+const char *Overwritten(const char *text, const KeyTraces &traces) {
+  if (!traces.OccurIn({text, strlen(text)})) {
+    return text;
+  }
+  char *const copy = pstrdup(text);
+  traces.Overwrite({copy, strlen(copy)});
+  return copy;
+}
+
 void ProcessUtilityWithoutKey(PlannedStmt *planned, const char *text,
                               bool read_only_tree,
                               ProcessUtilityContext context,
@@ -112,22 +150,24 @@ void ProcessUtilityWithoutKey(PlannedStmt *planned, const char *text,
                               QueryCompletion *completion) {
   Node *const statement = planned->utilityStmt;
   const VariableSetStmt *const set = SetIn(statement);
-  PlannedStmt withheld;
-  if (set != nullptr && context == PROCESS_UTILITY_TOPLEVEL) {
-    WithholdStatementText();
-  }
+  PlannedStmt without_id;
+  text = HandOn(text);
   if (set != nullptr) {
+    const KeyTraces traces = TracesOf(set);
+    OverwriteKeys(traces);
     RefuseBadSet(statement, set);
-  }
-  if (set != nullptr || SetsKeyInBlock(statement)) {
-    // Without a query id pg_stat_statements keeps nothing. It and pgaudit read
-    // another text than the statement's; only the parse tree is the same.
-    withheld = *planned;
-    withheld.queryId = 0;
-    withheld.stmt_location = 0;
-    withheld.stmt_len = static_cast<int>(strlen(kWithheldText));
-    planned = &withheld;
-    text = kWithheldText;
+    text = Overwritten(text, traces);
+    // Before PostgreSQL 18 the query id is a hash of the text with the key, and
+    // each key would be a row of pg_stat_statements. Without one there is none.
+    without_id = *planned;
+    without_id.queryId = 0;
+    if (IsA(statement, VariableSetStmt) && GoesToCitusWorkers(set) &&
+        TextOf(set) != nullptr) {
+      text = TextForCitus(set);
+      without_id.stmt_location = 0;
+      without_id.stmt_len = static_cast<int>(strlen(text));
+    }
+    planned = &without_id;
   }
   const ProcessUtility_hook_type next =
       next_hook != nullptr ? next_hook : standard_ProcessUtility;

@@ -1,0 +1,251 @@
+#include "core/key_traces.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+
+#include "core/ascii.hpp"
+
+namespace fernet {
+namespace {
+
+constexpr std::size_t kShortestRun = 32;
+constexpr std::size_t kLongestRun = 100;
+constexpr std::size_t kMostOfValue = 64 * 1024;
+constexpr std::string_view kPrefix = "fernet.";
+
+// Any odd number with bits all over would do: a collision overwrites more.
+constexpr std::uint64_t kHashFactor = 0x9e37'79b9'7f4a'7c15;
+
+constexpr char Lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
+
+constexpr bool IsLetterOrDigit(char c) noexcept {
+  return (c >= '0' && c <= '9') || (Lower(c) >= 'a' && Lower(c) <= 'z');
+}
+
+constexpr bool IsNameCharacter(char c) noexcept {
+  return IsLetterOrDigit(c) || c == '_';
+}
+
+constexpr bool IsDigitOfKey(char c) noexcept {
+  return IsNameCharacter(c) || c == '-' || c == '+' || c == '/';
+}
+
+bool EndsWith(std::span<const char> text, std::string_view word) noexcept {
+  return text.size() >= word.size() &&
+         std::ranges::equal(
+             text.last(word.size()), word,
+             [](char c, char expected) { return Lower(c) == expected; });
+}
+
+std::uint64_t Append(std::uint64_t hash, char c) noexcept {
+  return hash * kHashFactor + static_cast<unsigned char>(c) + 1;
+}
+
+std::uint64_t HashOfStart(std::span<const char> run) noexcept {
+  std::uint64_t hash = 0;
+  for (const char c : run.first(kShortestRun)) {
+    hash = Append(hash, c);
+  }
+  return hash;
+}
+
+constexpr std::uint64_t LeavingFactor() noexcept {
+  std::uint64_t factor = 1;
+  for (std::size_t i = 0; i < kShortestRun; ++i) {
+    factor *= kHashFactor;
+  }
+  return factor;
+}
+
+constexpr std::uint64_t FilterBit(std::uint64_t hash) noexcept {
+  return std::uint64_t{1} << (hash >> 52 & 63);
+}
+
+// NextRun is the first run in `text` of any length: digits, and up to two '='
+// after them. Empty when there is none.
+std::span<const char> NextRun(std::span<const char> text) noexcept {
+  const auto begin = std::ranges::find_if(text, IsDigitOfKey);
+  auto end = std::find_if_not(begin, text.end(), IsDigitOfKey);
+  for (int i = 0; i < 2 && end != text.end() && *end == '='; ++i) {
+    ++end;
+  }
+  return {begin, end};
+}
+
+// After is what follows `part` in `text`.
+std::span<const char> After(std::span<const char> text,
+                            std::span<const char> part) noexcept {
+  return text.subspan(
+      static_cast<std::size_t>(part.data() + part.size() - text.data()));
+}
+
+bool IsLikeKey(std::span<const char> run) noexcept {
+  return run.size() >= kShortestRun && run.size() <= kLongestRun;
+}
+
+bool IsKey(std::span<const char> run) noexcept {
+  Key key;
+  return (run.size() == kEncodedKeySize || run.size() == kEncodedKeySize - 1) &&
+         ParseKey(run, &key).ok();
+}
+
+// IsInLiteral tells a run from a name of as many letters by what is before it.
+bool IsInLiteral(std::span<const char> text,
+                 std::span<const char> run) noexcept {
+  const char before = run.data() == text.data() ? ' ' : run.data()[-1];
+  return before == '\'' || before == ',' || before == '$' || before == '=';
+}
+
+// NextName is the first name of a setting of ours in `text`; empty without one.
+std::span<const char> NextName(std::span<const char> text) noexcept {
+  for (auto rest = text; !rest.empty();) {
+    const void *const dot = memchr(rest.data(), '.', rest.size());
+    if (dot == nullptr) {
+      return {};
+    }
+    const auto before = rest.first(static_cast<std::size_t>(
+        static_cast<const char *>(dot) + 1 - rest.data()));
+    rest = rest.subspan(before.size());
+    if (EndsWith(before, kPrefix)) {
+      const auto end = std::ranges::find_if_not(rest, IsNameCharacter);
+      return {before.end() - kPrefix.size(), end};
+    }
+  }
+  return {};
+}
+
+constexpr bool IsQuoteOrSpace(char c) noexcept {
+  return c == '\'' || c == '"' || c == '$' || IsSpace(c);
+}
+
+std::span<const char> TrimEnd(std::span<const char> text) noexcept {
+  while (!text.empty() && IsQuoteOrSpace(text.back())) {
+    text = text.first(text.size() - 1);
+  }
+  return text;
+}
+
+// IsGivenValueAfter says whether the name of a setting that comes right after
+// `before` is one to which a statement gives a value.
+bool IsGivenValueAfter(std::span<const char> before) noexcept {
+  before = TrimEnd(before);
+  if (!before.empty() && before.back() == '(') {
+    return EndsWith(TrimEnd(before.first(before.size() - 1)), "set_config");
+  }
+  return EndsWith(before, "set") || EndsWith(before, "local") ||
+         EndsWith(before, "session");
+}
+
+// JoinsNameAndValue says whether `between` may stand between a setting's name
+// and its value, or two keys of its value: ` = E'`, `', '`, ` TO $$`.
+bool JoinsNameAndValue(std::span<const char> between) noexcept {
+  return between.size() <= kShortestRun &&
+         std::ranges::all_of(between, [](char c) {
+           return IsQuoteOrSpace(c) || c == '=' || c == ',' || c == ':' ||
+                  Lower(c) == 'e' || Lower(c) == 't' || Lower(c) == 'o';
+         });
+}
+
+}  // namespace
+
+void KeyTraces::Add(std::span<const char> run) noexcept {
+  const std::uint64_t hash = HashOfStart(run);
+  if (size_ < kMaxKeys && !Knows(hash)) {
+    hashes_[size_++] = hash;
+    filter_[hash >> 58] |= FilterBit(hash);
+  }
+}
+
+bool KeyTraces::Knows(std::uint64_t hash) const noexcept {
+  const auto known = std::span(hashes_).first(size_);
+  return (filter_[hash >> 58] & FilterBit(hash)) != 0 &&
+         std::ranges::find(known, hash) != known.end();
+}
+
+void KeyTraces::AddValue(std::span<const char> value) noexcept {
+  auto rest = value.first(std::min(value.size(), kMostOfValue));
+  while (!rest.empty() && size_ < kMaxKeys) {
+    const auto run = NextRun(rest);
+    if (IsLikeKey(run)) {
+      Add(run);
+    }
+    rest = After(rest, run);
+  }
+}
+
+void KeyTraces::AddStatement(std::span<const char> text) noexcept {
+  auto name = NextName(text);
+  if (name.empty()) {
+    return;
+  }
+  // The end of the name, or of a key of its value, that a value may follow.
+  const char *value_after = nullptr;
+  for (auto rest = text; !rest.empty() && size_ < kMaxKeys;) {
+    const auto run = NextRun(rest);
+    while (!name.empty() && name.data() + name.size() <= run.data()) {
+      if (IsGivenValueAfter({text.data(), name.data()})) {
+        value_after = name.data() + name.size();
+      }
+      name = NextName(After(text, name));
+    }
+    const bool is_value = value_after != nullptr && IsLikeKey(run) &&
+                          JoinsNameAndValue({value_after, run.data()});
+    if (is_value || (IsInLiteral(text, run) && IsKey(run))) {
+      Add(run);
+    }
+    rest = After(rest, run);
+    if (is_value) {
+      value_after = rest.data();
+    }
+  }
+}
+
+std::span<const char> KeyTraces::FirstIn(
+    std::span<const char> text) const noexcept {
+  constexpr std::uint64_t kLeaving = LeavingFactor();
+  std::uint64_t hash = 0;
+  std::size_t length = 0;  // of the run so far
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (!IsDigitOfKey(text[i])) {
+      hash = 0;
+      length = 0;
+      continue;
+    }
+    hash = Append(hash, text[i]);
+    if (++length > kShortestRun) {
+      const auto leaving =
+          static_cast<unsigned char>(text[i - kShortestRun]) + 1U;
+      hash -= leaving * kLeaving;
+    }
+    if (length >= kShortestRun && Knows(hash)) {
+      const auto found = text.subspan(i + 1 - kShortestRun);
+      const auto run = NextRun(found);
+      return run.first(std::min(run.size(), kLongestRun));
+    }
+  }
+  return {};
+}
+
+bool KeyTraces::Overwrite(std::span<char> text) const noexcept {
+  bool found = false;
+  while (!empty()) {
+    const auto run = FirstIn(text);
+    if (run.empty()) {
+      break;
+    }
+    const auto start = static_cast<std::size_t>(run.data() - text.data());
+    std::ranges::fill(text.subspan(start, run.size()), '*');
+    text = text.subspan(start + run.size());
+    found = true;
+  }
+  return found;
+}
+
+bool KeyTraces::OccurIn(std::span<const char> text) const noexcept {
+  return !empty() && !FirstIn(text).empty();
+}
+
+}  // namespace fernet

@@ -1,0 +1,98 @@
+#include "pg/session/statement_hooks.hpp"
+
+#include <cstring>
+
+#include "pg/server/boundary.hpp"
+#include "pg/session/settings.hpp"
+#include "pg/session/statement_text.hpp"
+
+namespace fernet::pg {
+namespace {
+
+constinit post_parse_analyze_hook_type next_analyze_hook = nullptr;
+constinit planner_hook_type next_planner_hook = nullptr;
+constinit ExecutorStart_hook_type next_start_hook = nullptr;
+
+// IsDefinition says whether `query` stores its own text, or what is in it. A
+// hook that replays such statements elsewhere must not replay asterisks.
+bool IsDefinition(const Query *query) {
+  return query->utilityStmt != nullptr &&
+         IsA(query->utilityStmt, CreateFunctionStmt);
+}
+
+// The types of the hooks differ between servers: hence the templates.
+template <typename Jumble>
+void AfterAnalysis(ParseState *state, Query *query, Jumble *jumble) {
+  if (state->p_sourcetext != nullptr && !IsDefinition(query)) {
+    OverwriteKeysIn(state->p_sourcetext);
+  }
+  if (next_analyze_hook != nullptr) {
+    next_analyze_hook(state, query, jumble);
+  }
+}
+
+// MaySetOurs says whether `expression` is a set_config of a setting of ours, or
+// of one that is not known yet.
+bool MaySetOurs(const Expr *expression) {
+  if (!IsA(expression, FuncExpr)) {
+    return false;
+  }
+  const auto *const call = reinterpret_cast<const FuncExpr *>(expression);
+  if (call->funcid != F_SET_CONFIG) {
+    return false;
+  }
+  const auto *const name = static_cast<const Node *>(linitial(call->args));
+  if (!IsA(name, Const)) {
+    return true;
+  }
+  const auto *const constant = reinterpret_cast<const Const *>(name);
+  const auto *const text =
+      reinterpret_cast<const varlena *>(DatumGetPointer(constant->constvalue));
+  return !constant->constisnull &&
+         ViewText(text).size() > strlen(kSettingPrefix) &&
+         pg_strncasecmp(ViewText(text).data(), kSettingPrefix,
+                        strlen(kSettingPrefix)) == 0;
+}
+
+bool MaySetOurs(const Query *query) {
+  for (int i = 0; i < list_length(query->targetList); ++i) {
+    if (MaySetOurs(list_nth_node(TargetEntry, query->targetList, i)->expr)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// PlanWithoutKey leaves a parameter that is a key a parameter: in a plan for
+// its value, it would be a constant for auto_explain to show.
+template <typename... More>
+PlannedStmt *PlanWithoutKey(Query *query, const char *text, int options,
+                            ParamListInfo parameters, More... more) {
+  if (parameters != nullptr && MaySetOurs(query)) {
+    parameters = nullptr;
+  }
+  const planner_hook_type next =
+      next_planner_hook != nullptr ? next_planner_hook : standard_planner;
+  return next(query, text, options, parameters, more...);
+}
+
+template <typename... Arguments>
+auto StartWithoutKey(QueryDesc *query, Arguments... arguments) {
+  query->sourceText = HandOn(query->sourceText);
+  const ExecutorStart_hook_type next =
+      next_start_hook != nullptr ? next_start_hook : standard_ExecutorStart;
+  return next(query, arguments...);
+}
+
+}  // namespace
+
+void InstallStatementHooks() {
+  next_analyze_hook = post_parse_analyze_hook;
+  post_parse_analyze_hook = AfterAnalysis;
+  next_planner_hook = planner_hook;
+  planner_hook = PlanWithoutKey;
+  next_start_hook = ExecutorStart_hook;
+  ExecutorStart_hook = StartWithoutKey;
+}
+
+}  // namespace fernet::pg

@@ -1,0 +1,145 @@
+#include "core/key_traces.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+
+#include "unit/support.hpp"
+
+namespace fernet {
+namespace {
+
+using test::TestKeyText;
+
+std::string Stars(std::size_t count) { return std::string(count, '*'); }
+
+// AfterValue is `text` without what `value` gives away.
+std::string AfterValue(std::string_view value, std::string text) {
+  KeyTraces traces;
+  traces.AddValue(value);
+  const bool occurs = traces.OccurIn(text);
+  EXPECT_EQ(traces.Overwrite(text), occurs);
+  EXPECT_FALSE(traces.OccurIn(text));
+  return text;
+}
+
+// AfterStatement is `text` without what it gives away itself.
+std::string AfterStatement(std::string text) {
+  KeyTraces traces;
+  traces.AddStatement(text);
+  traces.Overwrite(text);
+  return text;
+}
+
+const std::string kA = TestKeyText(1);
+const std::string kB = TestKeyText(2);
+
+TEST(KeyTraces, OverwritesEachKeyOfAListWhereverItIs) {
+  EXPECT_EQ(AfterValue(kA + "," + kB,
+                       "x '" + kA + "' || ',' || '" + kB + "' -- " + kA + "\n"),
+            "x '" + Stars(44) + "' || ',' || '" + Stars(44) + "' -- " +
+                Stars(44) + "\n");
+  EXPECT_EQ(AfterValue(" " + kA + ",\n" + kB + "\n", kB + kA),
+            Stars(44) + Stars(44));
+}
+
+TEST(KeyTraces, OverwritesInsideOfALongerRun) {
+  EXPECT_EQ(AfterValue(kA, "E'\\n" + kA + "'"), "E'\\n" + Stars(44) + "'");
+  EXPECT_EQ(AfterValue(kA, "options=-c%20fernet.key%3D" + kA),
+            "options=-c%20fernet.key%3D" + Stars(44));
+}
+
+TEST(KeyTraces, TakesWhatIsNearlyAKey) {
+  const std::string hex(64, 'a');
+  for (const std::string &value :
+       {kA.substr(0, 40), kA.substr(0, 43) + "xy", hex, kA.substr(0, 32),
+        std::string(100, 'Q'), std::string(31, '+') + "/", kA + "=="}) {
+    const std::size_t size =
+        std::min<std::size_t>(value.find('=') + 2, value.size());
+    EXPECT_EQ(AfterValue(value, "'" + value + "'").substr(1, size), Stars(size))
+        << value;
+  }
+}
+
+TEST(KeyTraces, TakesNothingElse) {
+  const std::string statement =
+      "DELETE FROM accounts WHERE owner = 'somebody' /* " + kA + " */";
+  EXPECT_EQ(AfterValue(statement.substr(0, 40), statement), statement);
+  EXPECT_EQ(AfterValue("DELETE FROM accounts", statement), statement);
+  EXPECT_EQ(AfterValue(kA.substr(0, 31), statement), statement);
+  EXPECT_EQ(AfterValue(std::string(101, 'a'), std::string(101, 'a')),
+            std::string(101, 'a'));
+  EXPECT_EQ(AfterValue("", statement), statement);
+  EXPECT_EQ(AfterValue(kA, ""), "");
+}
+
+TEST(KeyTraces, OverwritesNoMoreThanARunOf100) {
+  const std::string run(300, 'a');
+  EXPECT_EQ(AfterValue(run.substr(0, 40), "b" + run.substr(0, 90) + " " + kB),
+            "b" + Stars(90) + " " + kB);
+  EXPECT_EQ(AfterValue(kA, kA.substr(0, 43) + std::string(80, 'x')),
+            Stars(100) + std::string(23, 'x'));
+}
+
+TEST(KeyTraces, LooksForAtMost64Parts) {
+  std::string value;
+  std::string text;
+  std::string expected;
+  for (int number = 1; number <= 70; ++number) {
+    value += TestKeyText(number) + ",";
+    text += "'" + TestKeyText(number) + "'";
+    expected += "'" + (number <= 64 ? Stars(44) : TestKeyText(number)) + "'";
+  }
+  EXPECT_EQ(AfterValue(value, text), expected);
+}
+
+TEST(KeyTraces, LooksAtTheFirst64KiBOfAValue) {
+  EXPECT_EQ(AfterValue(std::string(64 * 1024 - 44, ',') + kA, kA), Stars(44));
+  EXPECT_EQ(AfterValue(std::string(64 * 1024, ',') + kA, kA), kA);
+}
+
+TEST(KeyTraces, FindsTheKeysThatAStatementGives) {
+  const std::string mistyped = kB.substr(0, 38);
+  const std::string list = kA + ", " + mistyped + ",\n" + kB;
+  const std::string stars = Stars(44) + ", " + Stars(38) + ",\n" + Stars(44);
+  for (const auto &[before, after] :
+       std::initializer_list<std::pair<std::string, std::string>>{
+           {"SET fernet.key = '", "'"},
+           {"BEGIN; set Local \"fernet.key\"TO E'", "'; SELECT 1"},
+           {"SELECT set_config('fernet.key', '", "', false)"},
+           {"SELECT SET_CONFIG ( 'FERNET.Key','", "', true)"},
+           {"EXECUTE 'SET SESSION fernet.index_key = ''", "'''"},
+           {"SELECT set_config($$fernet.kye$$, $$", "$$, false)"},
+       }) {
+    std::string expected = before;
+    expected += stars + after;
+    EXPECT_EQ(AfterStatement(before + list + after), expected);
+  }
+  // Whatever is a key, anywhere, when the statement speaks of ours.
+  EXPECT_EQ(AfterStatement("CALL f('" + kA + "') /* fernet. */"),
+            "CALL f('" + Stars(44) + "') /* fernet. */");
+}
+
+TEST(KeyTraces, LeavesStatementsReadable) {
+  const std::string uuid = "9f8c1b6e-6a7b-4c1d-8e2f-0a1b2c3d4e5f";
+  const std::string hash(64, 'c');
+  for (const std::string &statement : std::initializer_list<std::string>{
+           "SELECT set_config('other.key', '" + kA + "', false)",
+           "INSERT INTO t VALUES ('" + kA + "')",
+           "DELETE FROM t WHERE id = '" + uuid + "' /* fernet. */",
+           "DELETE FROM t WHERE id = '" + uuid + "' /* SET fernet.key = */",
+           "DELETE FROM t WHERE id = /* SET fernet.key = */ '" + uuid + "'",
+           "DELETE FROM t AS fernet WHERE fernet.key = '" + hash + "'",
+           "DO $$ /* fernet. */ BEGIN DELETE FROM "
+           "a_table_with_a_name_of_more_than_32_letters; END $$",
+           "SELECT fernet_keys()",
+           "fernet.",
+           ".",
+       }) {
+    EXPECT_EQ(AfterStatement(statement), statement);
+  }
+}
+
+}  // namespace
+}  // namespace fernet
