@@ -38,7 +38,7 @@ fi
 opening() {
   cat <<END
 
--- a library older than this script says so, and not what it lacks
+-- a library older than this script raises a clear error, not one about a missing symbol
 CREATE FUNCTION fernet_require_library(version text)
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'fernet_require_library'
