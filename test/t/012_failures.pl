@@ -217,6 +217,7 @@ my @answering = (
 		'generate_key()', q(key_from_hkdf('secret', 'salt', 'info')),
 		q(key_from_pbkdf2('secret', 'salt', 2)), q(key_from_sha256('secret'))),
 	[ 2, '(SELECT count(*) FROM fernet_keys())' ],
+	[ 0, '(SELECT count(*) FROM fernet_ledger_rows())' ],
 	[ 1, '(SELECT count(*) FROM fernet_stat() WHERE encrypted >= 0)' ],
 	[ '', 'fernet_stat_reset()' ],
 	# It computes a fingerprint, encrypts and decrypts, and reads files.
