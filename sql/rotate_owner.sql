@@ -114,6 +114,27 @@ TRUNCATE log;
 CALL fernet_rotate_column('parted', 'token');
 SELECT DISTINCT who, what FROM log ORDER BY what;
 TRUNCATE log;
+-- what the planner and the opening of an index evaluate: constant expressions, for a
+-- job and for the gate
+SET fernet.key = :'old';
+SET ROLE regress_fernet_eve;
+CREATE TABLE constant (id integer, token text);
+RESET ROLE;
+CALL fill('{constant}');
+SET ROLE regress_fernet_eve;
+SET fernet.key = '';
+CREATE INDEX ON constant ((attack_by_value('x')));
+CREATE INDEX ON constant (id) WHERE attack_by_value('y');
+TRUNCATE log;
+RESET ROLE;
+SET fernet.key = :'keys';
+CALL fernet_rotate_column('constant', 'token');
+SELECT DISTINCT who, what FROM log ORDER BY what;
+TRUNCATE log;
+SELECT fernet_assert_rotated('constant', 'token');
+SELECT DISTINCT who, what FROM log ORDER BY what;
+TRUNCATE log;
+DROP TABLE constant;
 -- the caller is who he was, with his key and his settings
 SELECT current_user = session_user AS same_user, current_setting('search_path') AS search_path,
 	current_setting('work_mem') = '123kB' AS hers, (SELECT count(*) FROM fernet_keys()) AS keys;

@@ -72,10 +72,16 @@ void CountOpened(ColumnCensus *census, TokenReader *reader,
   ValueCount count = {.census = census, .last_key = key_index};
   const Status status =
       FindPlacesInside(census->keys, reader, key_index, CountPlace, &count);
-  if (count.has_unknown || status != Status::kOk) {
+  // The key that is needed for longest comes first: a value that needs a later
+  // key must not pass for one that quotes a token of somebody else.
+  if (count.last_key > 0) {
+    census->of_key[count.last_key].Add(timestamp);
+  } else if (status != Status::kOk) {
+    census->malformed.Add(0);  // it was not read whole
+  } else if (count.has_unknown) {
     census->unknown_key.Add(timestamp);
   } else {
-    census->of_key[count.last_key].Add(timestamp);
+    census->of_key[0].Add(timestamp);
   }
 }
 
@@ -141,7 +147,7 @@ void TakeCensus(Oid relation, const char *column, const SessionKeys &keys,
   for (int i = 0; i < list_length(reading.tables); ++i) {
     CountTable(list_nth_oid(reading.tables, i), column, out);
   }
-  RequireSameCount(relation, column, out->values());
+  RequireSameCount(reading, relation, column, out->values());
   EndReading(reading);
 }
 

@@ -324,7 +324,7 @@ Tally ReadPass(Running *running, MemoryContext job_memory, bool proof) {
   }
   if (proof) {
     RequireSameColumn(*running);
-    RequireSameCount(running->job->relation, running->job->column,
+    RequireSameCount(reading, running->job->relation, running->job->column,
                      running->tally.total());
     running->subscribed = IsSubscribed(reading);
   }

@@ -49,6 +49,7 @@ bool HasLayout(Relation ledger) {
 
 // RowAt returns the row at `place` of a page, or one without data. A page that
 // a crash has kept from being written is all zeros.
+// NOLINTNEXTLINE(readability-non-const-parameter): Page is a type of the server
 HeapTupleData RowAt(Relation ledger, Page page, ItemPointer place) {
   HeapTupleData row = {};
   const OffsetNumber offset = ItemPointerGetOffsetNumber(place);
@@ -66,6 +67,7 @@ HeapTupleData RowAt(Relation ledger, Page page, ItemPointer place) {
   return row;
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): Page is a type of the server
 OffsetNumber RowsOf(Page page) {
   return PageIsNew(page)
              ? OffsetNumber{0}
@@ -92,7 +94,9 @@ bool ChangeAt(Relation ledger, const LedgerNumbers &numbers,
   if (is_there) {
     GenericXLogState *const change = GenericXLogStart(ledger);
     row = RowAt(ledger, GenericXLogRegisterBuffer(change, buffer, 0), place);
-    memcpy(NumbersOf(&row), &numbers, kNumbersSize);
+    if (row.t_data != nullptr) {
+      memcpy(NumbersOf(&row), &numbers, kNumbersSize);
+    }
     Finish(change);
   }
   UnlockReleaseBuffer(buffer);

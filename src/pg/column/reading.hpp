@@ -31,7 +31,8 @@ void EndReading(const Reading &reading);
 // RequireSameCount compares the number of `values` that were read from pages
 // with what a query counts in the same snapshot. Raises 0A000 if they differ:
 // then rows of the table are not in its pages, and nothing is proved.
-void RequireSameCount(Oid relation, const char *column, std::int64_t values);
+void RequireSameCount(const Reading &reading, Oid relation, const char *column,
+                      std::int64_t values);
 
 // IsSubscribed says whether an enabled subscription of this database writes to
 // one of the tables, from which old values may come at any time.

@@ -6,28 +6,6 @@
 namespace fernet::pg {
 namespace {
 
-// TakeOwnerRights makes the owner of the table the current user if the caller
-// is a superuser and the owner is not. The search_path stays: a superuser gains
-// nothing by leading the owner's code astray.
-void TakeOwnerRights(Relation relation, OwnerRights *out) {
-  const Oid owner = relation->rd_rel->relowner;
-  out->taken = superuser() && !superuser_arg(owner);
-  if (!out->taken) {
-    return;
-  }
-  GetUserIdAndSecContext(&out->caller, &out->context);
-  out->settings_level = NewGUCNestLevel();
-  SetUserIdAndSecContext(owner, out->context | SECURITY_RESTRICTED_OPERATION |
-                                    session_keys::kOutOfReach);
-}
-
-void LeaveOwnerRights(const OwnerRights &rights) {
-  if (rights.taken) {
-    AtEOXact_GUC(false, rights.settings_level);
-    SetUserIdAndSecContext(rights.caller, rights.context);
-  }
-}
-
 EState *NewExecutorState(const ColumnTarget &target) {
   EState *const state = CreateExecutorState();
   RangeTblEntry *const entry = makeNode(RangeTblEntry);
@@ -126,6 +104,8 @@ bool FireBeforeTriggers(RowWriter *writer, TupleTableSlot *row) {
 
 void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
   const Relation relation = target->relation;
+  // First of all: to open an index evaluates its constant expressions.
+  TakeOwnerRights(relation, &out->rights);
   CheckCmdReplicaIdentity(relation, CMD_UPDATE);
   out->target = target;
   out->state = NewExecutorState(*target);
@@ -140,7 +120,6 @@ void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
   out->domain_cache = nullptr;
   out->has_written = false;
   out->phase = WritePhase::kRow;
-  TakeOwnerRights(relation, &out->rights);
   AfterTriggerBeginQuery();
   out->transitions = MakeTransitionCaptureState(
       relation->trigdesc, RelationGetRelid(relation), CMD_UPDATE);

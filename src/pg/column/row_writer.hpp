@@ -1,20 +1,13 @@
 #pragma once
 
 #include "pg/column/column_target.hpp"
+#include "pg/column/owner_rights.hpp"
 #include "pg/server/boundary.hpp"
 
 namespace fernet::pg {
 
 // WritePhase is the step of a RowWriter, which tells what raised an error.
 enum class WritePhase { kRow, kBeforeTriggers, kAfterTriggers };
-
-// OwnerRights is what LeaveOwnerRights restores.
-struct OwnerRights {
-  bool taken;
-  Oid caller;
-  int context;
-  int settings_level;
-};
 
 // RowWriter updates one column of rows that a scan of the table has found, as
 // UPDATE would: with triggers, indexes, constraints and generated columns, but

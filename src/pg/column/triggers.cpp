@@ -76,8 +76,9 @@ const char *TriggersOnUpdate(Relation relation, AttrNumber attribute,
   const TriggerDesc *const triggers = relation->trigdesc;
   for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
     const Trigger &trigger = triggers->triggers[i];
+    const bool is_before = TRIGGER_FOR_BEFORE(trigger.tgtype);
     if (FiresOnUpdate(trigger, attribute) &&
-        TRIGGER_FOR_BEFORE(trigger.tgtype) == before) {
+        (before ? is_before : !is_before)) {
       appendStringInfo(&names, "%s%s", names.len == 0 ? "" : ", ",
                        quote_identifier(trigger.tgname));
     }

@@ -30,8 +30,8 @@ class ResultRow {
   void Add(Datum value, bool is_null = false);
 
   int count_ = 0;
-  Datum values_[kMaxColumns];
-  bool nulls_[kMaxColumns];
+  Datum values_[kMaxColumns]{};
+  bool nulls_[kMaxColumns]{};
 };
 
 // ResultRows is the result of a function that returns a set of rows.

@@ -1,0 +1,26 @@
+// The rights under which the code of a table runs: its triggers, constraints
+// and index expressions.
+#pragma once
+
+#include "pg/server/boundary.hpp"
+
+namespace fernet::pg {
+
+// OwnerRights is what LeaveOwnerRights restores.
+struct OwnerRights {
+  bool taken;
+  Oid caller;
+  int context;
+  int settings_level;
+};
+
+// TakeOwnerRights makes the owner of the table the current user, in a
+// security-restricted operation without the key, if the caller is a superuser
+// and the owner is not. The search_path stays: a superuser gains nothing by
+// leading the owner's code astray.
+void TakeOwnerRights(Relation relation, OwnerRights *out);
+
+// LeaveOwnerRights undoes that. So does the end of the subtransaction.
+void LeaveOwnerRights(const OwnerRights &rights);
+
+}  // namespace fernet::pg
