@@ -100,7 +100,7 @@ void Count(ColumnCensus *census, const varlena *value) {
       whole.unknown_key.Add(reader.timestamp());
       census->unknown_key.Add(reader.timestamp());
       break;
-    case Verdict::kNoKey:
+    case Verdict::kKeyMissing:
       whole.no_key_set.Add(reader.timestamp());
       census->no_key_set.Add(reader.timestamp());
       break;

@@ -268,8 +268,9 @@ void InspectInside(const TokenTraces &inside, Inspection *inspection) {
     inspection->cause = "encrypted twice";
     inspection->detail = psprintf(
         "The plaintext holds another token; %s.%s", WhoDecrypts(inside.first),
-        inside.secondary > 0 ? " Rotation re-encrypts every layer with the first key."
-                             : "");
+        inside.secondary > 0
+            ? " Rotation re-encrypts every layer with the first key."
+            : "");
   }
 }
 
@@ -318,7 +319,7 @@ Inspection Inspect(const varlena *value) {
       return InspectOpened(keys, value, &reader, verdict.key_index);
     case Verdict::kUnknownKey:
       return InspectUnknownKey(keys, reader);
-    case Verdict::kNoKey:
+    case Verdict::kKeyMissing:
       break;
   }
   return InspectWithoutKey(reader);

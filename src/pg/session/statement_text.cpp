@@ -94,6 +94,21 @@ void OverwritePlans(const KeyTraces &traces) {
   }
 }
 
+// BeginWriteActivity and EndWriteActivity are the server's macros
+// PGSTAT_BEGIN_WRITE_ACTIVITY and PGSTAT_END_WRITE_ACTIVITY, in words that
+// C++20 does not deprecate.
+void BeginWriteActivity(PgBackendStatus *entry) {
+  CritSectionCount = CritSectionCount + 1;
+  entry->st_changecount = entry->st_changecount + 1;
+  pg_write_barrier();
+}
+
+void EndWriteActivity(PgBackendStatus *entry) {
+  pg_write_barrier();
+  entry->st_changecount = entry->st_changecount + 1;
+  CritSectionCount = CritSectionCount - 1;
+}
+
 // Activity is this backend's text in pg_stat_activity.
 class Activity {
  public:
@@ -113,13 +128,13 @@ class Activity {
   // which that is done already, it may end inside of a key. What an earlier,
   // longer text has left behind it goes as well.
   void Write(const KeyTraces &traces, const char *whole) {
-    PGSTAT_BEGIN_WRITE_ACTIVITY(MyBEEntry);
+    BeginWriteActivity(MyBEEntry);
     if (whole != nullptr) {
       memcpy(text_, whole, size_);
     }
     traces.Overwrite({text_, size_});
     memset(text_ + size_, 0, room_ - size_);
-    PGSTAT_END_WRITE_ACTIVITY(MyBEEntry);
+    EndWriteActivity(MyBEEntry);
   }
 
   bool exists() const { return text_ != nullptr; }

@@ -35,7 +35,7 @@ Verdict Judge(const SessionKeys &keys, const varlena *value,
     return {.kind = Verdict::kMalformed, .outcome = loaded};
   }
   return has_key ? JudgeLoaded(keys, reader, leave_padding)
-                 : Verdict{.kind = Verdict::kNoKey, .outcome = {}};
+                 : Verdict{.kind = Verdict::kKeyMissing, .outcome = {}};
 }
 
 }  // namespace

@@ -14,10 +14,10 @@ struct Verdict {
     kMalformed,   // not a token; `outcome` says why
     kOpened,      // a token that the key at `key_index` decrypts
     kUnknownKey,  // a token that no key of the session decrypts
-    kNoKey,       // a token, but the session has no key to try
+    kKeyMissing,  // a token, but the session has no key to try
   };
   Kind kind;
-  Outcome outcome;              // kOk for kOpened and kNoKey
+  Outcome outcome;              // kOk for kOpened and kKeyMissing
   std::uint32_t key_index = 0;  // from 0, for kOpened
 
   bool opened() const { return kind == kOpened; }
