@@ -34,7 +34,7 @@ class Command(BaseCommand):
                         )
                         rotated, unchanged, failed = cursor.fetchone()
                         cursor.execute(
-                            "SELECT fernet_assert_rotated(%s::text::regclass, %s::text)",
+                            "SELECT fernet_assert_rotated(%s::text::regclass, %s::text, allow_empty => true)",
                             [connection.ops.quote_name(table), column],
                         )
             except Error as error:
