@@ -61,7 +61,7 @@ func (r Rotation) Run(ctx context.Context, db *sql.DB) (counts Counts, err error
 	if err != nil {
 		return counts, err
 	}
-	_, err = conn.ExecContext(ctx, "SELECT fernet_assert_rotated($1, $2)", r.Table, r.Column)
+	_, err = conn.ExecContext(ctx, "SELECT fernet_assert_rotated($1, $2, allow_empty => true)", r.Table, r.Column)
 	return counts, err
 }
 

@@ -54,7 +54,10 @@ def rotate(engine: Engine, batch_rows: int, pause: str) -> None:
             log.info("rotated", extra={"fields": fields})
         for relation, column in COLUMNS:
             connection.execute(
-                text("SELECT fernet_assert_rotated(CAST(:relation AS regclass), :column)"),
+                text(
+                    "SELECT fernet_assert_rotated(CAST(:relation AS regclass), :column,"
+                    " allow_empty => true)"
+                ),
                 {"relation": relation, "column": column},
             )
     log.info("every value is encrypted with the first key")

@@ -93,6 +93,20 @@ std::uint32_t LockPart(AttrNumber attribute, int slice) {
 // TakeTurn keeps two jobs off the same rows, where each would find the other's
 // locks: a job on the whole table excludes all others, a slice excludes the
 // same slice.
+void RequireNoOtherJob(const List *tables) {
+  const LockData *const locks = GetLockStatusData();
+  for (int i = 0; i < locks->nelements; ++i) {
+    const LockInstanceData &lock = locks->locks[i];
+    const LOCKTAG &tag = lock.locktag;
+    if (tag.locktag_type == LOCKTAG_ADVISORY &&
+        tag.locktag_field1 == MyDatabaseId &&
+        tag.locktag_field4 == kLockClass && lock.holdMask != 0 &&
+        lock.pid != MyProcPid && list_member_oid(tables, tag.locktag_field2)) {
+      ReportOtherJob(tag.locktag_field2, lock.pid);
+    }
+  }
+}
+
 void TakeTurn(MemoryContext job_memory, Oid relation, AttrNumber attribute,
               int slice, int slices) {
   LockUntilEndOfJob(job_memory, relation, LockPart(attribute, 0),

@@ -9,6 +9,10 @@ namespace fernet::pg {
 // the column as a whole.
 std::uint32_t LockPart(AttrNumber attribute, int slice);
 
+// RequireNoOtherJob raises 55006 if another session runs a job on one of
+// `tables`: between two of its batches, no lock on a table shows it.
+void RequireNoOtherJob(const List *tables);
+
 // TakeTurn locks the column `attribute` of `relation`, or its `slice` of
 // `slices`, until `job_memory` is deleted. Raises 55006 when another session
 // has the lock, and names that session.

@@ -1,6 +1,7 @@
 #include "pg/column/reading.hpp"
 
 #include "pg/column/column_target.hpp"
+#include "pg/column/job_lock.hpp"
 #include "pg/column/owner_rights.hpp"
 #include "pg/column/writers.hpp"
 #include "pg/server/raise.hpp"
@@ -29,6 +30,12 @@ bool AskOne(const char *query, int count, Oid *types, Datum *values,
   }
   SPI_finish();
   return found;
+}
+
+// PartitionedAbove lists the tables that `relation` is a partition of.
+List *PartitionedAbove(Oid relation) {
+  return get_rel_relispartition(relation) ? get_partition_ancestors(relation)
+                                          : NIL;
 }
 
 std::int64_t CountIn(const char *from, const char *column) {
@@ -110,8 +117,9 @@ void RequireReadCommitted() {
 
 void WaitForOldWriters(Oid relation, const char *name,
                        void (*on_wait)(void *state), void *state) {
+  List *tables = find_all_inheritors(relation, NoLock, nullptr);
+  RequireNoOtherJob(list_concat_copy(tables, PartitionedAbove(relation)));
   MarkAsReader();
-  const List *const tables = find_all_inheritors(relation, NoLock, nullptr);
   WaitForWriters(CollectWriters(tables), name, on_wait, state);
 }
 
@@ -135,6 +143,7 @@ Reading BeginReading(Oid relation) {
 void EndReading(const Reading &reading) {
   PopActiveSnapshot();
   UnregisterSnapshot(reading.snapshot);
+  UnmarkAsReader();
 }
 
 void RequireSameCount(const Reading &reading, Oid relation, const char *column,

@@ -14,7 +14,8 @@ struct Reading {
 
 // WaitForOldWriters waits for every transaction that could still bring an old
 // value into `relation` or a table below it: see writers.hpp. `name` is what an
-// error calls the column. Locks nothing.
+// error calls the column. Locks nothing. Raises 55006 too while another
+// session runs a job on one of these tables, or on a table above.
 void WaitForOldWriters(Oid relation, const char *name,
                        void (*on_wait)(void *state), void *state);
 

@@ -155,7 +155,14 @@ std::int64_t TimeoutMicroseconds() {
 
 void MarkAsReader() {
   const LOCKTAG tag = ReaderLock();
-  static_cast<void>(LockAcquire(&tag, AccessShareLock, false, false));
+  if (!LockHeldByMe(&tag, AccessShareLock)) {
+    static_cast<void>(LockAcquire(&tag, AccessShareLock, false, false));
+  }
+}
+
+void UnmarkAsReader() {
+  const LOCKTAG tag = ReaderLock();
+  LockRelease(&tag, AccessShareLock, false);
 }
 
 Writers CollectWriters(const List *tables) {

@@ -15,10 +15,12 @@ struct Writers {
   Writer *list = nullptr;
 };
 
-// MarkAsReader tells other sessions, until the end of the transaction, that the
-// old snapshot of this one belongs to a reading, so that two readings do not
-// wait for each other.
+// MarkAsReader tells other sessions that the old snapshot of this one belongs
+// to a reading, so that two readings do not wait for each other. UnmarkAsReader
+// ends that, as does the end of the transaction: what the transaction does
+// later with a snapshot of its own counts again.
 void MarkAsReader();
+void UnmarkAsReader();
 
 // CollectWriters finds, in the current memory context, the transactions that
 // hold a lock on one of `tables` with which they write (ROW EXCLUSIVE, SHARE

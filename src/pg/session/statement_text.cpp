@@ -154,7 +154,8 @@ bool OverwriteShown(const KeyTraces &traces) {
   const bool in_statement = OverwriteStatementText(traces);
   const bool in_portal = OverwritePortal(traces);
   if (activity.exists()) {
-    activity.Write(traces, is_beginning ? debug_query_string : nullptr);
+    const bool is_copy = is_beginning && debug_query_string != kNoMemoryForText;
+    activity.Write(traces, is_copy ? debug_query_string : nullptr);
   }
   return in_statement || in_portal;
 }
