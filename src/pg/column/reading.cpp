@@ -121,6 +121,7 @@ void WaitForOldWriters(Oid relation, const char *name,
   RequireNoOtherJob(list_concat_copy(tables, PartitionedAbove(relation)));
   MarkAsReader();
   WaitForWriters(CollectWriters(tables), name, on_wait, state);
+  UnmarkAsReader();
 }
 
 Reading BeginReading(Oid relation) {

@@ -155,9 +155,7 @@ std::int64_t TimeoutMicroseconds() {
 
 void MarkAsReader() {
   const LOCKTAG tag = ReaderLock();
-  if (!LockHeldByMe(&tag, AccessShareLock)) {
-    static_cast<void>(LockAcquire(&tag, AccessShareLock, false, false));
-  }
+  static_cast<void>(LockAcquire(&tag, AccessShareLock, false, false));
 }
 
 void UnmarkAsReader() {
