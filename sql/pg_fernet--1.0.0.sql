@@ -385,13 +385,14 @@ CREATE PROCEDURE fernet_rotate_column(
 	slices integer DEFAULT 1,
 	dry_run boolean DEFAULT false,
 	on_plaintext text DEFAULT 'fail',
+	on_unknown text DEFAULT 'fail',
 	INOUT rotated bigint DEFAULT NULL,
 	INOUT unchanged bigint DEFAULT NULL,
 	INOUT failed bigint DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'fernet_rotate_column'
 	LANGUAGE C;
 
-COMMENT ON PROCEDURE fernet_rotate_column(regclass, name, integer, interval, integer, integer, boolean, text, bigint, bigint, bigint)
+COMMENT ON PROCEDURE fernet_rotate_column(regclass, name, integer, interval, integer, integer, boolean, text, text, bigint, bigint, bigint)
 	IS 're-encrypts every token of a column with the first key of fernet.key; commits after each batch';
 
 CREATE FUNCTION fernet_rotate_batch(

@@ -160,7 +160,7 @@ SELECT fernet_decrypt(fernet_decrypt(value)) AS inner_plaintext,
 		fernet_timestamp(fernet_decrypt(value)) = '2020-01-01 UTC' AS same_time
 	FROM nested WHERE id = 4;
 SELECT fernet_decrypt(fernet_decrypt(fernet_decrypt(value))) FROM nested WHERE id IN (1, 5);
--- An inner token of an unknown key fails the gate; rotation does what it can.
+-- An inner token of an unknown key fails the gate.
 INSERT INTO nested VALUES (7, fernet_encrypt(:'stranger'));
 SELECT id, cause, detail FROM nested, fernet_inspect(value) WHERE id = 7;
 SELECT status, form, key_index, tokens, oldest IS NULL AS no_oldest, oldest_unverified = '2020-01-01 UTC' AS unverified

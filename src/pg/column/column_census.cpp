@@ -18,6 +18,7 @@ struct ValueCount {
   bool has_token = false;
   bool has_remnant = false;
   bool has_unknown = false;
+  bool has_opened = false;
   std::uint32_t last_key = 0;  // the one furthest from the first
 };
 
@@ -33,6 +34,7 @@ void CountPlace(const Place &place, void *state) noexcept {
   switch (place.kind) {
     case Place::kOpened:
       tokens.of_key[place.key_index].Add(place.timestamp);
+      count->has_opened = true;
       count->last_key = std::max(count->last_key, place.key_index);
       break;
     case Place::kUnknownKey:
@@ -59,6 +61,10 @@ void CountNonToken(ColumnCensus *census, const varlena *value) {
   census->malformed.Add(0);
   if (count.has_token) {
     ++census->holding;
+    census->quoting += status == Status::kOk && count.has_unknown &&
+                               !count.has_opened && !count.has_remnant
+                           ? 1
+                           : 0;
   } else if (status == Status::kOk && !count.has_remnant &&
              MayBePlaintext(value, {})) {
     ++census->plaintext;
@@ -79,6 +85,7 @@ void CountOpened(ColumnCensus *census, TokenReader *reader,
   } else if (status != Status::kOk) {
     census->malformed.Add(0);  // it was not read whole
   } else if (count.has_unknown) {
+    ++census->unknown_inside;
     census->unknown_key.Add(timestamp);
   } else {
     census->of_key[0].Add(timestamp);

@@ -44,7 +44,10 @@ struct ColumnCensus {
   CensusGroup malformed;
   std::int64_t plaintext = 0;  // malformed values without a trace of a token
   std::int64_t holding = 0;    // malformed values that hold a token
-  CensusGroup empty;           // empty strings
+  std::int64_t quoting = 0;    // of holding: only tokens that no key decrypts
+  // Of unknown_key: a key decrypts the token, but none a token inside of it.
+  std::int64_t unknown_inside = 0;
+  CensusGroup empty;  // empty strings
 
   CensusTokens *of(TokenForm form) {
     return &tokens[static_cast<std::size_t>(form)];

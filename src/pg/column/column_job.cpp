@@ -430,6 +430,17 @@ const char *DescribeKeys(const Running &running, const JobResult &result) {
   return text.data;
 }
 
+// DescribeUnknown counts what on_unknown has let pass.
+const char *DescribeUnknown(const Running &running) {
+  const std::int64_t values = running.tally.holding_unknown;
+  return values == 0
+             ? ""
+             : psprintf(" " INT64_FORMAT
+                        " values are or hold a token that no key of the "
+                        "session decrypts.",
+                        values);
+}
+
 void NoticeEnd(const Running &running, const JobResult &result) {
   const ColumnJob &job = *running.job;
   const double seconds = SecondsSince(running.started);
@@ -441,12 +452,13 @@ void NoticeEnd(const Running &running, const JobResult &result) {
              job.dry_run ? "to change" : "changed", result.unchanged,
              result.plaintext, result.left()),
       errdetail("%d %s and one verification in %.1f s, %.0f "
-                "values/s.%s",
+                "values/s.%s%s",
                 running.pass, running.pass == 1 ? "pass" : "passes", seconds,
                 static_cast<double>(result.changed) / seconds,
                 job.rule.direction == ValueRule::kRotate
                     ? DescribeKeys(running, result)
-                    : ""),
+                    : "",
+                DescribeUnknown(running)),
       HideStatement());
 }
 

@@ -17,6 +17,7 @@ int SqlStateOf(const Failure &failure) {
     case Reason::kTooManyCandidates:
       return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
     case Reason::kNoKeyOpens:
+    case Reason::kUnknownInside:
       return kNoKeyOpensToken;
     case Reason::kNotText:
       return ERRCODE_CHARACTER_NOT_IN_REPERTOIRE;
@@ -90,6 +91,9 @@ const char *Explain(const ColumnTarget &target, const Failure &failure) {
       return "Too much in the value looks like a token to try it all.";
     case Reason::kNoKeyOpens:
       return "No key in \"fernet.key\" decrypts the token.";
+    case Reason::kUnknownInside:
+      return "Inside of the token is another one, which no key in "
+             "\"fernet.key\" decrypts.";
     case Reason::kNotText:
       return "The plaintext cannot be converted between UTF-8 and the encoding "
              "of the database.";

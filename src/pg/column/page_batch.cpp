@@ -31,7 +31,10 @@ void CountFailure(Batch *batch, const ItemPointerData &place,
                                     failure.reason == Reason::kHoldsToken
                                 ? 1
                                 : 0;
-  batch->tally.no_key_opens += failure.reason == Reason::kNoKeyOpens ? 1 : 0;
+  batch->tally.no_key_opens += failure.reason == Reason::kNoKeyOpens ||
+                                       failure.reason == Reason::kUnknownInside
+                                   ? 1
+                                   : 0;
   batch->warnings->too_long += failure.reason == Reason::kTooLong ? 1 : 0;
   WarnOfFailure(batch->warnings, *batch->target, place, failure);
 }
@@ -111,6 +114,7 @@ void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
   const ValueChange change =
       ChangeValue(*batch->rule, value, batch->target->value_type == TEXTOID,
                   batch->target->max_characters);
+  batch->tally.holding_unknown += change.holds_unknown ? 1 : 0;
   switch (change.kind) {
     case ValueChange::kChanged:
       batch->tally.of_key[change.key_index] += change.was_plaintext ? 0 : 1;
@@ -125,6 +129,9 @@ void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
       break;
     case ValueChange::kPlaintext:
       ++batch->tally.plaintext;
+      break;
+    case ValueChange::kUnknown:
+      ++batch->tally.unknown_left;
       break;
     case ValueChange::kFailed:
       CountBadValue(batch, row, change);
@@ -174,11 +181,13 @@ void Tally::Add(const Tally &other) {
   changed += other.changed;
   unchanged += other.unchanged;
   plaintext += other.plaintext;
+  unknown_left += other.unknown_left;
   failed += other.failed;
   busy += other.busy;
   adopted += other.adopted;
   malformed += other.malformed;
   no_key_opens += other.no_key_opens;
+  holding_unknown += other.holding_unknown;
   for (std::size_t i = 0; i < of_key.size(); ++i) {
     of_key[i] += other.of_key[i];
   }

@@ -15,7 +15,8 @@ namespace fernet::pg {
 struct Tally {
   std::int64_t changed = 0;
   std::int64_t unchanged = 0;
-  std::int64_t plaintext = 0;  // not tokens, and left as they are
+  std::int64_t plaintext = 0;     // not tokens, and left as they are
+  std::int64_t unknown_left = 0;  // see ValueChange::kUnknown
   std::int64_t failed = 0;
   std::int64_t busy = 0;  // changed or locked by another transaction
 
@@ -23,11 +24,14 @@ struct Tally {
   std::int64_t malformed = 0;     // of failed: not tokens
   std::int64_t no_key_opens = 0;  // of failed: no key decrypts them
 
+  // Of all but the failed: with a token that no key decrypts.
+  std::int64_t holding_unknown = 0;
+
   // Tokens by the key that decrypts them, before the change.
   std::array<std::int64_t, kMaxKeys> of_key{};
 
   std::int64_t total() const {
-    return changed + unchanged + plaintext + failed + busy;
+    return changed + unchanged + plaintext + unknown_left + failed + busy;
   }
   std::int64_t left() const { return failed + busy; }
   void Add(const Tally &other);

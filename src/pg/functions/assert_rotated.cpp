@@ -18,24 +18,13 @@ struct Gate {
   Oid relation;
   const char *column;
   OnPlaintext on_plaintext;
-  bool leave_unknown;
+  OnUnknown on_unknown;
   const char *fingerprint;  // that the first key must have, or null
   bool allow_empty;
   ColumnCensus census;
 
   const char *name() const { return NameOf(relation, column); }
 };
-
-bool ReadLeaveUnknown(FunctionCallInfo fcinfo, int index) {
-  const char *const word = text_to_cstring(PG_GETARG_TEXT_PP(index));
-  if (strcmp(word, "leave") == 0) {
-    return true;
-  }
-  if (strcmp(word, "fail") != 0) {
-    RefuseParameter("on_unknown", "\"fail\" or \"leave\"");
-  }
-  return false;
-}
 
 void RequirePrimary() {
   if (RecoveryInProgress()) {
@@ -70,16 +59,39 @@ void RequireFingerprint(const Gate &gate) {
   }
 }
 
+// Allowed is how many values with a token that no key decrypts the caller
+// allows.
+struct Allowed {
+  std::int64_t unknown = 0;  // tokens, and what is inside of tokens
+  std::int64_t quoting = 0;  // texts that hold one
+};
+
+Allowed AllowedBy(const Gate &gate) {
+  const ColumnCensus &census = gate.census;
+  switch (gate.on_unknown) {
+    case OnUnknown::kFail:
+      break;
+    case OnUnknown::kLeave:
+      return {census.unknown_key.values, census.quoting};
+    case OnUnknown::kPlaintext:
+      return {
+          census.unknown_inside,
+          gate.on_plaintext == OnPlaintext::kFail ? 0 : census.quoting,
+      };
+  }
+  return {};
+}
+
 void RequireNothingLeft(const Gate &gate) {
   const ColumnCensus &census = gate.census;
   std::int64_t secondary = 0;
   for (std::uint32_t i = 1; i < census.keys.ring->size(); ++i) {
     secondary += census.of_key[i].values;
   }
-  const std::int64_t unknown =
-      gate.leave_unknown ? 0 : census.unknown_key.values;
+  const Allowed allowed = AllowedBy(gate);
+  const std::int64_t unknown = census.unknown_key.values - allowed.unknown;
   const std::int64_t malformed =
-      census.malformed.values -
+      census.malformed.values - allowed.quoting -
       (gate.on_plaintext == OnPlaintext::kFail ? 0 : census.plaintext);
   const std::int64_t left = secondary + unknown + malformed;
   if (left > 0) {
@@ -96,11 +108,24 @@ void RequireNothingLeft(const Gate &gate) {
   }
 }
 
-void RequireToken(const Gate &gate) {
-  if (!gate.allow_empty && gate.census.of_key[0].values == 0) {
-    FERNET_RAISE(kValuesLeft, errmsg("no token was found in %s", gate.name()),
+void RequireToken(Gate *gate) {
+  ColumnCensus *const census = &gate->census;
+  if (!gate->allow_empty &&
+      census->of(TokenForm::kWhole)->of_key[0].values == 0) {
+    FERNET_RAISE(kValuesLeft, errmsg("no token was found in %s", gate->name()),
                  errhint("If the column may be empty, add "
                          "\"allow_empty => true\"."));
+  }
+}
+
+void TellOfUnknown(const Gate &gate) {
+  const Allowed allowed = AllowedBy(gate);
+  if (allowed.unknown + allowed.quoting > 0) {
+    ereport(NOTICE,
+            errmsg(INT64_FORMAT " values in %s are or hold a token that no key "
+                                "of the session decrypts",
+                   allowed.unknown + allowed.quoting, gate.name()),
+            HideStatement());
   }
 }
 
@@ -121,7 +146,7 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
       .relation = PG_GETARG_OID(0),
       .column = NameStr(*PG_GETARG_NAME(1)),
       .on_plaintext = pg::ReadOnPlaintext(fcinfo, 2),
-      .leave_unknown = pg::ReadLeaveUnknown(fcinfo, 3),
+      .on_unknown = pg::ReadOnUnknown(fcinfo, 3),
       .fingerprint =
           PG_ARGISNULL(4) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(4)),
       .allow_empty = PG_GETARG_BOOL(5),
@@ -136,6 +161,7 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
   pg::TakeCensus(gate.relation, gate.column, keys, &gate.census);
   pg::RequireFingerprint(gate);
   pg::RequireNothingLeft(gate);
-  pg::RequireToken(gate);
+  pg::RequireToken(&gate);
+  pg::TellOfUnknown(gate);
   PG_RETURN_VOID();
 }

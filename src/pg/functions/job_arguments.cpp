@@ -47,4 +47,18 @@ OnPlaintext ReadOnPlaintext(FunctionCallInfo fcinfo, int index) {
   RefuseParameter("on_plaintext", "\"fail\", \"leave\" or \"encrypt\"");
 }
 
+OnUnknown ReadOnUnknown(FunctionCallInfo fcinfo, int index) {
+  const char *const word = text_to_cstring(PG_GETARG_TEXT_PP(index));
+  if (strcmp(word, "fail") == 0) {
+    return OnUnknown::kFail;
+  }
+  if (strcmp(word, "leave") == 0) {
+    return OnUnknown::kLeave;
+  }
+  if (strcmp(word, "plaintext") == 0) {
+    return OnUnknown::kPlaintext;
+  }
+  RefuseParameter("on_unknown", "\"fail\", \"leave\" or \"plaintext\"");
+}
+
 }  // namespace fernet::pg

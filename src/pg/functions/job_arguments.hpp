@@ -24,4 +24,8 @@ std::int64_t ReadBatchRows(FunctionCallInfo fcinfo, int index);
 // encrypt.
 OnPlaintext ReadOnPlaintext(FunctionCallInfo fcinfo, int index);
 
+// ReadOnUnknown reads the argument "on_unknown" at `index`: fail, leave or
+// plaintext.
+OnUnknown ReadOnUnknown(FunctionCallInfo fcinfo, int index);
+
 }  // namespace fernet::pg

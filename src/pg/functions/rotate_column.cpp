@@ -7,12 +7,13 @@
 //     batch_rows integer DEFAULT 5000, pause interval DEFAULT '0',
 //     slice integer DEFAULT 1, slices integer DEFAULT 1,
 //     dry_run boolean DEFAULT false, on_plaintext text DEFAULT 'fail',
+//     on_unknown text DEFAULT 'fail',
 //     INOUT rotated bigint, INOUT unchanged bigint, INOUT failed bigint)
 FERNET_SQL_FUNCTION(fernet_rotate_column) {
   namespace pg = fernet::pg;
-  constexpr const char *kNames[] = {"relation", "column_name", "batch_rows",
-                                    "pause",    "slice",       "slices",
-                                    "dry_run",  "on_plaintext"};
+  constexpr const char *kNames[] = {"relation", "column_name",  "batch_rows",
+                                    "pause",    "slice",        "slices",
+                                    "dry_run",  "on_plaintext", "on_unknown"};
   pg::RequireNoTransactionBlock(fcinfo);
   pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
   pg::ColumnJob job = {
@@ -20,6 +21,7 @@ FERNET_SQL_FUNCTION(fernet_rotate_column) {
       .column = NameStr(*PG_GETARG_NAME(1)),
       .rule = {.direction = pg::ValueRule::kRotate,
                .on_plaintext = pg::ReadOnPlaintext(fcinfo, 7),
+               .on_unknown = pg::ReadOnUnknown(fcinfo, 8),
                .keys = {}},
       .batch_rows = pg::ReadBatchRows(fcinfo, 2),
       .pause_microseconds = pg::ReadPause(fcinfo, 3),

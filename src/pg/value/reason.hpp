@@ -8,6 +8,7 @@ enum class Reason {
   kHoldsToken,         // the value holds a token, and is none
   kTooManyCandidates,  // too much in the value looks like a token
   kNoKeyOpens,         // no key of the session decrypts it
+  kUnknownInside,      // its plaintext holds a token that no key decrypts
   kNotText,            // the plaintext cannot be converted
   kTooLarge,           // the token would be larger than a value can be
   kTooLong,            // the column has no room for the new value

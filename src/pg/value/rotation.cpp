@@ -19,12 +19,13 @@ RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
   if (inside.status != Status::kOk) {
     return {RotationResult::kFailed, {inside.status}};
   }
+  const bool holds_unknown = inside.unknown > 0;
   if (inside.secondary > 0) {
     *out_rotated = RotateNested(keys, value);
-    return {RotationResult::kRotated, {}, verdict.key_index};
+    return {RotationResult::kRotated, {}, verdict.key_index, holds_unknown};
   }
   if (verdict.key_index == 0) {
-    return {RotationResult::kUnchanged, {}};
+    return {RotationResult::kUnchanged, {}, 0, holds_unknown};
   }
   const std::size_t room = Keyring::RotatedSize(reader);
   varlena *const rotated = AllocateValue(room);
@@ -42,7 +43,7 @@ RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
   }
   SetValueSize(rotated, size);
   *out_rotated = rotated;
-  return {RotationResult::kRotated, {}, verdict.key_index};
+  return {RotationResult::kRotated, {}, verdict.key_index, holds_unknown};
 }
 
 }  // namespace fernet::pg

@@ -16,6 +16,7 @@ struct RotationResult {
   Kind kind;
   Outcome outcome;
   std::uint32_t key_index = 0;  // from 0: the key that decrypts the old token
+  bool holds_unknown = false;   // inside of it is a token that no key decrypts
 };
 
 // RotateValue re-encrypts the token `value` with the first key, keeping its

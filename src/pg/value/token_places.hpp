@@ -27,6 +27,11 @@ struct TokenTraces {
   Place first = {};  // the first token, or else the first remnant
 
   bool has_token() const { return primary + secondary + unknown > 0; }
+  // holds_only_unknown: every trace is a token that no key decrypts.
+  bool holds_only_unknown() const {
+    return unknown > 0 && primary + secondary + remnants == 0 &&
+           status == Status::kOk;
+  }
   bool any() const {
     return has_token() || remnants > 0 || status == Status::kTooManyCandidates;
   }

@@ -15,6 +15,10 @@ ValueChange Failed(Reason reason) {
   return {.kind = ValueChange::kFailed, .reason = reason};
 }
 
+ValueChange LeaveUnknown() {
+  return {.kind = ValueChange::kUnknown, .holds_unknown = true};
+}
+
 ValueChange FailedOpening(Status status) {
   if (status == Status::kRandomFailed || status == Status::kCryptoFailed) {
     ReportCryptoFailure(status);
@@ -52,17 +56,26 @@ ValueChange EncryptPlaintext(const ValueRule &rule, const varlena *value,
 ValueChange RotateOne(const ValueRule &rule, const varlena *value) {
   varlena *rotated = nullptr;
   const RotationResult result = RotateValue(rule.keys, value, &rotated);
+  if (result.holds_unknown && rule.on_unknown == OnUnknown::kFail) {
+    return Failed(Reason::kUnknownInside);
+  }
   switch (result.kind) {
     case RotationResult::kRotated:
       return {.kind = ValueChange::kChanged,
               .value = rotated,
+              .holds_unknown = result.holds_unknown,
               .key_index = result.key_index};
     case RotationResult::kUnchanged:
-      return {.kind = ValueChange::kUnchanged};
+      return {.kind = ValueChange::kUnchanged,
+              .holds_unknown = result.holds_unknown};
     case RotationResult::kFailed:
       break;
   }
-  return FailedOpening(result.outcome.status);
+  const ValueChange failed = FailedOpening(result.outcome.status);
+  return failed.reason == Reason::kNoKeyOpens &&
+                 rule.on_unknown == OnUnknown::kLeave
+             ? LeaveUnknown()
+             : failed;
 }
 
 ValueChange DecryptOne(const ValueRule &rule, const varlena *value,
@@ -110,6 +123,22 @@ ValueChange TreatPlaintext(const ValueRule &rule, const varlena *value,
   return Failed(Reason::kMalformed);
 }
 
+// TreatHolder is for a value that is not a token, and holds some.
+ValueChange TreatHolder(const ValueRule &rule, const varlena *value,
+                        bool is_text, const TokenTraces &traces) {
+  if (traces.holds_only_unknown() && rule.on_unknown == OnUnknown::kLeave) {
+    return LeaveUnknown();
+  }
+  if (traces.holds_only_unknown() && rule.on_unknown == OnUnknown::kPlaintext) {
+    ValueChange change = TreatPlaintext(rule, value, is_text);
+    change.holds_unknown = change.kind != ValueChange::kFailed;
+    return change;
+  }
+  ValueChange change = Failed(Reason::kHoldsToken);
+  change.offset = OffsetInValue(ViewText(value), traces.first);
+  return change;
+}
+
 // TreatNonToken is for a value that is not a token, but may hold one.
 ValueChange TreatNonToken(const ValueRule &rule, const varlena *value,
                           bool is_text) {
@@ -118,9 +147,7 @@ ValueChange TreatNonToken(const ValueRule &rule, const varlena *value,
     return Failed(Reason::kTooManyCandidates);
   }
   if (traces.has_token()) {
-    ValueChange change = Failed(Reason::kHoldsToken);
-    change.offset = OffsetInValue(ViewText(value), traces.first);
-    return change;
+    return TreatHolder(rule, value, is_text, traces);
   }
   return MayBePlaintext(value, traces) ? TreatPlaintext(rule, value, is_text)
                                        : Failed(Reason::kMalformed);

@@ -10,11 +10,20 @@ namespace fernet::pg {
 // OnPlaintext says what a rotation does with a value that is not a token.
 enum class OnPlaintext { kFail, kLeave, kEncrypt };
 
+// OnUnknown says what a rotation does with a token that no key of the session
+// decrypts.
+enum class OnUnknown {
+  kFail,
+  kLeave,      // it stays, be it the value or inside of the value
+  kPlaintext,  // inside of a value it is a part of a text, as any other
+};
+
 // ValueRule says how a job changes values.
 struct ValueRule {
   enum Direction { kRotate, kDecrypt };
   Direction direction = kRotate;
   OnPlaintext on_plaintext = OnPlaintext::kFail;  // for kRotate
+  OnUnknown on_unknown = OnUnknown::kFail;        // for kRotate
   SessionKeys keys;
 };
 
@@ -24,6 +33,7 @@ struct ValueChange {
     kChanged,    // there is a new value
     kUnchanged,  // the value needs no change
     kPlaintext,  // not a token, and left as it is
+    kUnknown,    // a token that no key decrypts, or a text with one; left
     kFailed,     // see reason
   };
   Kind kind;
@@ -31,6 +41,7 @@ struct ValueChange {
   varlena *value = nullptr;  // for kChanged, in the current memory context
   bool was_plaintext = false;
   bool is_empty = false;        // for kUnchanged: an empty string, not a token
+  bool holds_unknown = false;   // is or holds a token that no key decrypts
   std::uint32_t key_index = 0;  // of a rotation: the key of the old token
   std::size_t offset = 0;       // of the token, in bytes, for kHoldsToken
 };
@@ -40,8 +51,8 @@ struct ValueChange {
 // if 0.
 //
 // A value that holds a token in some form without being one (see
-// core/diagnosis.hpp), or a token that no key decrypts, is kFailed whatever the
-// rule: never encrypt what failed to decrypt.
+// core/diagnosis.hpp) is kFailed whatever the rule: never encrypt what failed
+// to decrypt. For a token that no key decrypts, `rule` says what to do.
 //
 // Raises a failure of libcrypto, which has nothing to do with the value.
 ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
