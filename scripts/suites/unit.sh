@@ -1,60 +1,83 @@
-# The core without a server, test/unit; "clang", that a second compiler has no
-# warning; "ctest", that CMake's module passes some of the tests of the Makefile's.
-# Sourced by scripts/test.
+# The core without a server, test/unit; "vectors", that Python computes the expected
+# values of test/vectors again; "clang", that a second compiler has no warning;
+# "ctest", that CMake's module passes some of the tests of the Makefile's. Sourced by
+# scripts/test.
 # shellcheck shell=bash
 # Names that scripts/test and scripts/lib define, or use:
 # shellcheck disable=SC2034,SC2154
 
-packages_unit='cmake libgtest-dev nlohmann-json3-dev clang'
+packages_unit='cmake libgtest-dev nlohmann-json3-dev clang python3 python3-cryptography'
 
 tests_unit() {
   cat "$1"/test/unit/*.cpp 2>/dev/null | tr -d '\n' |
     grep -oE '\bTEST(_[FP])?\([[:space:]]*\w+,[[:space:]]*\w+\)' |
     sed -E 's/.*\([[:space:]]*(\w+),[[:space:]]*(\w+)\)/\1.\2/' || true
-  printf 'clang\nctest\n'
+  printf 'vectors\nclang\nctest\n'
 }
 
 run_unit() {
-  local name regex='' with_clang='' with_ctest=''
-  [[ -n ${chosen[unit]} ]] || regex=. with_clang=yes with_ctest=yes
+  local name regex='' with_vectors='' with_clang='' with_ctest=''
+  [[ -n ${chosen[unit]} ]] || regex=. with_vectors=yes with_clang=yes with_ctest=yes
   for name in ${chosen[unit]}; do
     case $name in
+      vectors) with_vectors=yes ;;
       clang) with_clang=yes ;;
       ctest) with_ctest=yes ;;
       *) regex+="${regex:+|}$name" ;;
     esac
   done
   [[ -z $regex ]] || run_unit_tests "$regex"
+  [[ -z $with_vectors ]] || run_vectors
   [[ -z $with_clang ]] || run_clang
   [[ -z $with_ctest ]] || run_ctest
 }
 
 # run_unit_tests REGEX runs the unit tests that match. The passing tests are too
-# many for one line each.
+# many for one line each. Those that are skipped are not counted.
 run_unit_tests() {
   local -r output=$log/unit/unit.log
-  local tests broken name
+  local -r wycheproof=${FERNET_WYCHEPROOF:-$root/../shared/vectors/wycheproof}
+  local tests broken skipped name
   need_gcc_build || return 0
-  as_owner ctest --test-dir "$kept/build-g++" --parallel "$(nproc)" \
-    --output-on-failure -L unit -R "$1" >"$output" 2>&1 || true
+  as_owner env FERNET_WYCHEPROOF="$wycheproof" ctest \
+    --test-dir "$kept/build-g++" --parallel "$(nproc)" --output-on-failure -L unit -R "$1" \
+    >"$output" 2>&1 || true
   tests=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#' "$output" || true)
+  skipped=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#.*\*\*\*Skipped ' "$output" || true)
   broken=$(grep -E '^ *[0-9]+/[0-9]+ Test +#' "$output" |
-    grep -cvE ' Passed +[0-9.]+ sec$' || true)
+    grep -cvE "$unit_is_fine" || true)
   if ((tests == 0)); then
     fail "ctest -R '$1'" 'ran no test'
     explain "$output"
     return 0
   fi
+  tests=$((tests - skipped))
   count $((tests - broken)) 0
   printf '  %sok%s      %d unit tests\n' "$green" "$plain" $((tests - broken))
+  ((skipped == 0)) ||
+    printf '          skipped: %d, the vectors of Wycheproof are not in %s\n' \
+      "$skipped" "$wycheproof"
   if ((broken > 0)); then
     while read -r name; do
       fail "$name"
     done < <(sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: ([^ ]+) .*/\1 &/p' \
-      "$output" | grep -vE ' Passed +[0-9.]+ sec$' | cut -d ' ' -f 1)
+      "$output" | grep -vE "$unit_is_fine" | cut -d ' ' -f 1)
     grep -vE '^ +Start +[0-9]+:| Passed +[0-9.]+ sec$' "$output" \
       >"$log/unit/failures.log" || true
     explain "$log/unit/failures.log" 200
+  fi
+}
+
+# What ctest says of a unit test that has not failed.
+readonly unit_is_fine=' Passed +[0-9.]+ sec$|\*\*\*Skipped +[0-9.]+ sec$'
+
+# run_vectors compares test/vectors with what test/vectors/make_edges computes.
+run_vectors() {
+  if as_owner "$tree/test/vectors/make_edges" --check >"$log/unit/vectors.log" 2>&1; then
+    pass vectors
+  else
+    fail vectors '(run test/vectors/make_edges)'
+    explain "$log/unit/vectors.log" 20
   fi
 }
 
