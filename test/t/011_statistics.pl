@@ -253,6 +253,16 @@ like($err, qr{ERROR:  PF007: 2 of 2 values}, 'a trigger refuses two');
 counted(\@expected, 'a refusal by a trigger is counted as none of the failures');
 @expected = split /\|/, counts();
 
+# a batch counts when its transaction commits, unless its savepoint is rolled back
+my $batch = "SELECT rotated FROM fernet_rotate_batch('token', 'value') \\g /dev/null\n";
+ask("UPDATE token SET value = fernet_encrypt('x')", options => "-c fernet.key=$old");
+$expected[0] += 100;
+ask("BEGIN;\n${batch}ROLLBACK;", options => $both);
+counted(\@expected, 'a batch that was rolled back counts nothing');
+ask("BEGIN;\nSAVEPOINT s;\n${batch}ROLLBACK TO s;\nSAVEPOINT t;\n${batch}RELEASE t;\nCOMMIT;", options => $both);
+$expected[2] += 100;
+counted(\@expected, 'a batch counts with its transaction, and not what was rolled back before');
+
 # ---------------------------------------------------------------------------
 # Counters: who may see and reset them, and what resets them
 
@@ -445,6 +455,7 @@ my %kill = (
 foreach my $how ('cancel', 'terminate', 'kill -9')
 {
 	ask("UPDATE long SET value = fernet_encrypt('x')", options => "-c fernet.key=$old");
+	my $rotated = ask("SELECT rotated FROM pg_stat_fernet WHERE datname = 'postgres'");
 	my $killed = worker($job, 'EXISTS (SELECT FROM fernet_rotation_progress AS p WHERE p.pid = a.pid AND p.rotated > 0)',
 		options => "$both -c client_min_messages=error", user => 'anyone');
 	foreach my $role ('anyone', 'watcher', undef)
@@ -458,6 +469,11 @@ foreach my $how ('cancel', 'terminate', 'kill -9')
 	same(ask('SELECT state FROM fernet_rotation ORDER BY id DESC LIMIT 1'), 'interrupted', "$how: the view says so at once");
 	same(ask($agrees, options => $both), 't', "$how: and the row how much was done");
 	same(ask('SELECT state FROM fernet_ledger ORDER BY id DESC LIMIT 1'), 'running', "$how: what lies behind it not yet") if $how eq 'cancel';
+	if ($how ne 'kill -9')
+	{
+		same(ask("SELECT rotated - $rotated = (SELECT count(*) FROM long WHERE fernet_key_index(value) = 1) FROM pg_stat_fernet WHERE datname = 'postgres'", options => $both),
+			't', "$how: the counters have what was committed");
+	}
 	ask($rotate_short, options => "$both -c client_min_messages=error");
 	same(ask("SELECT state FROM fernet_rotation WHERE relation = 'public.long' ORDER BY id DESC LIMIT 1"), 'interrupted', "$how: but with the next job");
 	same(ask('SELECT count(*) FROM fernet_rotation_progress'), '0', "$how: then nothing is under way");

@@ -47,23 +47,11 @@ struct Running {
   std::int64_t pages_done = 0;  // of this pass
   std::int64_t pages_of_pass = 0;
   Ledger *ledger = nullptr;
-  Tally tally;           // of this pass so far
-  bool reading = false;  // this pass reads, with one snapshot
-  std::int64_t adopted = 0;
+  Tally tally;              // of this pass so far
+  bool reading = false;     // this pass reads, with one snapshot
   AttrNumber attribute;     // of the column in the relation
   bool subscribed = false;  // see IsSubscribed
 };
-
-// StatisticsOf is what the job counts for: what it wrote in all passes, and
-// what its last look still found failing, once.
-Tally StatisticsOf(const Running &running) {
-  Tally tally;
-  tally.changed = running.changed;
-  tally.adopted = running.adopted;
-  tally.malformed = running.tally.malformed;
-  tally.no_key_opens = running.tally.no_key_opens;
-  return tally;
-}
 
 // Record writes the progress of a pass that writes into the ledger, at the
 // start of a transaction: no row is locked then.
@@ -234,7 +222,7 @@ Tally WriteRange(Running *running, const ColumnTarget &target,
   CloseTarget(target);
   running->tally.Add(batch);
   running->changed += batch.changed;
-  running->adopted += batch.adopted;
+  CountChanges(batch, running->job->rule.direction);
   Commit(running);
   Record(*running);
   return batch;
@@ -557,7 +545,8 @@ JobResult RunColumnJob(const ColumnJob &job) {
     Commit(&running);
     result = WriteUntilDone(&running, job_memory);
     RecordEnd(running, result);
-    CountForStatistics(StatisticsOf(running), job.rule.direction);
+    // What the last look still found failing, once.
+    CountFailures(running.tally);
   }
   // Not Commit, which would change the isolation level of the transaction after
   // the job.

@@ -175,6 +175,12 @@ void Restart(Batch *batch, std::int64_t too_long_before) {
   batch->row_by_row = true;
 }
 
+void AddToCounter(counters::Kind kind, std::int64_t times) {
+  if (times > 0) {
+    counters::AddIfCommitted(kind, static_cast<std::uint64_t>(times));
+  }
+}
+
 }  // namespace
 
 void Tally::Add(const Tally &other) {
@@ -193,18 +199,16 @@ void Tally::Add(const Tally &other) {
   }
 }
 
-void CountForStatistics(const Tally &tally, ValueRule::Direction direction) {
-  const auto add = [](counters::Kind kind, std::int64_t times) {
-    if (times > 0) {
-      counters::Add(kind, static_cast<std::uint64_t>(times));
-    }
-  };
-  add(direction == ValueRule::kRotate ? counters::kRotated
-                                      : counters::kDecrypted,
-      tally.changed - tally.adopted);
-  add(counters::kEncrypted, tally.adopted);
-  add(counters::kMalformed, tally.malformed);
-  add(counters::kNoKeyOpens, tally.no_key_opens);
+void CountChanges(const Tally &tally, ValueRule::Direction direction) {
+  AddToCounter(direction == ValueRule::kRotate ? counters::kRotated
+                                               : counters::kDecrypted,
+               tally.changed - tally.adopted);
+  AddToCounter(counters::kEncrypted, tally.adopted);
+}
+
+void CountFailures(const Tally &tally) {
+  AddToCounter(counters::kMalformed, tally.malformed);
+  AddToCounter(counters::kNoKeyOpens, tally.no_key_opens);
 }
 
 Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,

@@ -47,9 +47,10 @@ Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
 Tally ReadBatch(const ColumnTarget &target, const ValueRule &rule,
                 PageRange range, FailureWarnings *warnings);
 
-// CountForStatistics adds the written and refused values of `tally` to the
-// counters.
-void CountForStatistics(const Tally &tally, ValueRule::Direction direction);
+// CountChanges and CountFailures add the written and the failed values of
+// `tally` to the counters when the transaction commits.
+void CountChanges(const Tally &tally, ValueRule::Direction direction);
+void CountFailures(const Tally &tally);
 
 // PageDensity estimates the rows on a page of `target`, at least 1, from the
 // last ANALYZE or VACUUM.

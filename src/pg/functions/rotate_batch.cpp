@@ -91,7 +91,8 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
   row.BigInt(tally.unchanged);
   row.BigInt(tally.left());
   pg::CloseTarget(target);
-  pg::CountForStatistics(tally, rule.direction);
+  pg::CountChanges(tally, rule.direction);
+  pg::CountFailures(tally);
   MemoryContextDelete(memory);
   return row.AsResult(fcinfo);
 }

@@ -67,7 +67,34 @@ void Flush() {
   has_pending = false;
 }
 
+// Uncommitted is in the memory of its subtransaction, whose end by a rollback
+// takes it out of the list.
+struct Uncommitted {
+  Kind kind;
+  std::uint64_t times;
+  Uncommitted *next;
+  MemoryContextCallback forget;
+};
+
+Uncommitted *uncommitted = nullptr;
+
+void Forget(void *argument) {
+  Uncommitted **link = &uncommitted;
+  while (*link != nullptr && *link != argument) {
+    link = &(*link)->next;
+  }
+  if (*link != nullptr) {
+    *link = (*link)->next;
+  }
+}
+
 void AtTransactionEnd(XactEvent event, void *) {
+  if (event == XACT_EVENT_COMMIT) {
+    for (const Uncommitted *each = uncommitted; each != nullptr;
+         each = each->next) {
+      Add(each->kind, each->times);
+    }
+  }
   if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
       event == XACT_EVENT_PREPARE) {
     Flush();
@@ -100,6 +127,17 @@ bool HasCounted(const DatabaseCounts &counts) {
 void Add(Kind kind, std::uint64_t times) {
   pending[kind] += times;
   has_pending = true;
+}
+
+void AddIfCommitted(Kind kind, std::uint64_t times) {
+  auto *const added = static_cast<Uncommitted *>(
+      MemoryContextAlloc(CurTransactionContext, sizeof(Uncommitted)));
+  *added = {.kind = kind,
+            .times = times,
+            .next = uncommitted,
+            .forget = {.func = Forget, .arg = added, .next = nullptr}};
+  MemoryContextRegisterResetCallback(CurTransactionContext, &added->forget);
+  uncommitted = added;
 }
 
 void AddFailure(Status status) {

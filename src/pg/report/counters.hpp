@@ -26,6 +26,10 @@ using Counts = std::array<std::uint64_t, kKinds>;
 // end of the transaction, so a call costs only an addition.
 void Add(Kind kind, std::uint64_t times = 1);
 
+// AddIfCommitted counts `times` events when the transaction commits, and not if
+// it, or a subtransaction around the call, is rolled back or prepared.
+void AddIfCommitted(Kind kind, std::uint64_t times);
+
 // AddFailure counts a token that was refused for the reason `status`.
 void AddFailure(Status status);
 
