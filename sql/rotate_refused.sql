@@ -38,6 +38,10 @@ BEGIN;
 CALL fernet_decrypt_column('secrets', 'token', confirm => true);
 \set VERBOSITY default
 ROLLBACK;
+-- which several statements in one string are, too
+CALL fernet_rotate_column('secrets', 'token')\; CALL fernet_rotate_column('secrets', 'token');
+\echo :SQLSTATE
+SELECT 1 AS one\; CALL fernet_decrypt_column('secrets', 'token', confirm => true);
 -- nor in a function, a DO block with an exception block, or a procedure with
 -- settings of its own
 CREATE FUNCTION in_function() RETURNS void LANGUAGE plpgsql AS $$
@@ -110,6 +114,25 @@ CALL fernet_decrypt_column('secrets', 'generated', confirm => true);
 SELECT name, batch_error($$'secrets'$$, quote_literal(name))
 FROM unnest(ARRAY['gone', '........pg.dropped.4........', 'tableoid', 'Token', '', 'json', 'many', 'c']) AS name;
 
+-- not where row security hides rows from the caller
+CREATE ROLE regress_fernet_one;
+CREATE ROLE regress_fernet_two;
+GRANT USAGE ON SCHEMA regress_fernet_targets TO regress_fernet_one, regress_fernet_two;
+CREATE TABLE guarded AS SELECT * FROM secrets;
+GRANT SELECT, UPDATE ON guarded TO regress_fernet_two;
+ALTER TABLE guarded OWNER TO regress_fernet_one;
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+SET ROLE regress_fernet_two;
+CALL fernet_rotate_column('guarded', 'token');
+SET ROLE regress_fernet_one;
+CALL fernet_rotate_column('guarded', 'token');
+-- from the owner, too
+ALTER TABLE guarded FORCE ROW LEVEL SECURITY;
+CALL fernet_rotate_column('guarded', 'token');
+\echo :SQLSTATE
+RESET ROLE;
+CALL fernet_rotate_column('guarded', 'token');
+
 -- not where nothing can be written
 SET default_transaction_read_only = on;
 CALL fernet_rotate_column('secrets', 'token');
@@ -138,3 +161,4 @@ SELECT id, fernet_key_index(token), fernet_decrypt(token) FROM secrets ORDER BY 
 SET search_path TO DEFAULT;
 DROP SCHEMA regress_fernet_targets CASCADE;
 DROP FOREIGN DATA WRAPPER regress_fernet_wrapper CASCADE;
+DROP ROLE regress_fernet_one, regress_fernet_two;

@@ -1,18 +1,45 @@
 #include "pg/column/column_target.hpp"
 
 #include "pg/report/report.hpp"
+#include "pg/value/text_encoding.hpp"
+
+extern "C" {
+#include "catalog/dependency.h"
+#include "commands/extension.h"
+#include "parser/parse_coerce.h"
+}
 
 namespace fernet::pg {
 namespace {
 
-void RequireTable(Relation relation) {
-  const char kind = relation->rd_rel->relkind;
-  if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE) {
-    return;
-  }
+// RefuseRelation is for what has no rows of its own, or has them elsewhere.
+[[noreturn]] void RefuseRelation(Relation relation, const char *hint) {
   FERNET_RAISE(
       ERRCODE_WRONG_OBJECT_TYPE,
-      errmsg("\"%s\" is not a table", RelationGetRelationName(relation)));
+      errmsg("\"%s\" is not a table", RelationGetRelationName(relation)),
+      errdetail_relkind_not_supported(relation->rd_rel->relkind),
+      *hint == '\0' ? 0 : errhint("%s", hint));
+}
+
+void RequireTable(Relation relation) {
+  switch (relation->rd_rel->relkind) {
+    case RELKIND_RELATION:
+    case RELKIND_PARTITIONED_TABLE:
+      return;
+    case RELKIND_VIEW:
+      RefuseRelation(relation, "Name the table that the view reads.");
+    case RELKIND_MATVIEW:
+      RefuseRelation(relation,
+                     "Name the tables that it is made from, and then "
+                     "refresh it.");
+    case RELKIND_FOREIGN_TABLE:
+      RefuseRelation(
+          relation,
+          "Do this on the server that holds its rows. If it is a partition, "
+          "name the other partitions here, one at a time.");
+    default:
+      RefuseRelation(relation, "");
+  }
 }
 
 // RequirePageRanges is for table access methods other than heap.
@@ -54,14 +81,28 @@ void RequirePrivilege(Oid relation, AttrNumber attribute, AclMode mode) {
       errmsg("permission denied for table %s", get_rel_name(relation)));
 }
 
+// IsForced: row security holds for the owner of the table, too.
+bool IsForced(Oid relation) {
+  const Relation table = relation_open(relation, AccessShareLock);
+  const bool is_forced = table->rd_rel->relforcerowsecurity;
+  relation_close(table, NoLock);
+  return is_forced;
+}
+
 void RequireEveryRowVisible(Oid relation) {
-  if (check_enable_rls(relation, InvalidOid, true) == RLS_ENABLED) {
-    FERNET_RAISE(
-        ERRCODE_INSUFFICIENT_PRIVILEGE,
-        errmsg("row security would hide rows of \"%s\"",
-               get_rel_name(relation)),
-        errhint("Use the owner of the table, or a role with BYPASSRLS."));
+  if (check_enable_rls(relation, InvalidOid, true) != RLS_ENABLED) {
+    return;
   }
+  FERNET_RAISE(
+      ERRCODE_INSUFFICIENT_PRIVILEGE,
+      errmsg("row security would hide rows of \"%s\"", get_rel_name(relation)),
+      IsForced(relation)
+          ? errdetail("The table has FORCE ROW LEVEL SECURITY, which holds for "
+                      "its owner as well.")
+          : 0,
+      IsForced(relation)
+          ? errhint("Use a role with BYPASSRLS.")
+          : errhint("Use the owner of the table, or a role with BYPASSRLS."));
 }
 
 // RequireOwnSession: another session keeps the rows of its temporary tables in
@@ -98,10 +139,56 @@ LOCKMODE LockFor(ColumnAccess access) {
   return access == ColumnAccess::kRead ? AccessShareLock : RowExclusiveLock;
 }
 
-// DescribeColumn fills in the column's type in `out`.
-void DescribeColumn(ColumnAccess access, ColumnTarget *out) {
-  const auto *const column =
-      TupleDescAttr(RelationGetDescr(out->relation), out->attribute - 1);
+// IsCitext says whether `type` is the one of the extension citext.
+bool IsCitext(Oid type) {
+  const Oid extension = getExtensionOfObject(TypeRelationId, type);
+  const char *const name =
+      OidIsValid(extension) ? get_extension_name(extension) : nullptr;
+  return name != nullptr && strcmp(name, "citext") == 0 &&
+         IsBinaryCoercible(type, TEXTOID);
+}
+
+// ValueTypeOf is how values of the base type `type` are treated, or InvalidOid
+// if none of them can be a token.
+Oid ValueTypeOf(Oid type) {
+  switch (type) {
+    case TEXTOID:
+    case VARCHAROID:
+    case BPCHAROID:
+      return TEXTOID;
+    case BYTEAOID:
+      return BYTEAOID;
+    default:
+      return IsCitext(type) ? TEXTOID : InvalidOid;
+  }
+}
+
+// MayHoldTokensInside: a token may be a part of a value of `type`, as in JSON
+// or in an array.
+bool MayHoldTokensInside(Oid type) {
+  char category = '\0';
+  bool is_preferred = false;
+  get_type_category_preferred(type, &category, &is_preferred);
+  return get_typlen(type) == -1 &&
+         (category == TYPCATEGORY_ARRAY || category == TYPCATEGORY_COMPOSITE ||
+          category == TYPCATEGORY_RANGE || category == TYPCATEGORY_STRING ||
+          category == TYPCATEGORY_USER);
+}
+
+[[noreturn]] void RefuseType(const FormData_pg_attribute *column, Oid base) {
+  FERNET_RAISE(
+      ERRCODE_WRONG_OBJECT_TYPE,
+      errmsg("column \"%s\" of type %s cannot hold tokens",
+             NameStr(column->attname), format_type_be(column->atttypid)),
+      errdetail("Tokens are kept in columns of type text, varchar, char, "
+                "citext or bytea, or of a domain over one of them."),
+      MayHoldTokensInside(base)
+          ? errhint("If tokens are parts of its values, re-encrypt them with "
+                    "an UPDATE that calls fernet_rotate() for each.")
+          : 0);
+}
+
+void RequireStored(const FormData_pg_attribute *column, ColumnAccess access) {
   // A virtual generated column of PostgreSQL 18 has no values to read.
   const bool is_stored = column->attgenerated == ATTRIBUTE_GENERATED_STORED;
   if (column->attgenerated != '\0' &&
@@ -110,26 +197,23 @@ void DescribeColumn(ColumnAccess access, ColumnTarget *out) {
                  errmsg("column \"%s\" is a generated column",
                         NameStr(column->attname)));
   }
+}
+
+// DescribeColumn fills in the column's type in `out`.
+void DescribeColumn(ColumnAccess access, ColumnTarget *out) {
+  const auto *const column =
+      TupleDescAttr(RelationGetDescr(out->relation), out->attribute - 1);
+  RequireStored(column, access);
   int32 modifier = column->atttypmod;
   const Oid base = getBaseTypeAndTypmod(column->atttypid, &modifier);
+  const bool has_width = base == VARCHAROID || base == BPCHAROID;
   out->domain = base == column->atttypid ? InvalidOid : column->atttypid;
   out->max_characters =
-      base == VARCHAROID && modifier >= VARHDRSZ ? modifier - VARHDRSZ : 0;
-  switch (base) {
-    case TEXTOID:
-    case VARCHAROID:
-      out->value_type = TEXTOID;
-      return;
-    case BYTEAOID:
-      out->value_type = BYTEAOID;
-      return;
-    default:
-      FERNET_RAISE(
-          ERRCODE_WRONG_OBJECT_TYPE,
-          errmsg("column \"%s\" of type %s cannot hold tokens",
-                 NameStr(column->attname), format_type_be(column->atttypid)),
-          errdetail("Tokens are kept in columns of type text, varchar or "
-                    "bytea, or of a domain over one of them."));
+      has_width && modifier >= VARHDRSZ ? modifier - VARHDRSZ : 0;
+  out->is_padded = base == BPCHAROID;
+  out->value_type = ValueTypeOf(base);
+  if (!OidIsValid(out->value_type)) {
+    RefuseType(column, base);
   }
 }
 
@@ -221,6 +305,37 @@ void DescribeOpenColumn(Relation relation, const char *column,
   out->attribute = FindColumn(relation, column);
   out->pages = 0;
   DescribeColumn(ColumnAccess::kWrite, out);
+}
+
+varlena *PadForColumn(const ColumnTarget &target, varlena *value) {
+  const int size = static_cast<int>(VARSIZE_ANY_EXHDR(value));
+  const int missing = target.is_padded
+                          ? target.max_characters -
+                                pg_mbstrlen_with_len(VARDATA_ANY(value), size)
+                          : 0;
+  if (missing <= 0) {
+    return value;
+  }
+  varlena *const padded = AllocateValue(static_cast<std::size_t>(size) +
+                                        static_cast<std::size_t>(missing));
+  memcpy(VARDATA(padded), VARDATA_ANY(value), static_cast<std::size_t>(size));
+  memset(VARDATA(padded) + size, ' ', static_cast<std::size_t>(missing));
+  WipeAndFree(value, nullptr);
+  return padded;
+}
+
+varlena *TrimOfColumn(const ColumnTarget &target, varlena *value) {
+  const auto text = ViewText(value);
+  std::size_t size = text.size();
+  while (target.is_padded && size > 0 && text[size - 1] == ' ') {
+    --size;
+  }
+  if (size == text.size()) {
+    return value;
+  }
+  varlena *const trimmed = AllocateValue(size);
+  memcpy(VARDATA(trimmed), text.data(), size);
+  return trimmed;
 }
 
 void CloseTarget(const ColumnTarget &target) {

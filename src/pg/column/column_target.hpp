@@ -9,8 +9,9 @@ namespace fernet::pg {
 struct ColumnTarget {
   Relation relation;  // open; CloseTarget closes it and keeps the lock
   AttrNumber attribute;
-  Oid value_type;      // the base type: TEXTOID or BYTEAOID
-  int max_characters;  // of a varchar(n); 0 for no limit
+  Oid value_type;      // TEXTOID or BYTEAOID: what the values are treated as
+  int max_characters;  // of a varchar(n) or char(n); 0 for no limit
+  bool is_padded;      // a char(n): blanks at the end say nothing
   Oid domain;          // InvalidOid unless the column's type is a domain
   BlockNumber pages;   // of the table now
 };
@@ -45,6 +46,14 @@ bool IsBelow(Oid relation, Oid table);
 bool OpenTarget(Oid relation, const char *column, ColumnAccess access,
                 ColumnTarget *out);
 void CloseTarget(const ColumnTarget &target);
+
+// PadForColumn returns `value` as the column stores it, a char(n) in its whole
+// width: `value` itself, or a new value after it has wiped and freed `value`.
+varlena *PadForColumn(const ColumnTarget &target, varlena *value);
+
+// TrimOfColumn returns `value` without the blanks of a char(n): `value` itself,
+// or a new value.
+varlena *TrimOfColumn(const ColumnTarget &target, varlena *value);
 
 // DescribeOpenColumn is OpenTarget for writing to a table that the caller has
 // open, whatever its access method or rules.

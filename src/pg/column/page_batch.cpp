@@ -111,13 +111,14 @@ void Write(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
 }
 
 void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
-  const ValueChange change =
+  ValueChange change =
       ChangeValue(*batch->rule, value, batch->target->value_type == TEXTOID,
                   batch->target->max_characters);
   batch->tally.holding_unknown += change.holds_unknown ? 1 : 0;
   switch (change.kind) {
     case ValueChange::kChanged:
       batch->tally.of_key[change.key_index] += change.was_plaintext ? 0 : 1;
+      change.value = PadForColumn(*batch->target, change.value);
       Write(batch, row, change);
       if (batch->rule->direction == ValueRule::kDecrypt) {
         WipeAndFree(change.value, nullptr);

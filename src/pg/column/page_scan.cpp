@@ -14,8 +14,10 @@ void VisitRow(const ColumnTarget &target, TupleTableSlot *row, VisitValue visit,
   }
   auto *const stored = reinterpret_cast<varlena *>(DatumGetPointer(datum));
   varlena *const value = pg_detoast_datum_packed(stored);
-  visit(row, value, state);
+  varlena *const trimmed = TrimOfColumn(target, value);
+  visit(row, trimmed, state);
   // The value may be a plaintext that is being adopted.
+  WipeAndFree(trimmed, value);
   WipeAndFree(value, stored);
 }
 

@@ -5,8 +5,45 @@
 #include "pg/server/result_rows.hpp"
 #include "pg/session/session_keys.hpp"
 
+extern "C" {
+#include "parser/parser.h"
+}
+
 namespace fernet::pg {
 namespace {
+
+// IsOneOfSeveral says whether `function` is called by a CALL that the client
+// has sent in one string with other statements.
+bool IsOneOfSeveral(Oid function) {
+  if (ActivePortal == nullptr || list_length(ActivePortal->stmts) != 1) {
+    return false;
+  }
+  const Node *const statement =
+      linitial_node(PlannedStmt, ActivePortal->stmts)->utilityStmt;
+  if (statement == nullptr || !IsA(statement, CallStmt) ||
+      reinterpret_cast<const CallStmt *>(statement)->funcexpr->funcid !=
+          function) {
+    return false;
+  }
+  return list_length(raw_parser(ActivePortal->sourceText, RAW_PARSE_DEFAULT)) >
+         1;
+}
+
+[[noreturn]] void RefuseTransaction(bool is_one_of_several) {
+  FERNET_RAISE(
+      ERRCODE_INVALID_TRANSACTION_TERMINATION,
+      errmsg("a job on a whole column cannot run inside a transaction "
+             "block or a function"),
+      is_one_of_several
+          ? errdetail("The job commits after every batch, but several "
+                      "statements in one string are one transaction.")
+          : errdetail("The job commits after every batch."),
+      is_one_of_several
+          ? errhint("Send each CALL in a string of its own, as in: psql -c "
+                    "\"CALL ...\" -c \"CALL ...\"")
+          : errhint("Run CALL outside of BEGIN, with autocommit on in a "
+                    "driver. Inside a transaction, use fernet_rotate_batch."));
+}
 
 void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
   if (job.dry_run || result.left() == 0) {
@@ -34,13 +71,7 @@ void RequireNoTransactionBlock(FunctionCallInfo fcinfo) {
                           IsA(fcinfo->context, CallContext) &&
                           !castNode(CallContext, fcinfo->context)->atomic;
   if (!may_commit) {
-    FERNET_RAISE(
-        ERRCODE_INVALID_TRANSACTION_TERMINATION,
-        errmsg("a job on a whole column cannot run inside a transaction "
-               "block or a function"),
-        errdetail("The job commits after every batch."),
-        errhint("Run CALL outside of BEGIN, with autocommit on in a driver. "
-                "Inside a transaction, use fernet_rotate_batch."));
+    RefuseTransaction(IsOneOfSeveral(fcinfo->flinfo->fn_oid));
   }
 }
 
