@@ -24,7 +24,7 @@ SELECT id, CASE WHEN fernet_is_token(secret) THEN fernet_decrypt(secret) ELSE se
 FROM webhook WHERE id = 1;
 
 -- docs/cookbook/adopt-a-plaintext-column.md: 2. Write tokens
-CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON webhook
+CREATE TRIGGER zz_encrypt BEFORE INSERT OR UPDATE ON webhook
   FOR EACH ROW EXECUTE FUNCTION fernet_encrypt_trigger('secret');
 
 INSERT INTO webhook VALUES (1001, 'written meanwhile');

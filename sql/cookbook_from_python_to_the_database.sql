@@ -36,7 +36,7 @@ SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
 CALL fernet_rotate_column('slack_connection', 'bot_token_encrypted');
 
 -- docs/cookbook/from-python-to-the-database.md: 5. Write in SQL
-CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON slack_connection
+CREATE TRIGGER zz_encrypt BEFORE INSERT OR UPDATE ON slack_connection
   FOR EACH ROW EXECUTE FUNCTION fernet_encrypt_trigger('bot_token_encrypted');
 
 UPDATE slack_connection SET bot_token_encrypted = 'xoxb-2' WHERE id = 2;

@@ -39,9 +39,13 @@ INSERT INTO webhook VALUES (2, 'not encrypted');
 -- docs/encrypt-and-decrypt.md: Keep plaintext out of a column
 ALTER TABLE connection ADD CHECK (fernet_is_token(password));
 
+-- docs/encrypt-and-decrypt.md: Keep plaintext out of a column
+ALTER TABLE connection ADD CHECK (password::fernet_token = password);
+
 -- docs/encrypt-and-decrypt.md: Let the database encrypt
-CREATE TABLE slack_connection (id int PRIMARY KEY, team text, bot_token text CHECK (fernet_is_token(bot_token)));
-CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON slack_connection
+CREATE TABLE slack_connection (id int PRIMARY KEY, team text,
+  bot_token text CHECK (bot_token::fernet_token = bot_token));
+CREATE TRIGGER zz_encrypt BEFORE INSERT OR UPDATE ON slack_connection
   FOR EACH ROW EXECUTE FUNCTION fernet_encrypt_trigger('bot_token');
 
 INSERT INTO slack_connection VALUES (1, 'red', 'xoxb-1'), (2, 'blue', NULL);
