@@ -7,7 +7,8 @@
 packages_sanitize='cmake libgtest-dev nlohmann-json3-dev valgrind'
 
 tests_sanitize() {
-  printf '%s\n' unit-address unit-memory regress-address regress-memory
+  printf '%s\n' unit-address unit-memory constant-time regress-address \
+    regress-memory
 }
 
 # run_sanitize calls sanitize_NAME for each test, with '_' for every '-'.
@@ -40,6 +41,31 @@ sanitize_unit_memory() {
   need_gcc_build || return 0
   count_unit_tests unit-memory valgrind --error-exitcode=9 --leak-check=full \
     --track-origins=yes "$kept/build-g++/fernet_unit_tests"
+}
+
+# sanitize_constant_time runs test/constant_time under valgrind, which sees each
+# branch and each address of the core that depends on a secret, and prints what is
+# let through.
+sanitize_constant_time() {
+  local -r output=$log/sanitize/constant-time.log started=$EPOCHREALTIME
+  local program=$kept/build-g++/test/constant_time/fernet_constant_time status=0
+  need_gcc_build || return 0
+  if ! as_owner cmake --build "$kept/build-g++" --parallel "$(nproc)" \
+    --target fernet_constant_time >"$log/sanitize/build-constant-time.log" 2>&1; then
+    fail constant-time '(cmake)'
+    explain_build "$log/sanitize/build-constant-time.log"
+    return 0
+  fi
+  as_owner valgrind --num-callers=20 "$program" >"$output" \
+    2>"$output.valgrind" || status=$?
+  if ((status == 0)) && grep -q '^ok rotate$' "$output"; then
+    pass constant-time "($(grep -c '^ok ' "$output") parts, $(elapsed "$started") s)"
+    sed -n 's/^let through /          let through: /p' "$output"
+  else
+    fail constant-time "(exit status $status)"
+    explain "$output" 40
+    explain "$output.valgrind" 100
+  fi
 }
 
 # count_unit_tests NAME COMMAND... runs the unit tests by a command that fails

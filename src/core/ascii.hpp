@@ -16,15 +16,23 @@ constexpr bool IsHexDigit(char c) noexcept {
          (c >= 'A' && c <= 'F');
 }
 
-// TrimSpace is `text` without the ASCII white space at its two ends.
-constexpr std::span<const char> TrimSpace(std::span<const char> text) noexcept {
-  while (!text.empty() && IsSpace(text.front())) {
+// TrimIf is `text` without the characters at its two ends of which `is_space`
+// says so.
+template <typename Predicate>
+constexpr std::span<const char> TrimIf(std::span<const char> text,
+                                       Predicate is_space) noexcept {
+  while (!text.empty() && is_space(text.front())) {
     text = text.subspan(1);
   }
-  while (!text.empty() && IsSpace(text.back())) {
+  while (!text.empty() && is_space(text.back())) {
     text = text.first(text.size() - 1);
   }
   return text;
+}
+
+// TrimSpace is `text` without the ASCII white space at its two ends.
+constexpr std::span<const char> TrimSpace(std::span<const char> text) noexcept {
+  return TrimIf(text, IsSpace);
 }
 
 // WithoutPadding is `text` without the '=' at its end: at most two are removed.

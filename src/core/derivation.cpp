@@ -7,8 +7,8 @@
 
 #include <algorithm>
 
-#include "core/base64url.hpp"
 #include "core/crypto.hpp"
+#include "core/key_digits.hpp"
 #include "core/openssl.hpp"
 #include "core/secret.hpp"
 
@@ -37,7 +37,7 @@ Status Finish(Status derived, const Key &key,
               std::span<char, kEncodedKeySize> out) noexcept {
   ERR_clear_error();
   if (derived == Status::kOk) {
-    base64url::Encode(key.bytes(), out);
+    EncodeKey(key.bytes(), out);
   } else {
     OPENSSL_cleanse(out.data(), out.size());
   }

@@ -10,12 +10,13 @@
 
 #include "core/ascii.hpp"
 #include "core/base64url.hpp"
+#include "core/key_digits.hpp"
+#include "core/reveal.hpp"
 
 namespace fernet {
 namespace {
 
 constexpr std::string_view kFingerprintLabel = "pg_fernet key fingerprint v1";
-constexpr std::size_t kKeyDigits = kEncodedKeySize - 1;
 constexpr std::size_t kLongestLineEnd = 2;  // CR LF
 
 bool IsHex(std::span<const char> text) noexcept {
@@ -119,30 +120,45 @@ Status NameTheMistake(std::span<const char> text) noexcept {
   return Status::kKeyBadLength;
 }
 
-Outcome BadCharacter(std::span<const char> digits, std::size_t at) noexcept {
+// BadDigits says what is wrong with 43 characters that are no key.
+Outcome BadDigits(std::span<const char, kKeyDigits> digits) noexcept {
+  SecretBytes<kKeySize> decoded;
+  const std::size_t at = base64url::Decode(digits, decoded.mutable_bytes());
+  if (at == base64url::kNoOffset) {
+    return {Status::kKeyTrailingBits, kKeyDigits - 1};
+  }
   const bool standard = digits[at] == '+' || digits[at] == '/';
   return {standard ? Status::kKeyStandardAlphabet : Status::kKeyBadCharacter,
           at};
 }
 
+// Is says whether `c` is `expected`, a character of the list's format.
+bool Is(char c, char expected) noexcept {
+  return Reveal(Revealed::kListFormat, c == expected);
+}
+
+// TrimSpaceOfKey is TrimSpace for the text of a key.
+std::span<const char> TrimSpaceOfKey(std::span<const char> text) noexcept {
+  return TrimIf(text, [](char c) {
+    const auto from_tab = static_cast<unsigned char>(c - '\t');
+    return Is(c, ' ') || Reveal(Revealed::kListFormat, from_tab <= '\r' - '\t');
+  });
+}
+
 }  // namespace
 
 Outcome ParseKey(std::span<const char> text, Key *out) noexcept {
-  const auto digits = text.size() == kEncodedKeySize && text.back() == '='
+  const auto digits = text.size() == kEncodedKeySize && Is(text.back(), '=')
                           ? text.first(kKeyDigits)
                           : text;
   if (digits.size() != kKeyDigits) {
     out->Wipe();
     return {NameTheMistake(text), text.size()};
   }
-  const std::size_t bad = base64url::Decode(digits, out->mutable_bytes());
-  if (bad != base64url::kNoOffset) {
+  const auto key_digits = digits.first<kKeyDigits>();
+  if (!DecodeKey(key_digits, out->mutable_bytes())) {
     out->Wipe();
-    return BadCharacter(digits, bad);
-  }
-  if (base64url::HasTrailingBits(digits)) {
-    out->Wipe();
-    return {Status::kKeyTrailingBits, kKeyDigits - 1};
+    return BadDigits(key_digits);
   }
   return {};
 }
@@ -150,9 +166,10 @@ Outcome ParseKey(std::span<const char> text, Key *out) noexcept {
 Outcome KeyList::Parse(std::span<const char> text) noexcept {
   Wipe();
   while (true) {
-    const auto comma = std::ranges::find(text, ',');
+    const auto comma =
+        std::ranges::find_if(text, [](char c) { return Is(c, ','); });
     const auto length = static_cast<std::size_t>(comma - text.begin());
-    Outcome outcome = ParseNext(TrimSpace(text.first(length)));
+    Outcome outcome = ParseNext(TrimSpaceOfKey(text.first(length)));
     if (!outcome.ok()) {
       outcome.key_position = size_ + 1;
       Wipe();
@@ -178,8 +195,9 @@ Outcome KeyList::ParseNext(std::span<const char> text) noexcept {
     return outcome;
   }
   for (const Key &earlier : keys()) {
-    if (CRYPTO_memcmp(earlier.bytes().data(), key->bytes().data(), kKeySize) ==
-        0) {
+    if (Reveal(Revealed::kKeysAreEqual,
+               CRYPTO_memcmp(earlier.bytes().data(), key->bytes().data(),
+                             kKeySize)) == 0) {
       return {Status::kKeyDuplicate};
     }
   }
@@ -200,7 +218,7 @@ Status GenerateKey(std::span<char, kEncodedKeySize> out) noexcept {
     OPENSSL_cleanse(out.data(), out.size());
     return Status::kRandomFailed;
   }
-  base64url::Encode(key.bytes(), out);
+  EncodeKey(key.bytes(), out);
   return Status::kOk;
 }
 
@@ -220,6 +238,7 @@ Status Fingerprint(const Key &key, FingerprintText *out) noexcept {
   if (!computed) {
     return Status::kCryptoFailed;
   }
+  RevealBytes(Revealed::kFingerprint, mac);
   for (std::size_t i = 0; i < 8; ++i) {
     (*out)[2 * i] = kHexDigits[mac[i] >> 4];
     (*out)[2 * i + 1] = kHexDigits[mac[i] & 0x0f];

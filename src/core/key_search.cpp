@@ -6,11 +6,11 @@
 
 #include "core/ascii.hpp"
 #include "core/key.hpp"
+#include "core/key_digits.hpp"
 
 namespace fernet {
 namespace {
 
-constexpr std::size_t kKeyDigits = kEncodedKeySize - 1;
 constexpr std::string_view kScram = "SCRAM-SHA-256$";
 
 constexpr bool IsCapital(char c) noexcept { return c >= 'A' && c <= 'Z'; }

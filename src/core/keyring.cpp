@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/reveal.hpp"
 #include "core/sealer.hpp"
 
 namespace fernet {
@@ -15,14 +16,19 @@ namespace {
 // Source: RFC 5652, section 6.3.
 std::size_t UnpaddedSize(
     std::span<const std::uint8_t, kBlockSize> last_block) noexcept {
-  const std::size_t padding = last_block.back();
-  if (padding == 0 || padding > kBlockSize) {
-    return kBlockSize;
+  const std::uint8_t padding = last_block.back();
+  // 0 becomes 255.
+  std::uint8_t wrong =
+      static_cast<std::uint8_t>(padding - 1) >= kBlockSize ? 1 : 0;
+  // A loop over bytes alone becomes a few vector instructions.
+  for (std::uint8_t from_end = 0; from_end < kBlockSize; ++from_end) {
+    const std::uint8_t is_padding = from_end < padding ? 0xff : 0;
+    const std::uint8_t byte = last_block[kBlockSize - 1 - from_end];
+    wrong = static_cast<std::uint8_t>(wrong | (is_padding & (byte ^ padding)));
   }
-  const bool whole = std::ranges::all_of(
-      last_block.last(padding),
-      [padding](std::uint8_t byte) { return byte == padding; });
-  return whole ? kBlockSize - padding : kBlockSize;
+  const bool whole = Reveal(Revealed::kPlaintextSize, wrong == 0);
+  return whole ? kBlockSize - Reveal(Revealed::kPlaintextSize, padding)
+               : kBlockSize;
 }
 
 Status DecryptAll(const PreparedKey &key, TokenReader *token,
@@ -49,9 +55,10 @@ Status DecryptAll(const PreparedKey &key, TokenReader *token,
 bool ShareSigningHalf(std::span<const Key> keys) noexcept {
   for (std::size_t i = 1; i < keys.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
-      if (CRYPTO_memcmp(keys[i].signing_half().data(),
-                        keys[j].signing_half().data(),
-                        keys[i].signing_half().size()) == 0) {
+      if (Reveal(Revealed::kKeysAreEqual,
+                 CRYPTO_memcmp(keys[i].signing_half().data(),
+                               keys[j].signing_half().data(),
+                               keys[i].signing_half().size())) == 0) {
         return true;
       }
     }
@@ -139,7 +146,9 @@ Outcome Keyring::TryKey(TokenReader *token, std::uint32_t index) noexcept {
   if (!outcome.ok()) {
     return outcome;
   }
-  if (CRYPTO_memcmp(hmac.data(), token->hmac().data(), kHmacSize) != 0) {
+  if (Reveal(Revealed::kIsGenuine,
+             CRYPTO_memcmp(hmac.data(), token->hmac().data(), kHmacSize)) !=
+      0) {
     return {Status::kNoKeyOpens};
   }
   return {some_share_signing_half_ ? CheckPadding(*token, index) : Status::kOk};

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/reveal.hpp"
+
 namespace fernet {
 
 Sealer::~Sealer() {
@@ -75,7 +77,8 @@ bool Sealer::EncryptStaged() noexcept {
 // rest to the front of the stage.
 void Sealer::EmitStaged() noexcept {
   const std::size_t size = encrypted_ / 3 * 3;
-  base64url::Encode(std::span(stage_).first(size), out_);
+  base64url::Encode(
+      RevealBytes(Revealed::kToken, std::span(stage_).first(size)), out_);
   out_ = out_.subspan(base64url::EncodedSize(size));
   const std::size_t rest = filled_ - size;
   std::memmove(stage_.data(), stage_.data() + size, rest);
@@ -95,7 +98,9 @@ Status Sealer::Finish() noexcept {
     return Status::kCryptoFailed;
   }
   std::memcpy(stage_.data() + filled_, hmac.data(), kHmacSize);
-  base64url::Encode(std::span(stage_).first(filled_ + kHmacSize), out_);
+  base64url::Encode(RevealBytes(Revealed::kToken,
+                                std::span(stage_).first(filled_ + kHmacSize)),
+                    out_);
   return Status::kOk;
 }
 
