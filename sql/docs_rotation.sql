@@ -100,6 +100,17 @@ SELECT fernet_key_index(token) AS before, fernet_key_index(fernet_rotate(token))
        fernet_decrypt(fernet_rotate(token))
 FROM old;
 
+-- docs/rotation.md: Rotate tokens inside of documents, arrays and rows
+SELECT set_config('fernet.key', :'key', false);
+CREATE TEMPORARY TABLE server AS
+  SELECT 1 AS id, jsonb_build_object('url', 'https://a.example', 'token', fernet_encrypt('of server 1')) AS config;
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+
+UPDATE server SET config = fernet_rotate_value(config);
+
+SELECT config ->> 'url' AS url, fernet_key_index(config ->> 'token') AS key_index, fernet_decrypt(config ->> 'token')
+FROM server;
+
 -- End of the examples
 \c :home
 DROP DATABASE fernet_regression_docs_rotation;

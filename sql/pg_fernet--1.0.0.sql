@@ -372,6 +372,17 @@ CREATE FUNCTION fernet_rotate(token bytea)
 COMMENT ON FUNCTION fernet_rotate(bytea)
 	IS 're-encrypts a token with the first key of fernet.key and keeps its timestamp; a token that is encrypted with that key already stays unchanged';
 
+CREATE FUNCTION fernet_rotate_value(value anyelement)
+	RETURNS anyelement
+	AS 'MODULE_PATHNAME', 'fernet_rotate_value'
+	LANGUAGE C
+	VOLATILE
+	STRICT
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_rotate_value(anyelement)
+	IS 're-encrypts every token in a value of any type with the first key of fernet.key where it stands, and keeps its timestamp; a value without a token stays unchanged';
+
 --
 -- Jobs on columns
 --

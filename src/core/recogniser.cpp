@@ -190,6 +190,30 @@ void Encode(std::span<const std::uint8_t> bytes, const Alphabet &alphabet,
   }
 }
 
+bool IsInRun(char c) noexcept {
+  const auto byte = static_cast<std::uint8_t>(c);
+  return kPlain.values[byte] != kNone || IsBreak(byte);
+}
+
+// HasRunAround says whether the digits around `at`, with the line breaks
+// between them, are enough for a remnant.
+bool HasRunAround(std::span<const char> bytes, std::size_t at) noexcept {
+  std::size_t begin = at + 1;
+  while (begin > 0 && at - begin + 1 < kRemnantDigits &&
+         IsInRun(bytes[begin - 1])) {
+    --begin;
+  }
+  if (begin == at + 1) {
+    return false;
+  }
+  std::size_t end = at + 1;
+  while (end < bytes.size() && end - begin < kRemnantDigits &&
+         IsInRun(bytes[end])) {
+    ++end;
+  }
+  return end - begin >= kRemnantDigits;
+}
+
 }  // namespace
 
 std::size_t OffsetInValue(std::span<const char> value,
@@ -212,6 +236,17 @@ std::size_t OffsetInValue(std::span<const char> value,
     ++at;
   }
   return at;
+}
+
+bool MayHoldPlaces(std::span<const char> bytes) noexcept {
+  // So many digits next to each other are at one of every kRemnantDigits bytes.
+  for (std::size_t at = kRemnantDigits - 1; at < bytes.size();
+       at += kRemnantDigits) {
+    if (HasRunAround(bytes, at)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 Status Recogniser::Look(std::span<const char> value) noexcept {
@@ -243,8 +278,8 @@ Status Recogniser::Rotate(std::span<char> value, RandomBuffer *ivs,
 
 void Recogniser::Begin(std::size_t size) noexcept {
   ivs_ = nullptr;
-  may_try_ = 16 * size + kMiB;
-  may_decode_ = 32 * size + kMiB;
+  own_allowance_ = {};
+  allowance_->AddPart(size);
   work_ = 0;
   changes_ = 0;
   used_ = 0;
@@ -434,10 +469,10 @@ Status Recogniser::TryToken(Bytes bytes, std::size_t begin, std::size_t end,
   const Bytes digits = bytes.subspan(begin, end - begin);
   *out = NewPlace(begin, end);
   const std::size_t size = base64url::DecodedSize(digits.size());
-  if (size > may_try_) {
+  if (size > allowance_->to_try) {
     return Status::kTooManyCandidates;
   }
-  may_try_ -= size;
+  allowance_->to_try -= size;
   if (!Work(size)) {
     return Status::kStopped;
   }
@@ -546,10 +581,10 @@ Status Recogniser::LookThroughRun(Bytes bytes, const Run &run,
   if (size < kTokenDigits) {
     return Status::kOk;
   }
-  if (size > may_decode_) {
+  if (size > allowance_->to_decode) {
     return Status::kTooManyCandidates;
   }
-  may_decode_ -= size;
+  allowance_->to_decode -= size;
   const Bytes digits = bytes.subspan(run.begin, run.end - run.begin);
   const Bytes decoded = Use(scratch, size);
   Status status = Decode(digits, alphabet, decoded);

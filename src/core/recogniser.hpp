@@ -67,8 +67,26 @@ struct Place {
 std::size_t OffsetInValue(std::span<const char> value,
                           const Place &place) noexcept;
 
+// MayHoldPlaces says whether there can be a place in `bytes`: whether somewhere
+// in them are enough digits next to each other. It costs a fraction of Look.
+bool MayHoldPlaces(std::span<const char> bytes) noexcept;
+
 // FoundPlace is told of each place, a token before what is inside of it.
 using FoundPlace = void (*)(const Place &place, void *state) noexcept;
+
+// Allowance bounds the work that a value may be: the bytes of candidates that are
+// tried, and the bytes that all which is decoded has. A value that is looked at
+// in parts has one for all of them.
+struct Allowance {
+  std::size_t to_try = std::size_t{1} << 20;
+  std::size_t to_decode = std::size_t{1} << 20;
+
+  // AddPart adds what a part of `size` bytes allows.
+  void AddPart(std::size_t size) noexcept {
+    to_try += 16 * size;
+    to_decode += 32 * size;
+  }
+};
 
 // Recogniser finds the tokens in values, and can rotate them where they are.
 //
@@ -92,14 +110,17 @@ class Recogniser {
 
   // Without keys, `ring` is null. `scratch` has ScratchSize of every value; all
   // that is written to it is wiped before Look, LookInto and Rotate return.
-  // `go_on` is asked at least once for each MiB of work.
+  // `go_on` is asked at least once for each MiB of work. With `shared`, what is
+  // looked at are parts of one value.
   Recogniser(Keyring *ring, std::span<std::uint8_t> scratch, FoundPlace found,
-             void *state, GoOn go_on = Always) noexcept
+             void *state, GoOn go_on = Always,
+             Allowance *shared = nullptr) noexcept
       : ring_(ring),
         scratch_(scratch),
         found_(found),
         state_(state),
-        go_on_(go_on) {}
+        go_on_(go_on),
+        allowance_(shared == nullptr ? &own_allowance_ : shared) {}
   Recogniser(const Recogniser &) = delete;
   Recogniser &operator=(const Recogniser &) = delete;
 
@@ -165,12 +186,12 @@ class Recogniser {
   void *const state_;
   const GoOn go_on_;
 
+  Allowance own_allowance_;
+  Allowance *const allowance_;
   RandomBuffer *ivs_ = nullptr;  // to rotate, null to look only
-  std::size_t may_try_ = 0;      // bytes of candidates
-  std::size_t may_decode_ = 0;   // bytes that come out of it
-  std::size_t work_ = 0;         // since go_on_ was asked last
-  std::size_t changes_ = 0;      // tokens that were re-encrypted
-  std::size_t used_ = 0;         // bytes of scratch_ that were written
+  std::size_t work_ = 0;     // since go_on_ was asked last
+  std::size_t changes_ = 0;  // tokens that were re-encrypted
+  std::size_t used_ = 0;     // bytes of scratch_ that were written
   std::uint32_t nesting_ = 0;
   std::uint32_t decodings_ = 0;
   std::array<Layer, kMaxDecodings> layers_;

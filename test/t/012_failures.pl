@@ -112,7 +112,8 @@ my @failing = (
 		q(fernet_encrypt('x')), q(fernet_encrypt('x'::bytea)),
 		"fernet_decrypt('$token')", "fernet_decrypt_bytea('$token')",
 		"fernet_try_decrypt('$token')", "fernet_verify('$token')",
-		"fernet_rotate('$token')", "fernet_timestamp('$token')",
+		"fernet_rotate('$token')", "fernet_rotate_value('$token'::text)",
+		"fernet_timestamp('$token')",
 		"fernet_key_index('$token')",
 		q(fernet_assert_rotated('garbage', 'token')),
 		q(fernet_rotate_batch('garbage', 'token'))),
@@ -138,6 +139,10 @@ my @failing = (
 	# Tokens that no key decrypts
 	map({ [ 'PF004', "$_('$foreign')" ] }
 		qw(fernet_decrypt fernet_decrypt_bytea fernet_rotate fernet_timestamp)),
+	# Inside of values
+	[ 'PF003', "fernet_rotate_value(jsonb_build_array('" . substr($token, 0, 80) . "'))" ],
+	[ 'PF004', "fernet_rotate_value(ARRAY['$token', '$foreign'])" ],
+	[ '0A000', "fernet_rotate_value(to_tsvector('simple', '$token'))" ],
 	# Of the wrong age
 	[ 'PF005', "fernet_decrypt('$early', '1 hour')" ],
 	[ 'PF005', "fernet_decrypt('$early', '1 hour', '2019-01-01')" ],

@@ -101,6 +101,7 @@ Told Look(Keyring *ring, std::string_view value, GoOn go_on = Always) {
   Recogniser recogniser(ring, scratch, Keep, &told, go_on);
   told.status = recogniser.Look(value);
   told.scratch_is_clean = test::AllZero(scratch);
+  EXPECT_TRUE(told.places.empty() || MayHoldPlaces(value));
   return told;
 }
 
@@ -406,6 +407,41 @@ TEST(Recogniser, WorksInProportionToTheSizeOfTheValue) {
 
 std::size_t asked = 0;
 std::size_t allowed = 0;
+
+TEST(Recogniser, NeedsEnoughDigitsNextToEachOtherForAPlace) {
+  const std::string digits(32, 'a');
+  for (std::size_t before = 0; before < 70; ++before) {
+    const std::string prefix(before, ' ');
+    EXPECT_TRUE(MayHoldPlaces(prefix + digits));
+    EXPECT_TRUE(MayHoldPlaces(prefix + digits + "  "));
+    EXPECT_TRUE(
+        MayHoldPlaces(prefix + digits.substr(16) + "\r\n" + digits.substr(16)));
+    EXPECT_FALSE(MayHoldPlaces(prefix + digits.substr(1)));
+    EXPECT_FALSE(MayHoldPlaces(prefix + digits.substr(1) + " " + digits[0]));
+  }
+  EXPECT_FALSE(MayHoldPlaces(""));
+}
+
+TEST(Recogniser, AllowsThePartsOfAValueNoMoreThanTheValue) {
+  // Each part is tried at most 16 times its size, and the first ones can use
+  // what is allowed in addition only once.
+  std::string part;
+  while (part.size() < 12000) {
+    part += "gAAAAA";
+  }
+  const auto ring = test::RingOf({1});
+  EXPECT_EQ(Look(ring.get(), part).status, Status::kOk);
+  test::Bytes scratch(Recogniser::ScratchSize(part.size()));
+  Told told;
+  Allowance shared;
+  Recogniser recogniser(ring.get(), scratch, Keep, &told, Always, &shared);
+  int parts = 0;
+  while (parts < 100 && recogniser.Look(part) == Status::kOk) {
+    ++parts;
+  }
+  EXPECT_GE(parts, 1);
+  EXPECT_LE(parts, 5);
+}
 
 TEST(Recogniser, IsStoppedAnywhere) {
   const auto ring = test::RingOf({1});

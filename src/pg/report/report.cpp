@@ -238,14 +238,27 @@ void ReportTokenFailure(const Outcome &outcome, const KeyList &keys,
                    errdetail_internal("%s", TriedKeys(keys)));
     case Status::kTooManyCandidates:
       FERNET_RAISE(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                   errmsg("too much in the plaintext looks like a Fernet "
-                          "token"));
+                   errmsg("too much in the value looks like a Fernet token"));
     case Status::kTokenExpired:
     case Status::kTokenFromFuture:
       ReportAge(outcome.status, timestamp, ttl_seconds);
     default:
       ReportCryptoFailure(outcome.status);
   }
+}
+
+void ReportRemnant() {
+  FERNET_RAISE(
+      kMalformedToken, errmsg("malformed Fernet token"),
+      errdetail("Something in the value begins like a token and is none. It "
+                "was probably cut, or changed afterwards."));
+}
+
+void ReportNotRead(Oid type) {
+  FERNET_RAISE(ERRCODE_FEATURE_NOT_SUPPORTED,
+               errmsg("values of type %s cannot be searched for tokens",
+                      format_type_be(type)),
+               errhint("Cast the value to text or bytea."));
 }
 
 void ReportCryptoFailure(Status status) {

@@ -45,6 +45,12 @@ void ReportNoMemoryForKey(int elevel);
                                      std::uint64_t timestamp = 0,
                                      std::uint64_t ttl_seconds = 0);
 
+// ReportRemnant raises PF003 for a value that holds a token that was cut or
+// changed. ReportNotRead raises 0A000 for a value of `type`, in which nobody
+// can look for tokens.
+[[noreturn]] void ReportRemnant();
+[[noreturn]] void ReportNotRead(Oid type);
+
 // ReportCryptoFailure raises the failure of libcrypto: kRandomFailed or
 // kCryptoFailed.
 [[noreturn]] void ReportCryptoFailure(Status status);

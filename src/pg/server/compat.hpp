@@ -199,6 +199,16 @@ inline TableScanDesc BeginPageRangeScan(Relation relation, Snapshot snapshot,
 #endif
 }
 
+// PostgreSQL 16 can return errors of a range instead of raising them.
+inline RangeType *MakeRange(TypeCacheEntry *type, RangeBound *lower,
+                            RangeBound *upper) {
+#if PG_VERSION_NUM >= 160000
+  return make_range(type, lower, upper, false, nullptr);
+#else
+  return make_range(type, lower, upper, false);
+#endif
+}
+
 // PostgreSQL 16 gave the walkers of expressions the type of their callback.
 using TreeWalker = bool (*)(Node *node, void *state);
 

@@ -21,7 +21,9 @@ Status Checked(Status status) {
   return status;
 }
 
-void Count(const Place &place, void *state) noexcept {
+}  // namespace
+
+void CountPlace(const Place &place, void *state) noexcept {
   auto *const traces = static_cast<TokenTraces *>(state);
   const bool is_first =
       place.kind == Place::kRemnant ? !traces->any() : !traces->has_token();
@@ -42,18 +44,20 @@ void Count(const Place &place, void *state) noexcept {
   }
 }
 
-}  // namespace
+Status FindPlacesInPart(const SessionKeys &keys, std::span<const char> part,
+                        Allowance *shared, FoundPlace found, void *state) {
+  const std::size_t size =
+      part.size() < kTokenDigits ? 0 : Recogniser::ScratchSize(part.size());
+  const auto scratch = AllocateScratch(size);
+  Recogniser recogniser(keys.ring, scratch, found, state, MayGoOn, shared);
+  const Status status = recogniser.Look(part);
+  pfree(scratch.data());
+  return Checked(status);
+}
 
 Status FindPlaces(const SessionKeys &keys, const varlena *value,
                   FoundPlace found, void *state) {
-  const auto text = ViewText(value);
-  const std::size_t size =
-      text.size() < kTokenDigits ? 0 : Recogniser::ScratchSize(text.size());
-  const auto scratch = AllocateScratch(size);
-  Recogniser recogniser(keys.ring, scratch, found, state, MayGoOn);
-  const Status status = recogniser.Look(text);
-  pfree(scratch.data());
-  return Checked(status);
+  return FindPlacesInPart(keys, ViewText(value), nullptr, found, state);
 }
 
 Status FindPlacesInside(const SessionKeys &keys, TokenReader *reader,
@@ -71,7 +75,7 @@ Status FindPlacesInside(const SessionKeys &keys, TokenReader *reader,
 
 TokenTraces TraceTokens(const SessionKeys &keys, const varlena *value) {
   TokenTraces traces;
-  const Status status = FindPlaces(keys, value, Count, &traces);
+  const Status status = FindPlaces(keys, value, CountPlace, &traces);
   traces.status = status;
   return traces;
 }
@@ -79,24 +83,38 @@ TokenTraces TraceTokens(const SessionKeys &keys, const varlena *value) {
 TokenTraces TraceTokensInside(const SessionKeys &keys, TokenReader *reader,
                               std::uint32_t index) {
   TokenTraces traces;
-  const Status status = FindPlacesInside(keys, reader, index, Count, &traces);
+  const Status status =
+      FindPlacesInside(keys, reader, index, CountPlace, &traces);
   traces.status = status;
   return traces;
 }
 
-varlena *RotateNested(const SessionKeys &keys, const varlena *value) {
-  const auto text = ViewText(value);
-  varlena *const rotated = AllocateValue(text.size());
-  memcpy(VARDATA(rotated), text.data(), text.size());
-  const auto scratch = AllocateScratch(Recogniser::ScratchSize(text.size()));
+varlena *RotatePart(const SessionKeys &keys, std::span<const char> part,
+                    Allowance *shared) {
+  varlena *const rotated = AllocateValue(part.size());
+  memcpy(VARDATA(rotated), part.data(), part.size());
+  const auto scratch = AllocateScratch(Recogniser::ScratchSize(part.size()));
   Recogniser recogniser(
       keys.ring, scratch, [](const Place &, void *) noexcept {}, nullptr,
-      MayGoOn);
+      MayGoOn, shared);
   bool has_changed = false;
   const Status status = Checked(recogniser.Rotate(
-      std::span(VARDATA(rotated), text.size()), keys.ivs, &has_changed));
+      std::span(VARDATA(rotated), part.size()), keys.ivs, &has_changed));
   pfree(scratch.data());
-  if (status != Status::kOk || !has_changed) {
+  if (status != Status::kOk) {
+    FERNET_RAISE(ERRCODE_INTERNAL_ERROR,
+                 errmsg("could not rotate the tokens inside of a value"));
+  }
+  if (!has_changed) {
+    pfree(rotated);
+    return nullptr;
+  }
+  return rotated;
+}
+
+varlena *RotateNested(const SessionKeys &keys, const varlena *value) {
+  varlena *const rotated = RotatePart(keys, ViewText(value), nullptr);
+  if (rotated == nullptr) {
     FERNET_RAISE(ERRCODE_INTERNAL_ERROR,
                  errmsg("could not rotate the token inside of a token"));
   }

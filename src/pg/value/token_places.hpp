@@ -17,6 +17,11 @@ Status FindPlaces(const SessionKeys &keys, const varlena *value,
 Status FindPlacesInside(const SessionKeys &keys, TokenReader *reader,
                         std::uint32_t index, FoundPlace found, void *state);
 
+// FindPlacesInPart is FindPlaces for a part of a value; `shared` is for all
+// parts.
+Status FindPlacesInPart(const SessionKeys &keys, std::span<const char> part,
+                        Allowance *shared, FoundPlace found, void *state);
+
 // TokenTraces counts the places of a value.
 struct TokenTraces {
   Status status = Status::kOk;  // what FindPlaces or FindPlacesInside returned
@@ -37,6 +42,9 @@ struct TokenTraces {
   }
 };
 
+// CountPlace is the FoundPlace whose state is a TokenTraces.
+void CountPlace(const Place &place, void *state) noexcept;
+
 TokenTraces TraceTokens(const SessionKeys &keys, const varlena *value);
 TokenTraces TraceTokensInside(const SessionKeys &keys, TokenReader *reader,
                               std::uint32_t index);
@@ -45,5 +53,11 @@ TokenTraces TraceTokensInside(const SessionKeys &keys, TokenReader *reader,
 // inside of it are encrypted with the first key, in the same size. Only for a
 // value in which the places were found without kTooManyCandidates.
 varlena *RotateNested(const SessionKeys &keys, const varlena *value);
+
+// RotatePart returns a copy of `part`, of the same size, in which the tokens
+// are encrypted with the first key, or null if they are already. Only for a
+// part in which the places were found without kTooManyCandidates.
+varlena *RotatePart(const SessionKeys &keys, std::span<const char> part,
+                    Allowance *shared);
 
 }  // namespace fernet::pg
