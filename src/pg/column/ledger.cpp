@@ -4,6 +4,7 @@
 #include "pg/column/ledger_pages.hpp"
 #include "pg/report/events.hpp"
 #include "pg/report/report.hpp"
+#include "pg/server/interrupts.hpp"
 
 extern "C" {
 #include "catalog/pg_authid.h"
@@ -23,9 +24,12 @@ struct Ledger {
 
 namespace {
 
-constexpr const char *kRunning = "running";
-constexpr const char *kWaiting = "waiting";
 constexpr const char *kInterrupted = "interrupted";
+
+// How long a job tries to write its end if the session has no lock_timeout, and
+// how long it waits between two tries, in microseconds.
+constexpr std::int64_t kLastTries = 2000000;
+constexpr std::int64_t kLastWait = 50000;
 
 // A row is always shorter than a page.
 constexpr int kMostColumns = 64;
@@ -42,11 +46,6 @@ const char *NameOfState(JobState state) {
       return "failed";
   }
   pg_unreachable();
-}
-
-bool IsUnderWay(const LedgerNumbers &numbers) {
-  return strcmp(NameStr(numbers.state), kRunning) == 0 ||
-         strcmp(NameStr(numbers.state), kWaiting) == 0;
 }
 
 // DescribeJob is the description of the job in each line of the log.
@@ -76,24 +75,71 @@ ArrayType *ColumnNames(const LedgerJob &job) {
                          TYPALIGN_CHAR);
 }
 
-// MarkInterrupted: a job holds its lock as long as it runs, so if a row says
-// "running" and nobody holds its lock, the job is gone. This session will run
-// its next job, so all of its earlier jobs are gone.
+// GoneJobs lists jobs whose rows say that they are under way, but that are
+// gone. A job holds its lock before it has a row, and until it has written that
+// for the last time. So the rows are read first and the locks after them: what
+// a row of these jobs says later, it says for ever.
+class GoneJobs {
+ public:
+  // Jobs of this session are gone if `own_are_gone`, or by their locks.
+  GoneJobs(Relation ledger, bool own_are_gone) {
+    ForEachLedgerRow(
+        ledger,
+        [](HeapTuple row, void *state) {
+          static_cast<GoneJobs *>(state)->AddIfUnderWay(*NumbersOf(row));
+        },
+        this);
+    JobLocks locks;
+    for (int i = list_length(jobs_) - 1; i >= 0; --i) {
+      const LedgerNumbers &job = *At(i);
+      if (!(own_are_gone && job.pid == MyProcPid) &&
+          locks.AreHeld(job.reloid, job.lock_part, job.pid)) {
+        jobs_ = list_delete_nth_cell(jobs_, i);
+      }
+    }
+  }
+
+  // Has says whether `row`, read after the list was made, is the row of one.
+  bool Has(const LedgerNumbers &row) const {
+    for (int i = 0; i < list_length(jobs_); ++i) {
+      if (At(i)->id == row.id) {
+        return IsUnderWay(row);
+      }
+    }
+    return false;
+  }
+
+ private:
+  const LedgerNumbers *At(int i) const {
+    return static_cast<const LedgerNumbers *>(list_nth(jobs_, i));
+  }
+
+  void AddIfUnderWay(const LedgerNumbers &row) {
+    if (IsUnderWay(row)) {
+      auto *const copy =
+          static_cast<LedgerNumbers *>(palloc(sizeof(LedgerNumbers)));
+      *copy = row;
+      jobs_ = lappend(jobs_, copy);
+    }
+  }
+
+  List *jobs_ = NIL;
+};
+
+// MarkInterrupted: this session will run its next job, so all of its earlier
+// ones are gone, even one that had the same lock.
 void MarkInterrupted(Relation relation) {
   struct Rows {
     Relation relation;
-    JobLocks locks;
+    GoneJobs gone;
   };
-  Rows rows = {.relation = relation, .locks = {}};
+  Rows rows = {.relation = relation, .gone = GoneJobs(relation, true)};
   ForEachLedgerRow(
       relation,
       [](HeapTuple row, void *state) {
-        auto *const all = static_cast<Rows *>(state);
+        const auto *const all = static_cast<Rows *>(state);
         LedgerNumbers numbers = *NumbersOf(row);
-        if (!IsUnderWay(numbers) ||
-            (numbers.pid != MyProcPid &&
-             all->locks.AreHeld(numbers.reloid, numbers.lock_part,
-                                numbers.pid))) {
+        if (!all->gone.Has(numbers)) {
           return;
         }
         namestrcpy(&numbers.state, kInterrupted);
@@ -118,11 +164,12 @@ void AddRow(Relation relation, Ledger *ledger) {
   }
 }
 
-// Write writes the numbers if that is possible without waiting.
-void Write(Ledger *ledger) {
+// Write writes the numbers if that is possible without waiting. Returns false
+// if it was not.
+bool Write(Ledger *ledger) {
   const Relation relation = TryOpenLedger(ledger->relation);
   if (relation == nullptr) {
-    return;
+    return !OidIsValid(ledger->relation);
   }
   if (ledger->numbers.id == 0) {
     AddRow(relation, ledger);
@@ -131,6 +178,32 @@ void Write(Ledger *ledger) {
     ledger->numbers.id = 0;
   }
   relation_close(relation, RowExclusiveLock);
+  return ledger->numbers.id != 0;
+}
+
+void WarnOfLock() {
+  ereport(WARNING,
+          errmsg("the end of the job could not be written to the view "
+                 "fernet_rotation"),
+          errdetail("Another session has locked %s. The view will call the job "
+                    "interrupted; the server log says how it ended.",
+                    kLedgerName),
+          HideStatement());
+}
+
+// WriteLast writes the numbers of a job that has ended. Nobody waits for it any
+// more, so it can wait a little.
+void WriteLast(Ledger *ledger) {
+  const std::int64_t limit =
+      LockTimeout > 0 ? std::int64_t{LockTimeout} * 1000 : kLastTries;
+  const TimestampTz end = GetCurrentTimestamp() + limit;
+  while (!Write(ledger)) {
+    if (GetCurrentTimestamp() >= end) {
+      WarnOfLock();
+      return;
+    }
+    SleepFor(kLastWait);
+  }
 }
 
 void SetNumbers(Ledger *ledger, const LedgerEntry &entry) {
@@ -198,23 +271,23 @@ Ledger *OpenLedger(MemoryContext memory, const LedgerJob &job) {
   ledger->interrupted.func = TellOfInterruption;
   ledger->interrupted.arg = ledger;
   MemoryContextRegisterResetCallback(memory, &ledger->interrupted);
-  Write(ledger);
+  static_cast<void>(Write(ledger));
   return ledger;
 }
 
 void WriteLedger(Ledger *ledger, const LedgerEntry &entry) {
   RequireExtension(*ledger);
   SetNumbers(ledger, entry);
-  Write(ledger);
+  static_cast<void>(Write(ledger));
 }
 
 void CloseLedger(Ledger *ledger, const LedgerEntry &entry) {
   RequireExtension(*ledger);
   SetNumbers(ledger, entry);
   ledger->numbers.finished = ledger->numbers.updated;
-  Write(ledger);
   ledger->is_open = false;
   events::JobEnded(NameOfState(entry.state), ledger->text, CountsOf(*ledger));
+  WriteLast(ledger);
 }
 
 namespace {
@@ -225,15 +298,14 @@ struct Output {
   Relation relation;
   Oid role;
   bool sees_all;
-  JobLocks locks;
+  GoneJobs gone;
 
   void Put(HeapTuple row) {
     LedgerNumbers *const numbers = NumbersOf(row);
     if (!sees_all && numbers->role_id != role) {
       return;
     }
-    if (IsUnderWay(*numbers) &&
-        !locks.AreHeld(numbers->reloid, numbers->lock_part, numbers->pid)) {
+    if (gone.Has(*numbers)) {
       namestrcpy(&numbers->state, kInterrupted);
     }
     Datum values[kLedgerColumns];
@@ -259,7 +331,7 @@ void PutLedgerRows(Oid caller, const ResultRows &rows) {
                    .relation = relation,
                    .role = GetUserId(),
                    .sees_all = has_privs_of_role(GetUserId(), ROLE_PG_MONITOR),
-                   .locks = {}};
+                   .gone = GoneJobs(relation, false)};
   ForEachLedgerRow(
       relation,
       [](HeapTuple row, void *state) {

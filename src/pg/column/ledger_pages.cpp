@@ -121,10 +121,11 @@ struct Search {
   std::int64_t id;
   ItemPointerData place;
   std::int64_t highest;
+  std::int64_t oldest;  // that has ended, or 0
 };
 
 Search SearchRows(Relation ledger, std::int64_t id) {
-  Search search = {.id = id, .place = {}, .highest = 0};
+  Search search = {.id = id, .place = {}, .highest = 0, .oldest = 0};
   ItemPointerSetInvalid(&search.place);
   ForEachLedgerRow(
       ledger,
@@ -132,6 +133,10 @@ Search SearchRows(Relation ledger, std::int64_t id) {
         auto *const found = static_cast<Search *>(state);
         const std::int64_t of_row = NumbersOf(row)->id;
         found->highest = std::max(found->highest, of_row);
+        if (!IsUnderWay(*NumbersOf(row)) &&
+            (found->oldest == 0 || of_row < found->oldest)) {
+          found->oldest = of_row;
+        }
         if (of_row == found->id) {
           found->place = row->t_self;
         }
@@ -178,12 +183,62 @@ HeapTuple FormRow(Relation ledger, const LedgerNumbers &numbers,
   return row;
 }
 
-// LastPage returns the last page, or a new one when it has no room for `size`
-// bytes, locked. The caller holds the lock for extending the ledger.
-Buffer LastPage(Relation ledger, std::size_t size) {
+bool IsOld(const LedgerNumbers &numbers, std::int64_t oldest_kept) {
+  return numbers.id < oldest_kept && !IsUnderWay(numbers);
+}
+
+// FindOldRows puts the offsets of the rows of a page that are not kept into
+// `offsets`, of at least MaxHeapTuplesPerPage, and returns how many there are.
+// NOLINTNEXTLINE(readability-non-const-parameter): Page is a type of the server
+int FindOldRows(Relation ledger, Page page, std::int64_t oldest_kept,
+                OffsetNumber *offsets) {
+  int count = 0;
+  for (OffsetNumber offset = 1; offset <= RowsOf(page); ++offset) {
+    ItemPointerData place = PlaceOf(0, offset);
+    HeapTupleData row = RowAt(ledger, page, &place);
+    if (row.t_data != nullptr && IsOld(*NumbersOf(&row), oldest_kept)) {
+      offsets[count++] = offset;
+    }
+  }
+  return count;
+}
+
+void RemoveRows(Relation ledger, Buffer buffer, const OffsetNumber *offsets,
+                int count) {
+  GenericXLogState *const change = GenericXLogStart(ledger);
+  const Page page =
+      GenericXLogRegisterBuffer(change, buffer, GENERIC_XLOG_FULL_IMAGE);
+  for (int i = 0; i < count; ++i) {
+    ItemIdSetUnused(PageGetItemId(page, offsets[i]));
+  }
+  PageRepairFragmentation(page);
+  Finish(change);
+}
+
+// RemoveOldRows removes the rows of a page that are not kept, unless somebody
+// reads it; the next job will try again.
+void RemoveOldRows(Relation ledger, BlockNumber block,
+                   std::int64_t oldest_kept) {
+  const Buffer buffer = ReadBuffer(ledger, block);
+  if (ConditionalLockBufferForCleanup(buffer)) {
+    OffsetNumber offsets[MaxHeapTuplesPerPage];
+    const int count =
+        FindOldRows(ledger, BufferGetPage(buffer), oldest_kept, offsets);
+    if (count > 0) {
+      RemoveRows(ledger, buffer, offsets, count);
+    }
+    UnlockReleaseBuffer(buffer);
+  } else {
+    ReleaseBuffer(buffer);
+  }
+}
+
+// PageWithRoom returns a page that has room for `size` bytes, a new one if none
+// has, locked. The caller holds the lock for extending the ledger.
+Buffer PageWithRoom(Relation ledger, std::size_t size) {
   const BlockNumber pages = RelationGetNumberOfBlocks(ledger);
-  if (pages > 0) {
-    const Buffer buffer = ReadBuffer(ledger, pages - 1);
+  for (BlockNumber block = 0; block < pages; ++block) {
+    const Buffer buffer = ReadBuffer(ledger, block);
     LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
     const Page page = BufferGetPage(buffer);
     if (PageIsNew(page) || PageGetHeapFreeSpace(page) >= MAXALIGN(size)) {
@@ -194,20 +249,32 @@ Buffer LastPage(Relation ledger, std::size_t size) {
   return AppendPage(ledger);
 }
 
+// Put puts `row` into a page and its place into the row. False if it has no
+// room.
+// NOLINTNEXTLINE(readability-non-const-parameter): Page is a type of the server
+bool Put(Page page, BlockNumber block, HeapTuple row) {
+  const OffsetNumber offset =
+      PageAddItem(page, reinterpret_cast<char *>(row->t_data), row->t_len,
+                  InvalidOffsetNumber, false, true);
+  if (offset == InvalidOffsetNumber) {
+    return false;
+  }
+  row->t_self = PlaceOf(block, offset);
+  const ItemId item = PageGetItemId(page, offset);
+  reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item))->t_ctid =
+      row->t_self;
+  return true;
+}
+
 void Append(Relation ledger, HeapTuple row) {
-  const Buffer buffer = LastPage(ledger, row->t_len);
+  const Buffer buffer = PageWithRoom(ledger, row->t_len);
   GenericXLogState *const change = GenericXLogStart(ledger);
   const Page page =
       GenericXLogRegisterBuffer(change, buffer, GENERIC_XLOG_FULL_IMAGE);
   if (PageIsNew(page)) {
     PageInit(page, BLCKSZ, 0);
   }
-  const auto offset = static_cast<OffsetNumber>(RowsOf(page) + 1);
-  row->t_self = PlaceOf(BufferGetBlockNumber(buffer), offset);
-  row->t_data->t_ctid = row->t_self;
-  const bool has_room = PageAddItem(page, reinterpret_cast<char *>(row->t_data),
-                                    row->t_len, offset, false, true) == offset;
-  if (has_room) {
+  if (Put(page, BufferGetBlockNumber(buffer), row)) {
     Finish(change);
   } else {
     GenericXLogAbort(change);
@@ -217,6 +284,11 @@ void Append(Relation ledger, HeapTuple row) {
 }
 
 }  // namespace
+
+bool IsUnderWay(const LedgerNumbers &numbers) {
+  return strcmp(NameStr(numbers.state), kRunning) == 0 ||
+         strcmp(NameStr(numbers.state), kWaiting) == 0;
+}
 
 Oid FindLedger(Oid caller) {
   const Oid extension = getExtensionOfObject(ProcedureRelationId, caller);
@@ -277,7 +349,15 @@ bool AddLedgerRow(Relation ledger, LedgerNumbers *numbers,
   if (!ConditionalLockRelationForExtension(ledger, ExclusiveLock)) {
     return false;
   }
-  numbers->id = SearchRows(ledger, 0).highest + 1;
+  const Search search = SearchRows(ledger, 0);
+  numbers->id = search.highest + 1;
+  const std::int64_t oldest_kept = numbers->id - kKeptJobs + 1;
+  const BlockNumber pages =
+      search.oldest < oldest_kept ? RelationGetNumberOfBlocks(ledger) : 0;
+  for (BlockNumber block = 0; block < pages; ++block) {
+    CHECK_FOR_INTERRUPTS();
+    RemoveOldRows(ledger, block, oldest_kept);
+  }
   const HeapTuple row = FormRow(ledger, *numbers, texts);
   Append(ledger, row);
   UnlockRelationForExtension(ledger, ExclusiveLock);

@@ -13,6 +13,10 @@ namespace fernet::pg {
 
 inline constexpr const char *kLedgerName = "fernet_ledger";
 
+// kKeptJobs is how many of the newest jobs have a row. A row that is older goes
+// when a job begins, unless its own job is still under way.
+inline constexpr std::int64_t kKeptJobs = 1000;
+
 // LedgerNumbers is what a row begins with, in the order of the columns of
 // fernet_ledger. All of it has a fixed size and can be changed in place.
 struct LedgerNumbers {
@@ -32,8 +36,11 @@ struct LedgerNumbers {
   std::int32_t slice;
   std::int32_t slices;
   std::int32_t pass;
-  NameData state;
+  NameData state;  // kRunning, kWaiting, or how the job has ended
 };
+
+inline constexpr const char *kRunning = "running";
+inline constexpr const char *kWaiting = "waiting";
 
 // LedgerTexts is what a row ends with. It never changes.
 struct LedgerTexts {
@@ -70,8 +77,13 @@ inline LedgerNumbers *NumbersOf(HeapTuple row) {
   return reinterpret_cast<LedgerNumbers *>(GETSTRUCT(row));
 }
 
-// AddLedgerRow adds a row whose `numbers` lack an id, sets that, and tells the
-// `place` of the row. False if another session is adding one.
+// IsUnderWay says whether a row is one of a job that has not ended, or that is
+// gone.
+bool IsUnderWay(const LedgerNumbers &numbers);
+
+// AddLedgerRow adds a row whose `numbers` lack an id, sets that, tells the
+// `place` of the row, and removes rows that are not kept. False if another
+// session is adding one.
 bool AddLedgerRow(Relation ledger, LedgerNumbers *numbers,
                   const LedgerTexts &texts, ItemPointer place);
 
