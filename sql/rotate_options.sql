@@ -34,7 +34,7 @@ CREATE PROCEDURE rotate_slices(slices integer, VARIADIC which integer[]) LANGUAG
 DECLARE rotated bigint; unchanged bigint; failed bigint;
 BEGIN
 	FOR i IN 1 .. cardinality(which) LOOP
-		CALL fernet_rotate_column('wide', 'token', 5000, '0', which[i], slices, false, 'fail', rotated, unchanged, failed);
+		CALL fernet_rotate_column('wide', 'token', 5000, '0', which[i], slices, false, 'fail', 'fail', rotated, unchanged, failed);
 		RAISE WARNING 'slice % of %: rotated %, failed %', which[i], slices, rotated, failed;
 	END LOOP;
 END
