@@ -152,11 +152,22 @@ TRUNCATE log;
 SELECT rotated, failed FROM fernet_rotate_batch('before_row', 'token');
 CALL fernet_decrypt_column('before_row', 'token', confirm => true);
 SELECT DISTINCT who, what FROM log ORDER BY what;
--- a deferred trigger would run after that, with other rights: it is refused
+-- A deferred trigger would run after that, with other rights; so it runs at once, as
+-- after SET CONSTRAINTS, and those of other tables stay as they are.
 SET fernet.key = :'old';
 CALL fill('{deferred}');
+CREATE TABLE others (id integer PRIMARY KEY, other integer REFERENCES others DEFERRABLE INITIALLY DEFERRED);
 SET fernet.key = :'keys';
+TRUNCATE log;
+BEGIN;
+INSERT INTO others VALUES (1, 2);
 SELECT rotated, failed FROM fernet_rotate_batch('deferred', 'token');
+INSERT INTO others VALUES (2, 1);
+COMMIT;
+SELECT DISTINCT who, what FROM log ORDER BY what;
+TRUNCATE log;
+SELECT rotated, unchanged, failed FROM fernet_rotate_batch('deferred', 'token');
+DROP TABLE others;
 
 -- an error ends it, too: in the whole batch, and for each row
 CREATE TABLE raising (id integer, token text);

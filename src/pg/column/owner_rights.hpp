@@ -14,11 +14,19 @@ struct OwnerRights {
   int settings_level;
 };
 
+// NeedsOwnerRights: the caller is a superuser and the owner of the table is not.
+bool NeedsOwnerRights(Relation relation);
+
 // TakeOwnerRights makes the owner of the table the current user, in a
-// security-restricted operation without the key, if the caller is a superuser
-// and the owner is not. The search_path stays: a superuser gains nothing by
+// security-restricted operation without the key, if NeedsOwnerRights. The search_path stays: a superuser gains nothing by
 // leading the owner's code astray.
 void TakeOwnerRights(Relation relation, OwnerRights *out);
+
+// SetImmediate is SET CONSTRAINTS ... IMMEDIATE for the deferrable constraints
+// of the table, if NeedsOwnerRights: what is deferred would fire later, with
+// the rights of the superuser, which the server does not allow. It holds until
+// the end of the transaction.
+void SetImmediate(Relation relation);
 
 // LeaveOwnerRights undoes that. So does the end of the subtransaction.
 void LeaveOwnerRights(const OwnerRights &rights);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pg/column/owner_rights.hpp"
 #include "pg/column/page_batch.hpp"
 #include "pg/functions/job_arguments.hpp"
 #include "pg/server/raise.hpp"
@@ -77,6 +78,7 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
     FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
                  errmsg("relation with OID %u does not exist", relation));
   }
+  pg::SetImmediate(target.relation);
   pg::Tally tally;
   const BlockNumber next =
       pg::RowsFrom(target, rule, static_cast<BlockNumber>(from_position),
