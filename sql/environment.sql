@@ -259,8 +259,8 @@ RESET ALL;
 SET client_min_messages = warning;
 SET client_encoding = 'LATIN1';
 :everything
--- a message that it cannot hold, here the warning of a value that is no token, is an error,
--- as anywhere in PostgreSQL: nothing is lost, and with the encoding of the server all goes on
+-- a message that it cannot hold, here the warning of a value that is no token, is not sent:
+-- the job goes on, and its result can be read with the encoding of the server
 CREATE TABLE U&"euro \20AC" (id integer, token text);
 SET fernet.key = :'old';
 INSERT INTO U&"euro \20AC" SELECT i, fernet_encrypt(plaintext(i)) FROM generate_series(1, 40) AS i;

@@ -397,13 +397,14 @@ CREATE PROCEDURE fernet_rotate_column(
 	dry_run boolean DEFAULT false,
 	on_plaintext text DEFAULT 'fail',
 	on_unknown text DEFAULT 'fail',
+	max_lag interval DEFAULT NULL,
 	INOUT rotated bigint DEFAULT NULL,
 	INOUT unchanged bigint DEFAULT NULL,
 	INOUT failed bigint DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'fernet_rotate_column'
 	LANGUAGE C;
 
-COMMENT ON PROCEDURE fernet_rotate_column(regclass, name, integer, interval, integer, integer, boolean, text, text, bigint, bigint, bigint)
+COMMENT ON PROCEDURE fernet_rotate_column(regclass, name, integer, interval, integer, integer, boolean, text, text, interval, bigint, bigint, bigint)
 	IS 're-encrypts every token of a column with the first key of fernet.key; commits after each batch';
 
 CREATE FUNCTION fernet_rotate_batch(
@@ -431,13 +432,14 @@ CREATE PROCEDURE fernet_decrypt_column(
 	pause interval DEFAULT '0',
 	slice integer DEFAULT 1,
 	slices integer DEFAULT 1,
+	max_lag interval DEFAULT NULL,
 	INOUT decrypted bigint DEFAULT NULL,
 	INOUT unchanged bigint DEFAULT NULL,
 	INOUT failed bigint DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'fernet_decrypt_column'
 	LANGUAGE C;
 
-COMMENT ON PROCEDURE fernet_decrypt_column(regclass, name, boolean, integer, interval, integer, integer, bigint, bigint, bigint)
+COMMENT ON PROCEDURE fernet_decrypt_column(regclass, name, boolean, integer, interval, integer, integer, interval, bigint, bigint, bigint)
 	IS 'replaces every token of a column by its plaintext; commits after each batch';
 
 CREATE FUNCTION fernet_census(

@@ -34,7 +34,7 @@ CREATE PROCEDURE rotate_slices(slices integer, VARIADIC which integer[]) LANGUAG
 DECLARE rotated bigint; unchanged bigint; failed bigint;
 BEGIN
 	FOR i IN 1 .. cardinality(which) LOOP
-		CALL fernet_rotate_column('wide', 'token', 5000, '0', which[i], slices, false, 'fail', 'fail', rotated, unchanged, failed);
+		CALL fernet_rotate_column('wide', 'token', slice => which[i], slices => slices, rotated => rotated, unchanged => unchanged, failed => failed);
 		RAISE WARNING 'slice % of %: rotated %, failed %', which[i], slices, rotated, failed;
 	END LOOP;
 END
@@ -111,7 +111,7 @@ $$;
 SELECT * FROM by_key;
 -- again, from behind the end, and of an empty table; what fails is counted and named
 SELECT * FROM fernet_rotate_batch('wide', 'token');
-SELECT * FROM fernet_rotate_batch('wide', 'token', 4294967294);
+SELECT * FROM fernet_rotate_batch('wide', 'token', 4294967294 * 65536);
 TRUNCATE wide;
 SELECT * FROM fernet_rotate_batch('wide', 'token', 0, 1);
 INSERT INTO wide VALUES (1, NULL, 'a plaintext'), (2, NULL, fernet_encrypt('secret'));
@@ -119,7 +119,7 @@ SELECT * FROM fernet_rotate_batch('wide', 'token');
 -- impossible batches
 SELECT * FROM fernet_rotate_batch('wide', 'token', -1);
 \echo :SQLSTATE
-SELECT * FROM fernet_rotate_batch('wide', 'token', 4294967295);
+SELECT * FROM fernet_rotate_batch('wide', 'token', 281474976710656);
 SELECT * FROM fernet_rotate_batch('wide', 'token', 0, 0);
 TRUNCATE wide;
 

@@ -245,8 +245,9 @@ my $in_the_middle = 0;
 sub begin_rotation
 {
 	my $column = $columns[ $rotations++ % 2 ];
-	my $batch = 20 + int rand 300;
-	my $pause = int rand 8;
+	# Long enough for a kill to find it under way.
+	my $batch = 5 + int rand 100;
+	my $pause = 5 + int rand 15;
 	return start_session(
 		$node,
 		"CALL fernet_rotate_column('secret', '$column', $batch, '$pause ms')",

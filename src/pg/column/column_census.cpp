@@ -114,17 +114,26 @@ void Count(ColumnCensus *census, const varlena *value) {
   }
 }
 
+struct CensusOfTable {
+  const ColumnTarget *target;
+  ColumnCensus *census;
+};
+
+bool CountRow(TupleTableSlot *, varlena *stored, void *state) {
+  const auto *const scan = static_cast<CensusOfTable *>(state);
+  const StoredValue value = ReadStored(*scan->target, stored);
+  Count(scan->census, value.value);
+  WipeStored(value);
+  return true;
+}
+
 void CountTable(Oid table, const char *column, ColumnCensus *census) {
   ColumnTarget target;
   if (!OpenTarget(table, column, ColumnAccess::kRead, &target)) {
     return;
   }
-  ScanValues(
-      target, {0, target.pages},
-      [](TupleTableSlot *, varlena *value, void *state) {
-        Count(static_cast<ColumnCensus *>(state), value);
-      },
-      census);
+  CensusOfTable scan = {&target, census};
+  ScanValues(target, {0, target.pages}, CountRow, &scan);
   CloseTarget(target);
 }
 

@@ -13,8 +13,9 @@ struct ColumnJob {
   const char *column;
   ValueRule rule;  // its keys must stay good for the whole job
   std::int64_t batch_rows;
-  std::int64_t pause_microseconds;  // after each batch
-  int slice;                        // from 1
+  std::int64_t pause_microseconds;    // after each batch
+  std::int64_t max_lag_microseconds;  // of a standby; 0 for any
+  int slice;                          // from 1
   int slices;
   bool dry_run;
   Oid caller;  // the function that was called, which tells the extension
@@ -33,10 +34,10 @@ struct JobResult {
   std::int64_t left() const { return failed + pending; }
 };
 
-// RunColumnJob runs `job` in transactions of its own. The caller is connected
-// to SPI so that it may commit, and CurrentMemoryContext outlives the commits.
-// Raises what CheckColumn raises, and 55006 when another job works on the same
-// column or slice. The caller reports what is left at the end.
+// RunColumnJob runs `job` in transactions of its own. The caller may commit
+// (see CommitAndStart), and CurrentMemoryContext outlives the commits. Raises
+// what CheckColumn raises, and 55006 when another job works on the same column
+// or slice. The caller reports what is left at the end.
 JobResult RunColumnJob(const ColumnJob &job);
 
 }  // namespace fernet::pg

@@ -1,13 +1,13 @@
 #include "pg/column/failure_warnings.hpp"
 
+#include <algorithm>
+
 #include "pg/column/triggers.hpp"
 #include "pg/report/sqlstate.hpp"
 #include "pg/server/raise.hpp"
 
 namespace fernet::pg {
 namespace {
-
-constexpr int kMaxWarnings = 20;
 
 int SqlStateOf(const Failure &failure) {
   switch (failure.reason) {
@@ -29,7 +29,10 @@ int SqlStateOf(const Failure &failure) {
       return ERRCODE_DATA_EXCEPTION;
     case Reason::kSuppressed:
       return ERRCODE_TRIGGERED_ACTION_EXCEPTION;
+    case Reason::kLocked:
+      return ERRCODE_LOCK_NOT_AVAILABLE;
     case Reason::kRefused:
+    case Reason::kUnreadable:
       break;
   }
   return failure.refusal.sqlstate;
@@ -105,35 +108,54 @@ const char *Explain(const ColumnTarget &target, const Failure &failure) {
       return "The plaintext looks like a token, so the value stays encrypted.";
     case Reason::kSuppressed:
       return "A BEFORE trigger suppressed the update.";
+    case Reason::kUnreadable:
+      return "The stored value is damaged: the server cannot read it.";
+    case Reason::kLocked:
+      return failure.holder == nullptr
+                 ? "Other transactions lock the row, or change it all the time."
+                 : psprintf("The row is locked by %s.", failure.holder);
     case Reason::kRefused:
       break;
   }
   return ExplainRefusal(target, failure);
 }
 
+bool IsTold(const FailureWarnings &warnings, Oid table,
+            const ItemPointerData &place) {
+  return std::any_of(warnings.told, warnings.told + warnings.count,
+                     [&](const FailureWarnings::Told &told) {
+                       return told.table == table &&
+                              ItemPointerCompare(
+                                  const_cast<ItemPointer>(&told.place),
+                                  const_cast<ItemPointer>(&place)) == 0;
+                     });
+}
+
 }  // namespace
 
 void WarnOfFailure(FailureWarnings *warnings, const ColumnTarget &target,
                    const ItemPointerData &place, const Failure &failure) {
-  if (warnings->muted || warnings->told > kMaxWarnings) {
+  const Oid table = RelationGetRelid(target.relation);
+  if (warnings->muted || warnings->count > FailureWarnings::kMost ||
+      IsTold(*warnings, table, place)) {
     return;
   }
-  ++warnings->told;
-  if (warnings->told > kMaxWarnings) {
+  ++warnings->count;
+  if (warnings->count > FailureWarnings::kMost) {
     ereport(WARNING, errcode(SqlStateOf(failure)),
             errmsg("more values were not changed; they are only counted"),
             HideStatement());
     return;
   }
+  warnings->told[warnings->count - 1] = {table, place};
   const auto *const column =
       TupleDescAttr(RelationGetDescr(target.relation), target.attribute - 1);
   ereport(
       WARNING, errcode(SqlStateOf(failure)),
-      errmsg(
-          "value at ctid (%u,%u) of %s was not changed",
-          ItemPointerGetBlockNumberNoCheck(&place),
-          static_cast<unsigned>(ItemPointerGetOffsetNumberNoCheck(&place)),
-          NameOf(RelationGetRelid(target.relation), NameStr(column->attname))),
+      errmsg("value at ctid (%u,%u) of %s was not changed",
+             ItemPointerGetBlockNumberNoCheck(&place),
+             static_cast<unsigned>(ItemPointerGetOffsetNumberNoCheck(&place)),
+             NameOf(table, NameStr(column->attname))),
       errdetail_internal("%s", Explain(target, failure)), HideStatement());
 }
 

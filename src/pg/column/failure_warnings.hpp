@@ -13,16 +13,24 @@ namespace fernet::pg {
 struct Failure {
   Reason reason;
   std::size_t offset = 0;  // of kHoldsToken
-  // Of kRefused:
+  // Of kRefused and kUnreadable:
   Refusal refusal = {};
   WritePhase phase = WritePhase::kRow;
+  const char *holder = nullptr;  // of kLocked: who, or null if it is not known
 };
 
 // FailureWarnings reports the first failing values with place, SQLSTATE and
-// cause, never with content.
+// cause, never with content. It reports each place once.
 struct FailureWarnings {
-  int told = 0;
-  bool muted = false;  // in a second pass, which finds the same ones again
+  static constexpr int kMost = 20;
+  struct Told {
+    Oid table;
+    ItemPointerData place;
+  };
+
+  int count = 0;
+  Told told[kMost];
+  bool muted = false;
   std::int64_t too_long = 0;  // new values that the column has no room for
 };
 

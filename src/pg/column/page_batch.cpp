@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pg/column/writers.hpp"
 #include "pg/report/counters.hpp"
 #include "pg/server/subtransaction.hpp"
 #include "pg/value/text_encoding.hpp"
@@ -9,70 +10,119 @@
 namespace fernet::pg {
 namespace {
 
+// No row of a batch waits longer for a lock, whatever deadlock_timeout is.
+constexpr int kLongestLockWait = 500;  // milliseconds
+
 // Batch is the state of a batch; plain data.
 struct Batch {
   const ColumnTarget *target;
   const ValueRule *rule;
   PageRange range;
+  const BatchOrder *order;
+  FailureWarnings *warnings;
+  LeftPages *left;
   bool dry_run;
   bool row_by_row;  // each row in a subtransaction of its own
-  FailureWarnings *warnings;
+  TimestampTz started;
+  std::int64_t tried;  // rows
+  std::int64_t bytes;  // of new values
   RowWriter writer;
-  Tally tally;
-  // An attempt that was undone has already warned about failing values up to
-  // this row.
-  ItemPointerData told_to;
+  BatchResult result;
 };
+
+void RememberPage(Batch *batch, TupleTableSlot *row) {
+  if (batch->left != nullptr) {
+    batch->left->Add(RelationGetRelid(batch->target->relation),
+                     ItemPointerGetBlockNumberNoCheck(&row->tts_tid));
+  }
+}
 
 void CountFailure(Batch *batch, const ItemPointerData &place,
                   const Failure &failure) {
-  ++batch->tally.failed;
-  batch->tally.malformed += failure.reason == Reason::kMalformed ||
-                                    failure.reason == Reason::kHoldsToken
-                                ? 1
-                                : 0;
-  batch->tally.no_key_opens += failure.reason == Reason::kNoKeyOpens ||
-                                       failure.reason == Reason::kUnknownInside
-                                   ? 1
-                                   : 0;
+  Tally &tally = batch->result.tally;
+  ++tally.failed;
+  tally.refused += failure.reason == Reason::kRefused ||
+                           failure.reason == Reason::kSuppressed
+                       ? 1
+                       : 0;
+  tally.malformed += failure.reason == Reason::kMalformed ||
+                             failure.reason == Reason::kHoldsToken
+                         ? 1
+                         : 0;
+  tally.no_key_opens += failure.reason == Reason::kNoKeyOpens ||
+                                failure.reason == Reason::kUnknownInside
+                            ? 1
+                            : 0;
   batch->warnings->too_long += failure.reason == Reason::kTooLong ? 1 : 0;
   WarnOfFailure(batch->warnings, *batch->target, place, failure);
 }
 
-// CountBadValue is CountFailure for a value that was not written because of its
-// content.
-void CountBadValue(Batch *batch, TupleTableSlot *row,
-                   const ValueChange &change) {
-  const bool told = ItemPointerCompare(&row->tts_tid, &batch->told_to) <= 0;
-  const bool muted = batch->warnings->muted;
-  batch->warnings->muted = muted || told;
-  CountFailure(batch, row->tts_tid,
-               {.reason = change.reason, .offset = change.offset});
-  batch->warnings->muted = muted;
-  if (!told && !batch->row_by_row) {
-    batch->told_to = row->tts_tid;
+// HolderOf names the transaction that holds the lock of `row`, or is null if
+// there is more than one or none.
+const char *HolderOf(TupleTableSlot *row) {
+  bool is_copy = false;
+  const HeapTupleHeader header =
+      ExecFetchSlotHeapTuple(row, false, &is_copy)->t_data;
+  const bool is_one =
+      (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0;
+  return is_one ? NameOfHolder(HeapTupleHeaderGetRawXmax(header)) : nullptr;
+}
+
+void CountBusy(Batch *batch, TupleTableSlot *row) {
+  ++batch->result.tally.busy;
+  RememberPage(batch, row);
+  if (batch->order->busy == BatchOrder::kName) {
+    WarnOfFailure(batch->warnings, *batch->target, row->tts_tid,
+                  {.reason = Reason::kLocked, .holder = HolderOf(row)});
   }
 }
 
 void CountResult(Batch *batch, TupleTableSlot *row, RowResult result,
                  bool was_plaintext) {
+  Tally &tally = batch->result.tally;
   switch (result) {
     case RowResult::kWritten:
-      ++batch->tally.changed;
-      batch->tally.adopted += was_plaintext ? 1 : 0;
+      ++tally.changed;
+      tally.adopted += was_plaintext ? 1 : 0;
       break;
     case RowResult::kBusy:
-      ++batch->tally.busy;
+      CountBusy(batch, row);
       break;
     case RowResult::kUnwanted:
       CountFailure(batch, row->tts_tid, {.reason = Reason::kSuppressed});
       break;
+    case RowResult::kGone:
+      break;
   }
+}
+
+void CountRefusal(Batch *batch, TupleTableSlot *row, const Refusal &refusal,
+                  WritePhase phase) {
+  const bool may_pass =
+      phase == WritePhase::kLock || !batch->order->is_last_try;
+  if (refusal.by_lock() && may_pass) {
+    CountBusy(batch, row);
+    return;
+  }
+  CountFailure(
+      batch, row->tts_tid,
+      {.reason = Reason::kRefused, .refusal = refusal, .phase = phase});
+}
+
+// ChangeOf is the change of a value, with a new one in the form of the column.
+ValueChange ChangeOf(const Batch &batch, const varlena *value) {
+  ValueChange change =
+      ChangeValue(*batch.rule, value, batch.target->value_type == TEXTOID,
+                  batch.target->max_characters);
+  if (change.kind == ValueChange::kChanged) {
+    change.value = PadForColumn(*batch.target, change.value);
+  }
+  return change;
 }
 
 // OneRow is a row that is written in its own subtransaction.
 struct OneRow {
-  const ColumnTarget *target;
+  const Batch *batch;
   TupleTableSlot *row;
   Datum value;
   RowResult result;
@@ -82,84 +132,140 @@ struct OneRow {
 void WriteOneRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
   // Triggers of earlier rows may have changed this one.
-  BeginWriting(one->target, true, &one->writer);
+  BeginWriting(one->batch->target, true, &one->writer);
   one->result = WriteValue(&one->writer, one->row, one->value);
   FinishWriting(&one->writer);
 }
 
-void Write(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
-  const Datum datum = PointerGetDatum(change.value);
-  if (batch->dry_run) {
-    ++batch->tally.changed;
-    return;
+// WaitAndWriteOneRow changes the value that the row has when its lock is there.
+void WaitAndWriteOneRow(void *state) {
+  auto *const one = static_cast<OneRow *>(state);
+  BeginWriting(one->batch->target, true, &one->writer);
+  TupleTableSlot *const newest = WaitForRow(&one->writer, one->row);
+  bool is_null = true;
+  const Datum stored =
+      newest == nullptr
+          ? Datum{0}
+          : slot_getattr(newest, one->batch->target->attribute, &is_null);
+  one->result = RowResult::kGone;
+  if (!is_null) {
+    const StoredValue value =
+        ReadStored(*one->batch->target,
+                   reinterpret_cast<varlena *>(DatumGetPointer(stored)));
+    const ValueChange change = ChangeOf(*one->batch, value.value);
+    if (change.kind == ValueChange::kChanged) {
+      one->result =
+          WriteValue(&one->writer, newest, PointerGetDatum(change.value));
+      if (one->batch->rule->direction == ValueRule::kDecrypt) {
+        WipeAndFree(change.value, nullptr);
+      }
+    }
+    WipeStored(value);
   }
-  if (!batch->row_by_row) {
-    CountResult(batch, row, WriteValue(&batch->writer, row, datum),
-                change.was_plaintext);
-    return;
-  }
-  OneRow one = {batch->target, row, datum, RowResult::kBusy, {}};
-  const Refusal refusal = RunInSubtransaction(WriteOneRow, &one);
-  if (refusal.sqlstate == 0) {
-    CountResult(batch, row, one.result, change.was_plaintext);
+  FinishWriting(&one->writer);
+}
+
+void WriteAlone(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
+  const bool waits = batch->order->busy == BatchOrder::kWait;
+  OneRow one = {
+      batch, row, PointerGetDatum(change.value), RowResult::kBusy, {}};
+  const Refusal refusal =
+      RunInSubtransaction(waits ? WaitAndWriteOneRow : WriteOneRow, &one);
+  if (refusal.refused()) {
+    CountRefusal(batch, row, refusal, one.writer.phase);
   } else {
-    CountFailure(batch, row->tts_tid,
-                 {.reason = Reason::kRefused,
-                  .refusal = refusal,
-                  .phase = one.writer.phase});
+    CountResult(batch, row, one.result, change.was_plaintext);
   }
 }
 
+void Write(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
+  if (batch->dry_run) {
+    ++batch->result.tally.changed;
+    RememberPage(batch, row);
+    return;
+  }
+  ++batch->tried;
+  batch->bytes += static_cast<std::int64_t>(VARSIZE_ANY(change.value));
+  if (batch->row_by_row) {
+    WriteAlone(batch, row, change);
+    return;
+  }
+  CountResult(batch, row,
+              WriteValue(&batch->writer, row, PointerGetDatum(change.value)),
+              change.was_plaintext);
+}
+
 void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
-  ValueChange change =
-      ChangeValue(*batch->rule, value, batch->target->value_type == TEXTOID,
-                  batch->target->max_characters);
-  batch->tally.holding_unknown += change.holds_unknown ? 1 : 0;
+  const ValueChange change = ChangeOf(*batch, value);
+  Tally &tally = batch->result.tally;
+  tally.holding_unknown += change.holds_unknown ? 1 : 0;
   switch (change.kind) {
     case ValueChange::kChanged:
-      batch->tally.of_key[change.key_index] += change.was_plaintext ? 0 : 1;
-      change.value = PadForColumn(*batch->target, change.value);
+      tally.of_key[change.key_index] += change.was_plaintext ? 0 : 1;
       Write(batch, row, change);
       if (batch->rule->direction == ValueRule::kDecrypt) {
         WipeAndFree(change.value, nullptr);
       }
       break;
     case ValueChange::kUnchanged:
-      batch->tally.of_key[0] += change.is_empty ? 0 : 1;
-      ++batch->tally.unchanged;
+      tally.of_key[0] += change.is_empty ? 0 : 1;
+      ++tally.unchanged;
       break;
     case ValueChange::kPlaintext:
-      ++batch->tally.plaintext;
+      ++tally.plaintext;
       break;
     case ValueChange::kUnknown:
-      ++batch->tally.unknown_left;
+      ++tally.unknown_left;
       break;
     case ValueChange::kFailed:
-      CountBadValue(batch, row, change);
+      CountFailure(batch, row->tts_tid,
+                   {.reason = change.reason, .offset = change.offset});
       break;
   }
 }
 
-Batch NewBatch(const ColumnTarget &target, const ValueRule &rule,
-               PageRange range, bool dry_run, FailureWarnings *warnings) {
-  return {.target = &target,
-          .rule = &rule,
-          .range = range,
-          .dry_run = dry_run,
-          .row_by_row = false,
-          .warnings = warnings,
-          .writer = {},
-          .tally = {},
-          .told_to = {}};
+struct ValueToRead {
+  const ColumnTarget *target;
+  varlena *stored;
+  StoredValue read;
+};
+
+void ReadOne(void *state) {
+  auto *const one = static_cast<ValueToRead *>(state);
+  one->read = ReadStored(*one->target, one->stored);
+}
+
+bool HasMore(const Batch &batch) {
+  const BatchOrder &order = *batch.order;
+  return batch.tried < order.rows &&
+         batch.result.tally.total() < order.values &&
+         batch.bytes < order.bytes &&
+         GetCurrentTimestamp() - batch.started < order.microseconds;
+}
+
+bool TreatRow(TupleTableSlot *row, varlena *stored, void *state) {
+  auto *const batch = static_cast<Batch *>(state);
+  ValueToRead one = {batch->target, stored, {}};
+  Refusal refusal = {};
+  if (batch->row_by_row) {
+    refusal = RunInSubtransaction(ReadOne, &one);
+  } else {
+    ReadOne(&one);
+  }
+  if (refusal.refused()) {
+    CountFailure(batch, row->tts_tid,
+                 {.reason = Reason::kUnreadable, .refusal = refusal});
+  } else {
+    TreatValue(batch, row, one.read.value);
+    WipeStored(one.read);
+  }
+  return HasMore(*batch);
 }
 
 void Scan(Batch *batch) {
-  ScanValues(
-      *batch->target, batch->range,
-      [](TupleTableSlot *row, varlena *value, void *state) {
-        TreatValue(static_cast<Batch *>(state), row, value);
-      },
-      batch);
+  batch->started = GetCurrentTimestamp();
+  batch->result.rest =
+      ScanValues(*batch->target, batch->range, TreatRow, batch);
 }
 
 void ScanAndWrite(void *state) {
@@ -169,11 +275,63 @@ void ScanAndWrite(void *state) {
   FinishWriting(&batch->writer);
 }
 
-// Restart resets the counts after an attempt was undone.
-void Restart(Batch *batch, std::int64_t too_long_before) {
-  batch->tally = {};
-  batch->warnings->too_long = too_long_before;
+void ScanOnly(void *state) { Scan(static_cast<Batch *>(state)); }
+
+// ScanInSteps makes one attempt on the whole batch. If the table refuses a row
+// or a value cannot be read, it undoes the attempt and treats each row in its
+// own subtransaction: slower, but only what is refused stays as it is, and it
+// is counted.
+void ScanInSteps(Batch *batch, void (*attempt)(void *state)) {
+  const std::int64_t too_long = batch->warnings->too_long;
+  const LeftPages::Position mark =
+      batch->left == nullptr ? LeftPages::Position{} : batch->left->Mark();
+  const Refusal refusal = RunInSubtransaction(attempt, batch);
+  if (!refusal.refused()) {
+    return;
+  }
+  batch->result = {};
+  batch->result.met_lock = refusal.by_lock();
+  batch->tried = 0;
+  batch->bytes = 0;
+  batch->warnings->too_long = too_long;
+  if (batch->left != nullptr) {
+    batch->left->ReturnTo(mark);
+  }
   batch->row_by_row = true;
+  Scan(batch);
+}
+
+void SetLockTimeout(int milliseconds) {
+  char value[16];
+  snprintf(value, sizeof value, "%d", milliseconds);
+  static_cast<void>(set_config_option("lock_timeout", value, PGC_USERSET,
+                                      PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+                                      false));
+}
+
+// LockTimeoutFor is short enough for the deadlock detector of this session
+// never to find a deadlock before the wait ends.
+int LockTimeoutFor(int session) {
+  const int ours = std::clamp(DeadlockTimeout / 2, 1, kLongestLockWait);
+  return session > 0 ? std::min(session, ours) : ours;
+}
+
+Batch NewBatch(const ColumnTarget &target, const ValueRule &rule,
+               PageRange range, const BatchOrder &order,
+               FailureWarnings *warnings, LeftPages *left) {
+  return {.target = &target,
+          .rule = &rule,
+          .range = range,
+          .order = &order,
+          .warnings = warnings,
+          .left = left,
+          .dry_run = false,
+          .row_by_row = false,
+          .started = 0,
+          .tried = 0,
+          .bytes = 0,
+          .writer = {},
+          .result = {}};
 }
 
 void AddToCounter(counters::Kind kind, std::int64_t times) {
@@ -192,6 +350,7 @@ void Tally::Add(const Tally &other) {
   failed += other.failed;
   busy += other.busy;
   adopted += other.adopted;
+  refused += other.refused;
   malformed += other.malformed;
   no_key_opens += other.no_key_opens;
   holding_unknown += other.holding_unknown;
@@ -212,38 +371,33 @@ void CountFailures(const Tally &tally) {
   AddToCounter(counters::kNoKeyOpens, tally.no_key_opens);
 }
 
-Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
-               PageRange range, FailureWarnings *warnings) {
-  Batch batch = NewBatch(target, rule, range, false, warnings);
+BatchResult RunBatch(const ColumnTarget &target, const ValueRule &rule,
+                     PageRange range, const BatchOrder &order,
+                     FailureWarnings *warnings, LeftPages *left) {
+  Batch batch = NewBatch(target, rule, range, order, warnings, left);
+  RequireReplicaIdentity(target);
+  const int lock_timeout = LockTimeout;
+  SetLockTimeout(LockTimeoutFor(lock_timeout));
   PushActiveSnapshot(GetTransactionSnapshot());
   UpdateActiveSnapshotCommandId();
-  // First write all rows as one command. If the table refuses one of them, undo
-  // that attempt and write each row in its own subtransaction: slower, but only
-  // the refused rows stay unwritten, and they are counted.
-  const std::int64_t too_long = warnings->too_long;
-  if (RunInSubtransaction(ScanAndWrite, &batch).sqlstate != 0) {
-    Restart(&batch, too_long);
+  if (order.busy == BatchOrder::kWait) {
+    batch.row_by_row = true;
     Scan(&batch);
+  } else {
+    ScanInSteps(&batch, ScanAndWrite);
   }
   PopActiveSnapshot();
-  return batch.tally;
+  SetLockTimeout(lock_timeout);
+  return batch.result;
 }
 
-Tally ReadBatch(const ColumnTarget &target, const ValueRule &rule,
-                PageRange range, FailureWarnings *warnings) {
-  Batch batch = NewBatch(target, rule, range, true, warnings);
-  Scan(&batch);
-  return batch.tally;
-}
-
-double PageDensity(const ColumnTarget &target) {
-  constexpr double kUnknown = 40;  // rows with a token and little else
-  const auto *const statistics = target.relation->rd_rel;
-  if (statistics->relpages <= 0 || statistics->reltuples < 0) {
-    return kUnknown;
-  }
-  return std::max(
-      1.0, static_cast<double>(statistics->reltuples) / statistics->relpages);
+BatchResult ReadBatch(const ColumnTarget &target, const ValueRule &rule,
+                      PageRange range, const BatchOrder &order,
+                      FailureWarnings *warnings, LeftPages *left) {
+  Batch batch = NewBatch(target, rule, range, order, warnings, left);
+  batch.dry_run = true;
+  ScanInSteps(&batch, ScanOnly);
+  return batch.result;
 }
 
 }  // namespace fernet::pg

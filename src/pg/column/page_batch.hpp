@@ -5,6 +5,7 @@
 
 #include "pg/column/column_target.hpp"
 #include "pg/column/failure_warnings.hpp"
+#include "pg/column/left_pages.hpp"
 #include "pg/column/page_scan.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/value/value_change.hpp"
@@ -21,6 +22,7 @@ struct Tally {
   std::int64_t busy = 0;  // changed or locked by another transaction
 
   std::int64_t adopted = 0;       // of changed: plaintexts before
+  std::int64_t refused = 0;       // of failed: by the table or its triggers
   std::int64_t malformed = 0;     // of failed: not tokens
   std::int64_t no_key_opens = 0;  // of failed: no key decrypts them
 
@@ -37,23 +39,52 @@ struct Tally {
   void Add(const Tally &other);
 };
 
+// BatchOrder says how much a batch does at the most, and how.
+struct BatchOrder {
+  static constexpr std::int64_t kAny = PG_INT64_MAX;
+
+  std::int64_t rows = kAny;          // written, or tried
+  std::int64_t values = kAny;        // read
+  std::int64_t bytes = kAny;         // of new values
+  std::int64_t microseconds = kAny;  // since its start
+
+  // What it does with a row that another transaction holds: leaves it, waits
+  // for it (an order of one row), or leaves it and warns of it.
+  enum Busy { kLeave, kWait, kName };
+  Busy busy = kLeave;
+  // A lock that the triggers of a row do not get is a refusal of the row, not
+  // a reason to try it again.
+  bool is_last_try = false;
+};
+
+struct BatchResult {
+  Tally tally;
+  PageRange rest;  // of the range, for the next batch
+  // The batch met a lock of others that it could not get as a whole.
+  bool met_lock = false;
+};
+
 // RunBatch applies `rule` to the values in `range` of `target`, as a new
-// snapshot sees them.
-Tally RunBatch(const ColumnTarget &target, const ValueRule &rule,
-               PageRange range, FailureWarnings *warnings);
+// snapshot sees them, until it has done what `order` allows. The pages of rows
+// that are busy are added to `left`, unless it is null.
+//
+// No statement of a trigger waits for a lock for longer than half of
+// deadlock_timeout, so that the application is never the victim of a deadlock
+// with a job. The setting returns to what it was.
+BatchResult RunBatch(const ColumnTarget &target, const ValueRule &rule,
+                     PageRange range, const BatchOrder &order,
+                     FailureWarnings *warnings, LeftPages *left);
 
 // ReadBatch writes nothing and counts what RunBatch would do with the values
-// that the active snapshot sees.
-Tally ReadBatch(const ColumnTarget &target, const ValueRule &rule,
-                PageRange range, FailureWarnings *warnings);
+// that the active snapshot sees. The pages of values that RunBatch would change
+// are added to `left`, unless it is null.
+BatchResult ReadBatch(const ColumnTarget &target, const ValueRule &rule,
+                      PageRange range, const BatchOrder &order,
+                      FailureWarnings *warnings, LeftPages *left);
 
 // CountChanges and CountFailures add the written and the failed values of
 // `tally` to the counters when the transaction commits.
 void CountChanges(const Tally &tally, ValueRule::Direction direction);
 void CountFailures(const Tally &tally);
-
-// PageDensity estimates the rows on a page of `target`, at least 1, from the
-// last ANALYZE or VACUUM.
-double PageDensity(const ColumnTarget &target);
 
 }  // namespace fernet::pg

@@ -102,11 +102,17 @@ bool FireBeforeTriggers(RowWriter *writer, TupleTableSlot *row) {
 
 }  // namespace
 
+void RequireReplicaIdentity(const ColumnTarget &target) {
+  OwnerRights rights = {};
+  TakeOwnerRights(target.relation, &rights);
+  CheckCmdReplicaIdentity(target.relation, CMD_UPDATE);
+  LeaveOwnerRights(rights);
+}
+
 void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
   const Relation relation = target->relation;
   // First of all: to open an index evaluates its constant expressions.
   TakeOwnerRights(relation, &out->rights);
-  CheckCmdReplicaIdentity(relation, CMD_UPDATE);
   out->target = target;
   out->state = NewExecutorState(*target);
   out->result = makeNode(ResultRelInfo);
@@ -179,6 +185,21 @@ RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
                        false);
   list_free(recheck_indexes);
   return RowResult::kWritten;
+}
+
+TupleTableSlot *WaitForRow(RowWriter *writer, TupleTableSlot *row) {
+  writer->phase = WritePhase::kLock;
+  // A slot of its own: WriteValue uses locked_row.
+  TupleTableSlot *const newest = table_slot_create(
+      writer->target->relation, &writer->state->es_tupleTable);
+  TM_FailureData failure;
+  const TM_Result result = table_tuple_lock(
+      writer->target->relation, &row->tts_tid, writer->state->es_snapshot,
+      newest, writer->state->es_output_cid,
+      ExecUpdateLockMode(writer->state, writer->result), LockWaitBlock,
+      TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+  writer->phase = WritePhase::kRow;
+  return result == TM_Ok ? newest : nullptr;
 }
 
 void FinishWriting(RowWriter *writer) {

@@ -7,7 +7,7 @@
 namespace fernet::pg {
 
 // WritePhase is the step of a RowWriter, which tells what raised an error.
-enum class WritePhase { kRow, kBeforeTriggers, kAfterTriggers };
+enum class WritePhase { kLock, kRow, kBeforeTriggers, kAfterTriggers };
 
 // RowWriter updates one column of rows that a scan of the table has found, as
 // UPDATE would: with triggers, indexes, constraints and generated columns, but
@@ -31,7 +31,12 @@ enum class RowResult {
   kWritten,
   kBusy,      // changed or locked by another transaction
   kUnwanted,  // a BEFORE trigger suppressed the update
+  kGone,      // deleted, or in no need of a change any more
 };
+
+// RequireReplicaIdentity raises 55000 if the table is published and updates of
+// it cannot be.
+void RequireReplicaIdentity(const ColumnTarget &target);
 
 // BeginWriting starts a command on `*target`, which must stay. The snapshot is
 // the active one. With `lock_first`, a row is locked before it is written, and
@@ -47,6 +52,11 @@ void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out);
 // WriteValue puts `value`, of the column's base type, into the row in `row`, as
 // the snapshot saw it. What UPDATE would raise, it raises.
 RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value);
+
+// WaitForRow locks the newest version of the row in `row`, and returns it, or
+// null if the row is gone. It waits for whoever holds the row, and raises what
+// LOCK raises. For a writer that has written nothing yet.
+TupleTableSlot *WaitForRow(RowWriter *writer, TupleTableSlot *row);
 
 // FinishWriting fires the AFTER triggers and ends the command.
 void FinishWriting(RowWriter *writer);

@@ -92,13 +92,12 @@ void AddOldSnapshots(const Writers &readers, Writers *writers) {
   }
 }
 
-// GidOf names a prepared transaction, or is null if it has ended meanwhile.
-const char *GidOf(VirtualTransactionId transaction) {
-  bool more = false;
+// GidOf names the prepared transaction `id`, or is null if it has ended
+// meanwhile.
+const char *GidOf(TransactionId id) {
   const MemoryContext caller_memory = CurrentMemoryContext;
   Oid types[] = {XIDOID};
-  Datum values[] = {
-      TransactionIdGetDatum(TwoPhaseGetXidByVirtualXID(transaction, &more))};
+  Datum values[] = {TransactionIdGetDatum(id)};
   const char *gid = nullptr;
   SPI_connect();
   PushActiveSnapshot(GetLatestSnapshot());
@@ -117,21 +116,30 @@ const char *GidOf(VirtualTransactionId transaction) {
   return gid;
 }
 
+// NameTransaction is null if the prepared transaction has ended meanwhile.
+const char *NameTransaction(int pid, TransactionId prepared) {
+  if (pid != 0) {
+    return psprintf("process %d", pid);
+  }
+  const char *const gid = GidOf(prepared);
+  return gid == nullptr
+             ? nullptr
+             : psprintf("prepared transaction %s", quote_literal_cstr(gid));
+}
+
 // Names lists who is still running.
 const char *Names(const Writers &writers) {
   StringInfoData names;
   initStringInfo(&names);
   for (int i = 0; i < writers.count; ++i) {
     const Writers::Writer &writer = writers.list[i];
-    const char *const separator = names.len == 0 ? "" : ", ";
-    if (writer.pid != 0) {
-      appendStringInfo(&names, "%sprocess %d", separator, writer.pid);
-      continue;
-    }
-    const char *const gid = GidOf(writer.transaction);
-    if (gid != nullptr) {
-      appendStringInfo(&names, "%sprepared transaction %s", separator,
-                       quote_literal_cstr(gid));
+    bool more = false;
+    const char *const name = NameTransaction(
+        writer.pid, writer.pid != 0 ? InvalidTransactionId
+                                    : TwoPhaseGetXidByVirtualXID(
+                                          writer.transaction, &more));
+    if (name != nullptr) {
+      appendStringInfo(&names, "%s%s", names.len == 0 ? "" : ", ", name);
     }
   }
   return names.data;
@@ -152,6 +160,18 @@ std::int64_t TimeoutMicroseconds() {
 }
 
 }  // namespace
+
+const char *NameOfHolder(TransactionId id) {
+  const LockData *const data = GetLockStatusData();
+  for (int i = 0; i < data->nelements; ++i) {
+    const LockInstanceData &lock = data->locks[i];
+    if (lock.locktag.locktag_type == LOCKTAG_TRANSACTION &&
+        lock.locktag.locktag_field1 == id && lock.holdMask != 0) {
+      return NameTransaction(lock.pid, id);
+    }
+  }
+  return nullptr;
+}
 
 void MarkAsReader() {
   const LOCKTAG tag = ReaderLock();

@@ -15,6 +15,10 @@ struct Writers {
   Writer *list = nullptr;
 };
 
+// NameOfHolder is the process, or the prepared transaction, that runs the
+// transaction `id`; null if none does.
+const char *NameOfHolder(TransactionId id);
+
 // MarkAsReader tells other sessions that the old snapshot of this one belongs
 // to a reading, so that two readings do not wait for each other. UnmarkAsReader
 // ends that, as does the end of the transaction: what the transaction does

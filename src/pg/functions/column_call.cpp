@@ -1,5 +1,6 @@
 #include "pg/functions/column_call.hpp"
 
+#include "pg/column/standby_lag.hpp"
 #include "pg/functions/job_arguments.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/result_rows.hpp"
@@ -75,7 +76,8 @@ void RequireNoTransactionBlock(FunctionCallInfo fcinfo) {
   }
 }
 
-std::int64_t ReadPause(FunctionCallInfo fcinfo, int index) {
+std::int64_t ReadInterval(FunctionCallInfo fcinfo, int index,
+                          const char *name) {
   const Interval *const pause = PG_GETARG_INTERVAL_P(index);
   constexpr std::int64_t kDay = USECS_PER_DAY;
   // The sum of two numbers within these limits does not overflow.
@@ -84,9 +86,21 @@ std::int64_t ReadPause(FunctionCallInfo fcinfo, int index) {
   const std::int64_t microseconds =
       is_long ? -1 : pause->day * kDay + pause->time;
   if (microseconds < 0 || microseconds > kDay) {
-    RefuseParameter("pause", "between 0 and a day");
+    RefuseParameter(name, "between 0 and a day");
   }
   return microseconds;
+}
+
+std::int64_t ReadMaxLag(FunctionCallInfo fcinfo, int index) {
+  if (PG_ARGISNULL(index)) {
+    return 0;
+  }
+  const std::int64_t limit = ReadInterval(fcinfo, index, "max_lag");
+  if (limit == 0) {
+    RefuseParameter("max_lag", "longer than 0, or NULL");
+  }
+  RequireSightOfLag();
+  return limit;
 }
 
 void ReadSlice(FunctionCallInfo fcinfo, int index, ColumnJob *job) {
@@ -107,11 +121,16 @@ Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job) {
   job.column = MemoryContextStrdup(call_memory, job.column);
   // The first commit removes a key that was set with SET LOCAL.
   job.rule.keys = session_keys::PinUntil(call_memory);
-  SPI_connect_ext(SPI_OPT_NONATOMIC);
+  const bool is_nested = SPI_inside_nonatomic_context();
+  if (is_nested) {
+    SPI_connect_ext(SPI_OPT_NONATOMIC);
+  }
   MemoryContextSwitchTo(call_memory);
   const JobResult result = RunColumnJob(job);
   RequireNothingLeft(job, result);
-  SPI_finish();
+  if (is_nested) {
+    SPI_finish();
+  }
   MemoryContextSwitchTo(caller_memory);
   ResultRow counts;
   counts.BigInt(result.changed);

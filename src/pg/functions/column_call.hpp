@@ -9,9 +9,13 @@ namespace fernet::pg {
 // RequireNoTransactionBlock raises 2D000 where a procedure cannot commit.
 void RequireNoTransactionBlock(FunctionCallInfo fcinfo);
 
-// ReadPause reads the interval at `index`, in microseconds. Raises 22023 unless
-// it is between 0 and a day.
-std::int64_t ReadPause(FunctionCallInfo fcinfo, int index);
+// ReadInterval reads the interval `name` at `index`, in microseconds. Raises
+// 22023 unless it is between 0 and a day.
+std::int64_t ReadInterval(FunctionCallInfo fcinfo, int index, const char *name);
+
+// ReadMaxLag reads the interval "max_lag" at `index`; NULL is 0. Raises 42501
+// if the role cannot see how far standbys lag.
+std::int64_t ReadMaxLag(FunctionCallInfo fcinfo, int index);
 
 // ReadSlice reads "slice" at `index` and "slices" after it into `job`. Raises
 // 22023.

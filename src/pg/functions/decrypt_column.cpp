@@ -7,8 +7,8 @@
 // fernet_decrypt_column(relation regclass, column_name name,
 //     confirm boolean DEFAULT false, batch_rows integer DEFAULT 5000,
 //     pause interval DEFAULT '0', slice integer DEFAULT 1,
-//     slices integer DEFAULT 1, INOUT decrypted bigint,
-//     INOUT unchanged bigint, INOUT failed bigint)
+//     slices integer DEFAULT 1, max_lag interval DEFAULT NULL,
+//     INOUT decrypted bigint, INOUT unchanged bigint, INOUT failed bigint)
 FERNET_SQL_FUNCTION(fernet_decrypt_column) {
   namespace pg = fernet::pg;
   constexpr const char *kNames[] = {"relation",   "column_name", "confirm",
@@ -30,7 +30,8 @@ FERNET_SQL_FUNCTION(fernet_decrypt_column) {
                .on_plaintext = pg::OnPlaintext::kLeave,
                .keys = {}},
       .batch_rows = pg::ReadBatchRows(fcinfo, 3),
-      .pause_microseconds = pg::ReadPause(fcinfo, 4),
+      .pause_microseconds = pg::ReadInterval(fcinfo, 4, "pause"),
+      .max_lag_microseconds = pg::ReadMaxLag(fcinfo, 7),
       .slice = 1,
       .slices = 1,
       .dry_run = false,

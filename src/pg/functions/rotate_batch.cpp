@@ -12,31 +12,27 @@
 namespace fernet::pg {
 namespace {
 
-// RowsFrom runs over pages of `target` from `page` on until about `batch_rows`
-// values are treated, and returns the next page.
-BlockNumber RowsFrom(const ColumnTarget &target, const ValueRule &rule,
-                     BlockNumber page, std::int64_t batch_rows, Tally *tally) {
-  FailureWarnings warnings;
-  const double density = PageDensity(target);
-  // Each stretch of pages sets up an executor, whose traces go with it.
-  const MemoryContext caller_memory = CurrentMemoryContext;
-  const MemoryContext stretch_memory = AllocSetContextCreate(
-      caller_memory, "pg_fernet pages", ALLOCSET_DEFAULT_SIZES);
-  while (page < target.pages && tally->total() < batch_rows) {
-    const auto wanted = static_cast<std::int64_t>(
-        static_cast<double>(batch_rows - tally->total()) / density);
-    const std::int64_t end = page + std::clamp<std::int64_t>(wanted, 1, 1024);
-    const PageRange range = {
-        page,
-        static_cast<BlockNumber>(std::min<std::int64_t>(end, target.pages))};
-    MemoryContextSwitchTo(stretch_memory);
-    tally->Add(RunBatch(target, rule, range, &warnings));
-    MemoryContextSwitchTo(caller_memory);
-    MemoryContextReset(stretch_memory);
-    page = range.end;
-  }
-  MemoryContextDelete(stretch_memory);
-  return page;
+// A position is a page and a row on it.
+constexpr int kRowBits = 16;
+constexpr std::int64_t kLastPosition =
+    (std::int64_t{MaxBlockNumber} << kRowBits) | MaxOffsetNumber;
+
+// The rows that a batch has written stay locked until the caller's transaction
+// ends.
+constexpr std::int64_t kBatchBytes = 8 * 1024 * 1024;  // of new values
+constexpr BlockNumber kBatchPages = 8192;  // that hold no value at all
+
+// RangeFrom is at most kBatchPages of `target` from `position` on.
+PageRange RangeFrom(const ColumnTarget &target, std::int64_t position) {
+  const std::int64_t page = position >> kRowBits;
+  return {static_cast<BlockNumber>(page),
+          static_cast<BlockNumber>(
+              std::min<std::int64_t>(page + kBatchPages, target.pages)),
+          static_cast<OffsetNumber>(position & 0xffff)};
+}
+
+std::int64_t PositionOf(PageRange rest) {
+  return (std::int64_t{rest.from} << kRowBits) | rest.first;
 }
 
 }  // namespace
@@ -55,7 +51,7 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
   const char *const column = NameStr(*PG_GETARG_NAME(1));
   const int64 from_position = PG_GETARG_INT64(2);
   const std::int64_t batch_rows = pg::ReadBatchRows(fcinfo, 3);
-  if (from_position < 0 || from_position > MaxBlockNumber) {
+  if (from_position < 0 || from_position > pg::kLastPosition) {
     pg::RefuseParameter("from_position",
                         "a position that the function returned, or 0");
   }
@@ -79,15 +75,17 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
                  errmsg("relation with OID %u does not exist", relation));
   }
   pg::SetImmediate(target.relation);
-  pg::Tally tally;
-  const BlockNumber next =
-      pg::RowsFrom(target, rule, static_cast<BlockNumber>(from_position),
-                   batch_rows, &tally);
+  pg::FailureWarnings warnings;
+  const pg::BatchResult batch = pg::RunBatch(
+      target, rule, pg::RangeFrom(target, from_position),
+      {.rows = batch_rows, .values = batch_rows, .bytes = pg::kBatchBytes},
+      &warnings, nullptr);
+  const pg::Tally &tally = batch.tally;
   pg::ResultRow row;
-  if (next >= target.pages) {
+  if (batch.rest.from >= target.pages) {
     row.Null();
   } else {
-    row.BigInt(next);
+    row.BigInt(pg::PositionOf(batch.rest));
   }
   row.BigInt(tally.changed);
   row.BigInt(tally.unchanged);

@@ -7,7 +7,7 @@
 //     batch_rows integer DEFAULT 5000, pause interval DEFAULT '0',
 //     slice integer DEFAULT 1, slices integer DEFAULT 1,
 //     dry_run boolean DEFAULT false, on_plaintext text DEFAULT 'fail',
-//     on_unknown text DEFAULT 'fail',
+//     on_unknown text DEFAULT 'fail', max_lag interval DEFAULT NULL,
 //     INOUT rotated bigint, INOUT unchanged bigint, INOUT failed bigint)
 FERNET_SQL_FUNCTION(fernet_rotate_column) {
   namespace pg = fernet::pg;
@@ -24,7 +24,8 @@ FERNET_SQL_FUNCTION(fernet_rotate_column) {
                .on_unknown = pg::ReadOnUnknown(fcinfo, 8),
                .keys = {}},
       .batch_rows = pg::ReadBatchRows(fcinfo, 2),
-      .pause_microseconds = pg::ReadPause(fcinfo, 3),
+      .pause_microseconds = pg::ReadInterval(fcinfo, 3, "pause"),
+      .max_lag_microseconds = pg::ReadMaxLag(fcinfo, 9),
       .slice = 1,
       .slices = 1,
       .dry_run = PG_GETARG_BOOL(6),

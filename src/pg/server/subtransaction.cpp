@@ -3,24 +3,24 @@
 namespace fernet::pg {
 namespace {
 
-// IsRefusal says whether a row caused the error, and not the server.
-bool IsRefusal(int sqlstate) {
-  constexpr int kRefusals[] = {
-      ERRCODE_TRIGGERED_ACTION_EXCEPTION,
-      ERRCODE_DATA_EXCEPTION,
-      ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION,
-      ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
-      ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
-      ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-      ERRCODE_PLPGSQL_ERROR,
-      MAKE_SQLSTATE('P', 'F', '0', '0', '0'),  // ours, raised in a trigger
-  };
-  for (const int refusal : kRefusals) {
-    if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(refusal)) {
+// EndsEverything says whether the server, or whoever operates it, caused the
+// error. The row caused every other one: a trigger may raise what it likes.
+bool EndsEverything(int sqlstate) {
+  switch (sqlstate) {
+    case ERRCODE_OPERATOR_INTERVENTION:
+    case ERRCODE_DATA_CORRUPTED:
+    case ERRCODE_INDEX_CORRUPTED:
+      return false;
+    case ERRCODE_SYSTEM_ERROR:
+    case ERRCODE_IO_ERROR:
       return true;
-    }
+    default:
+      break;
   }
-  return false;
+  const int category = ERRCODE_TO_CATEGORY(sqlstate);
+  return category == ERRCODE_INSUFFICIENT_RESOURCES ||
+         category == ERRCODE_OPERATOR_INTERVENTION ||  // cancel, shutdown
+         category == ERRCODE_INTERNAL_ERROR;
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ Refusal RunInSubtransaction(void (*work)(void *state), void *state) {
     RollbackAndReleaseCurrentSubTransaction();
     MemoryContextSwitchTo(memory);
     CurrentResourceOwner = owner;
-    if (!IsRefusal(error->sqlerrcode)) {
+    if (EndsEverything(error->sqlerrcode)) {
       ReThrowError(error);
     }
     refusal = error;

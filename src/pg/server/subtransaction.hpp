@@ -9,11 +9,21 @@ namespace fernet::pg {
 struct Refusal {
   int sqlstate = 0;             // 0: nothing was refused
   NameData constraint = {{0}};  // that the error names, or empty
+
+  bool refused() const { return sqlstate != 0; }
+  // by_lock: a lock timed out, or a deadlock or a moved row was met. The same
+  // may succeed later.
+  bool by_lock() const {
+    return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ||
+           sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED ||
+           sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE;
+  }
 };
 
-// RunInSubtransaction calls `work` in a subtransaction. When the data, a
-// constraint or a trigger of the application refused it, nothing of `work`
-// remains. All other errors, a cancel among them, are raised again.
+// RunInSubtransaction calls `work` in a subtransaction. When it raises an
+// error, nothing of `work` remains. An error of the server is raised again:
+// cancel, shutdown, lack of resources, a system or an internal error. Every
+// other one is a refusal, whatever a trigger chose as its SQLSTATE.
 Refusal RunInSubtransaction(void (*work)(void *state), void *state);
 
 }  // namespace fernet::pg

@@ -15,6 +15,8 @@ enum class Reason {
   kPlaintextIsToken,   // the plaintext would be taken for a token again
   kSuppressed,         // a BEFORE trigger suppressed the update
   kRefused,            // a constraint, an index or a trigger raised an error
+  kUnreadable,         // the stored value is damaged
+  kLocked,             // another transaction holds the row
 };
 
 }  // namespace fernet::pg

@@ -1,0 +1,144 @@
+#include "pg/column/job_progress.hpp"
+
+#include <algorithm>
+
+#include "pg/report/report.hpp"
+
+namespace fernet::pg {
+namespace {
+
+constexpr std::int64_t kNoticeInterval = 5000000;  // microseconds
+constexpr std::int64_t kRecordInterval = 500000;   // in a reading
+
+double SecondsSince(TimestampTz start) {
+  return std::max(
+      static_cast<double>(GetCurrentTimestamp() - start) / USECS_PER_SEC,
+      0.001);
+}
+
+// DescribeKeys says how many tokens each key of the session decrypts, and after
+// a proof, which keys the column does not need any more.
+const char *DescribeKeys(const Running &running, const JobResult &result) {
+  const auto keys = running.job->rule.keys.list->keys();
+  const bool proved = running.job->slices == 1 && !running.job->dry_run &&
+                      !running.subscribed && result.left() == 0 &&
+                      running.tally.of_key[0] > 0;
+  StringInfoData text;
+  initStringInfo(&text);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    appendStringInfo(&text, " Key %s decrypts " INT64_FORMAT " tokens%s.",
+                     FingerprintOf(keys[i]), running.tally.of_key[i],
+                     i == 0   ? ", the first key"
+                     : proved ? " and is not needed for this column any more"
+                              : "");
+  }
+  if (running.subscribed) {
+    appendStringInfoString(
+        &text,
+        " A subscription writes to this table, so a key may still be needed.");
+  }
+  return text.data;
+}
+
+// DescribeUnknown counts what on_unknown has let pass.
+const char *DescribeUnknown(const Running &running) {
+  const std::int64_t values = running.tally.holding_unknown;
+  return values == 0
+             ? ""
+             : psprintf(" " INT64_FORMAT
+                        " values are or hold a token that no key of the "
+                        "session decrypts.",
+                        values);
+}
+
+}  // namespace
+
+void Record(Running *running, JobState state) {
+  if (running->ledger == nullptr) {
+    return;
+  }
+  running->last_record = GetCurrentTimestamp();
+  // A reading, and a pass after the first, meet the work of the job.
+  const bool meets_own_work = running->pass > 1 || running->reading;
+  WriteLedger(running->ledger, {.state = state,
+                                .pass = running->pass,
+                                .done = running->pages_done,
+                                .total = running->pages_of_pass,
+                                .changed = running->changed,
+                                .unchanged = std::max<std::int64_t>(
+                                    running->tally.unchanged -
+                                        (meets_own_work ? running->changed : 0),
+                                    0),
+                                .failed = running->tally.left()});
+}
+
+void RecordEnd(const Running &running, const JobResult &result) {
+  CloseLedger(running.ledger, {.state = result.left() == 0 ? JobState::kDone
+                                                           : JobState::kFailed,
+                               .pass = running.pass,
+                               .done = running.pages_done,
+                               .total = running.pages_of_pass,
+                               .changed = result.changed,
+                               .unchanged = result.unchanged,
+                               .failed = result.left()});
+}
+
+void NoticeStart(const Running &running) {
+  const ColumnJob &job = *running.job;
+  if (job.rule.direction == ValueRule::kRotate) {
+    ereport(NOTICE,
+            errmsg("%s %s with key %s",
+                   job.dry_run ? "reading, to re-encrypt" : "re-encrypting",
+                   running.name, FingerprintOf(job.rule.keys.list->keys()[0])),
+            HideStatement());
+  }
+}
+
+void NoticeProgress(Running *running) {
+  const TimestampTz now = GetCurrentTimestamp();
+  if (running->reading && now - running->last_record >= kRecordInterval) {
+    Record(running);
+  }
+  if (now - running->last_notice < kNoticeInterval) {
+    return;
+  }
+  running->last_notice = now;
+  const double seconds = SecondsSince(running->started);
+  const double share =
+      std::clamp(static_cast<double>(running->pages_done) /
+                     static_cast<double>(
+                         std::max<std::int64_t>(running->pages_of_pass, 1)),
+                 0.0001, 1.0);
+  ereport(
+      NOTICE,
+      errmsg(INT64_FORMAT " values changed, %.0f values/s; %s pass %d, "
+                          "%.0f %%, about %.0f s left",
+             running->changed, static_cast<double>(running->changed) / seconds,
+             running->reading ? "reading" : "writing", running->pass,
+             share * 100,
+             SecondsSince(running->pass_started) * (1 - share) / share),
+      HideStatement());
+}
+
+void NoticeEnd(const Running &running, const JobResult &result) {
+  const ColumnJob &job = *running.job;
+  const double seconds = SecondsSince(running.started);
+  ereport(
+      NOTICE,
+      errmsg("%s: " INT64_FORMAT " values %s, " INT64_FORMAT
+             " unchanged, " INT64_FORMAT " plaintext, " INT64_FORMAT " failed",
+             running.name, result.changed,
+             job.dry_run ? "to change" : "changed", result.unchanged,
+             result.plaintext, result.left()),
+      errdetail("%d %s and one verification in %.1f s, %.0f "
+                "values/s.%s%s",
+                running.pass, running.pass == 1 ? "pass" : "passes", seconds,
+                static_cast<double>(result.changed) / seconds,
+                job.rule.direction == ValueRule::kRotate
+                    ? DescribeKeys(running, result)
+                    : "",
+                DescribeUnknown(running)),
+      HideStatement());
+}
+
+}  // namespace fernet::pg

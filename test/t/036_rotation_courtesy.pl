@@ -1,0 +1,221 @@
+# A rotation beside an application: batches bounded by what they do, hot and
+# locked rows, deadlocks, triggers that raise what they like, damaged values,
+# standbys that lag, and autovacuum.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FernetTest qw(session start_session finish_session);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('courtesy');
+$node->init(allows_streaming => 1);
+$node->append_conf('postgresql.conf', <<'CONF');
+autovacuum_naptime = 1s
+fsync = off
+CONF
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION pg_fernet');
+
+my ($new, $old) = map { $node->safe_psql('postgres', 'SELECT fernet_generate_key()') } 1 .. 2;
+my $old_only = "-c fernet.key=$old";
+my $both = "-c fernet.key=$new,$old";
+
+sub with_old
+{
+	my ($sql) = @_;
+	my (undef, $err) = session($node, $sql, options => $old_only);
+	is($err, '', 'filled') or die;
+	return;
+}
+
+sub rotate
+{
+	my ($table, %how) = @_;
+	my $more = $how{more} // '';
+	my $before = $how{before} // '';
+	my ($out, $err) = session($node, "$before; CALL fernet_rotate_column('$table', 'token'$more)", options => $both);
+	return ($out, $err);
+}
+
+# What the largest transaction of a job did, by a table of the transactions that
+# wrote each row.
+sub largest_transaction
+{
+	my ($table, $measure) = @_;
+	return $node->safe_psql('postgres', "SELECT max(n) FROM (SELECT $measure AS n FROM $table GROUP BY xmin) AS t");
+}
+
+# --- batches are bounded by what they write, wherever the rows are
+with_old(<<'SQL');
+CREATE TABLE sparse (id integer, token text) WITH (autovacuum_enabled = off);
+INSERT INTO sparse SELECT i, CASE WHEN i % 2000 = 0 THEN fernet_encrypt('x') END FROM generate_series(1, 40000) AS i;
+INSERT INTO sparse SELECT i, fernet_encrypt('x') FROM generate_series(1, 15000) AS i;
+VACUUM ANALYZE sparse;
+CREATE TABLE large (id integer, token text) WITH (autovacuum_enabled = off);
+ALTER TABLE large ALTER token SET STORAGE EXTERNAL;
+INSERT INTO large SELECT i, fernet_encrypt(repeat('x', 200000)) FROM generate_series(1, 100) AS i;
+SQL
+my ($out, $err) = rotate('sparse', more => ', batch_rows => 500');
+is($out, '15020|0|0', 'sparse, then dense: all rotated');
+cmp_ok(largest_transaction('sparse', 'count(*) FILTER (WHERE token IS NOT NULL)'), '<=', 15020 - 1000,
+	'not in one transaction');
+is($node->safe_psql('postgres', <<'SQL'), 'f', 'no transaction wrote more than batch_rows');
+SELECT EXISTS (
+	SELECT FROM sparse WHERE token IS NOT NULL GROUP BY xmin
+	HAVING count(*) > 500 AND xmin::text::bigint > (SELECT min(xmin::text::bigint) FROM sparse))
+SQL
+($out, $err) = rotate('large');
+is($out, '100|0|0', 'large values: all rotated');
+cmp_ok(largest_transaction('large', 'sum(length(token))'), '<=', 9 * 1024 * 1024, 'a transaction writes about 8 MB at the most');
+
+# --- a trigger may raise what it likes: it costs its row
+with_old(<<'SQL');
+CREATE TABLE raising (id integer, token text);
+CREATE FUNCTION raising() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN IF NEW.id = 77 THEN RAISE EXCEPTION 'no' USING ERRCODE = TG_ARGV[0]; END IF; RETURN NEW; END $$;
+SQL
+foreach my $state (qw(AR001 42501 42P01 55P03 40P01 40001 0A000 54001 57000 23514))
+{
+	with_old(<<"SQL");
+TRUNCATE raising;
+INSERT INTO raising SELECT i, fernet_encrypt('x') FROM generate_series(1, 200) AS i;
+CREATE OR REPLACE TRIGGER t BEFORE UPDATE ON raising FOR EACH ROW EXECUTE FUNCTION raising('$state');
+SQL
+	($out, $err) = rotate('raising');
+	like($err, qr/PF007: 1 of 200 values/, "$state costs its row");
+	like($err, qr/WARNING:  $state: value at ctid \(\d+,\d+\).*\n.*BEFORE trigger refuses the update: t\./, "$state is named");
+	($out) = session($node, 'SELECT count(*) FROM raising WHERE fernet_key_index(token) = 1', options => $both);
+	is($out, '199', 'all others are rotated');
+}
+
+# --- a damaged value costs its row
+with_old(<<'SQL');
+CREATE TABLE damaged (id integer, token text);
+ALTER TABLE damaged ALTER token SET STORAGE EXTERNAL;
+INSERT INTO damaged SELECT i, fernet_encrypt(repeat('x', 5000)) FROM generate_series(1, 20) AS i;
+SQL
+$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION pg_surgery;
+DO $$
+DECLARE toast regclass := (SELECT reltoastrelid FROM pg_class WHERE oid = 'damaged'::regclass);
+	chunk tid;
+BEGIN
+	EXECUTE format('SELECT ctid FROM %s WHERE chunk_seq = 1 ORDER BY chunk_id OFFSET 6 LIMIT 1', toast) INTO chunk;
+	PERFORM heap_force_kill(toast, ARRAY[chunk]);
+END $$;
+SQL
+($out, $err) = rotate('damaged');
+like($err, qr/PF007: 1 of 20 values/, 'a damaged value costs its row');
+like($err, qr/WARNING:  XX001: value at ctid \(0,7\).*\n.*damaged/, 'and is named with its ctid');
+
+# --- a row that is locked all the time: waited for alone, and named
+with_old(<<'SQL');
+CREATE TABLE locked (id integer PRIMARY KEY, token text);
+INSERT INTO locked SELECT i, fernet_encrypt('x') FROM generate_series(1, 3000) AS i;
+SQL
+my $locker = $node->background_psql('postgres');
+$locker->query('BEGIN; SELECT id FROM locked WHERE id = 1500 FOR UPDATE');
+my $pid = $locker->query('SELECT pg_backend_pid()');
+($out, $err) = rotate('locked', before => q(SET lock_timeout = '400ms'));
+like($err, qr/PF007: 1 of 3000 values/, 'a locked row: one value is left');
+like($err, qr/WARNING:  55P03: value at ctid \(\d+,\d+\).*\n.*The row is locked by process $pid\./, 'the row and who holds it are named');
+# the waiting of a rotation ends with the lock
+my $rotation = start_session($node, q(CALL fernet_rotate_column('locked', 'token')), options => $both, name => 'waiting rotation');
+$node->poll_query_until('postgres',
+	q(SELECT true FROM pg_stat_activity WHERE application_name = 'waiting rotation' AND wait_event_type = 'Lock')) or die;
+$locker->query('COMMIT');
+$locker->quit;
+($out, $err) = finish_session($rotation);
+is($out, '1|2999|0', 'a row that is locked for a while is rotated at its end');
+
+# --- hot rows: updated all the time by several clients
+with_old(<<'SQL');
+CREATE TABLE hot (id integer PRIMARY KEY, token text, n integer DEFAULT 0);
+INSERT INTO hot SELECT i, fernet_encrypt('x') FROM generate_series(1, 10) AS i;
+SQL
+my $script = $node->basedir . '/hot.sql';
+append_to_file($script, "UPDATE hot SET n = n + 1 WHERE id = 5;\n");
+my $bench = IPC::Run::start(
+	[ 'pgbench', '-n', '-c', '4', '-T', '60', '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ],
+	'>', \my $bench_out, '2>', \my $bench_err);
+$node->poll_query_until('postgres', 'SELECT n > 50 FROM hot WHERE id = 5') or die;
+($out, $err) = rotate('hot');
+is($out, '10|0|0', 'a hot row is rotated');
+$bench->signal('INT');
+$bench->finish;
+
+# --- deadlocks: a trigger locks a summary row, the application both, in the
+# other order; neither dies
+with_old(<<'SQL');
+CREATE TABLE summary (id integer PRIMARY KEY, n integer);
+INSERT INTO summary VALUES (1, 0);
+CREATE TABLE detail (id integer PRIMARY KEY, token text);
+INSERT INTO detail SELECT i, fernet_encrypt('x') FROM generate_series(1, 1000) AS i;
+CREATE FUNCTION summarise() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN UPDATE summary SET n = n + 1; RETURN NEW; END $$;
+CREATE TRIGGER s BEFORE UPDATE ON detail FOR EACH ROW EXECUTE FUNCTION summarise();
+SQL
+my $crossing = $node->basedir . '/crossing.sql';
+append_to_file($crossing, <<'SQL');
+\set id random(1, 1000)
+BEGIN;
+UPDATE summary SET n = n + 1;
+UPDATE detail SET token = token WHERE id = :id;
+COMMIT;
+SQL
+$bench = IPC::Run::start(
+	[ 'pgbench', '-n', '-c', '2', '-T', '60', '-f', $crossing, '-h', $node->host, '-p', $node->port, 'postgres' ],
+	'>', \$bench_out, '2>', \$bench_err);
+$node->poll_query_until('postgres', 'SELECT n > 20 FROM summary') or die;
+($out, $err) = rotate('detail');
+like($out, qr/^1000\|0\|0$/, 'the rotation ends beside transactions that lock in the other order');
+$bench->signal('INT');
+$bench->finish;
+unlike($bench_err, qr/deadlock/, 'the application saw no deadlock');
+
+# --- autovacuum works beside a rotation
+with_old(<<'SQL');
+CREATE TABLE vacuumed (id integer, token text) WITH (fillfactor = 100, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0.02);
+INSERT INTO vacuumed SELECT i, fernet_encrypt('x') FROM generate_series(1, 20000) AS i;
+SQL
+my $size = $node->safe_psql('postgres', q(SELECT pg_relation_size('vacuumed')));
+$rotation = start_session($node, q(CALL fernet_rotate_column('vacuumed', 'token', batch_rows => 500, pause => '300ms')), options => $both);
+ok($node->poll_query_until('postgres', q(SELECT autovacuum_count > 0 FROM pg_stat_user_tables WHERE relname = 'vacuumed')),
+	'autovacuum has worked');
+is($node->safe_psql('postgres', q(SELECT state FROM fernet_rotation WHERE relation = 'public.vacuumed')), 'running',
+	'while the rotation ran');
+($out, $err) = finish_session($rotation);
+is($out, '20000|0|0', 'and the rotation ended');
+cmp_ok($node->safe_psql('postgres', q(SELECT pg_relation_size('vacuumed'))), '<', 1.3 * $size, 'the table has not grown by much');
+
+# --- max_lag
+$node->safe_psql('postgres', 'CREATE ROLE blind LOGIN; CREATE TABLE blind_table (token text); ALTER TABLE blind_table OWNER TO blind');
+($out, $err) = session($node, q(CALL fernet_rotate_column('blind_table', 'token', max_lag => '1 s')), options => $both, user => 'blind');
+like($err, qr/42501: permission denied to see the replay lag/, 'max_lag needs a role that sees the lag');
+$node->backup('b');
+my $standby = PostgreSQL::Test::Cluster->new('replica');
+$standby->init_from_backup($node, 'b', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby);
+with_old(<<'SQL');
+CREATE TABLE lagging (id integer, token text);
+INSERT INTO lagging SELECT i, fernet_encrypt('x') FROM generate_series(1, 20000) AS i;
+SQL
+$node->wait_for_catchup($standby);
+$standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+$rotation = start_session($node,
+	q(CALL fernet_rotate_column('lagging', 'token', batch_rows => 100, pause => '10ms', max_lag => '200ms')),
+	options => $both);
+ok($node->poll_query_until('postgres', q(SELECT state = 'waiting' FROM fernet_rotation WHERE relation = 'public.lagging')),
+	'the rotation waits for a standby whose replay is paused');
+$standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+($out, $err) = finish_session($rotation);
+is($out, '20000|0|0', 'and goes on when it is resumed');
+like($err, qr/waiting for a standby/, 'the client was told');
+$standby->stop;
+$node->stop;
+
+done_testing();
