@@ -135,6 +135,35 @@ SELECT fernet_assert_rotated('constant', 'token');
 SELECT DISTINCT who, what FROM log ORDER BY what;
 TRUNCATE log;
 DROP TABLE constant;
+-- a superuser's own partition and child, which have the code of the tables above them
+SET ROLE regress_fernet_eve;
+CREATE TABLE above (id integer, token text) PARTITION BY LIST (id);
+CREATE TRIGGER t BEFORE UPDATE ON above FOR EACH ROW EXECUTE FUNCTION attack_by_trigger();
+CREATE FUNCTION dormant(value text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE TABLE parent (id integer, token text, CHECK (dormant(token)));
+RESET ROLE;
+CREATE TABLE below PARTITION OF above FOR VALUES IN (1, 2);
+CREATE TABLE child () INHERITS (parent);
+SET fernet.key = :'old';
+CALL fill('{above, child}');
+SET ROLE regress_fernet_eve;
+CREATE OR REPLACE FUNCTION dormant(value text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN regress_fernet_owner.attack_by_value(value); END';
+RESET ROLE;
+SET fernet.key = :'keys';
+TRUNCATE log;
+CALL fernet_rotate_column('above', 'token');
+SELECT DISTINCT who, what FROM log ORDER BY what;
+TRUNCATE log;
+CALL fernet_rotate_column('child', 'token');
+SELECT DISTINCT who, what FROM log ORDER BY what;
+TRUNCATE log;
+GRANT SELECT ON below TO regress_fernet_eve;
+ALTER TABLE child OWNER TO regress_fernet_eve;
+CALL fernet_rotate_column('above', 'token');
+CALL fernet_rotate_column('child', 'token');
+SELECT DISTINCT who, what FROM log ORDER BY what;
+DROP TABLE above, parent, child;
+TRUNCATE log;
 -- the caller is who he was, with his key and his settings
 SELECT current_user = session_user AS same_user, current_setting('search_path') AS search_path,
 	current_setting('work_mem') = '123kB' AS hers, (SELECT count(*) FROM fernet_keys()) AS keys;

@@ -14,12 +14,16 @@ struct OwnerRights {
   int settings_level;
 };
 
-// NeedsOwnerRights: the caller is a superuser and the owner of the table is not.
+// NeedsOwnerRights says whether the caller is a superuser, and the code that
+// the table runs another role's.
 bool NeedsOwnerRights(Relation relation);
 
 // TakeOwnerRights makes the owner of the table the current user, in a
-// security-restricted operation without the key, if NeedsOwnerRights. The search_path stays: a superuser gains nothing by
-// leading the owner's code astray.
+// security-restricted operation without the key, if NeedsOwnerRights. A
+// partition that belongs to a superuser has triggers, constraints and index
+// expressions of the tables above it: there it is the first owner above that is
+// no superuser. The search_path stays: a superuser gains nothing by leading the
+// owner's code astray.
 void TakeOwnerRights(Relation relation, OwnerRights *out);
 
 // SetImmediate is SET CONSTRAINTS ... IMMEDIATE for the deferrable constraints

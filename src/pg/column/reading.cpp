@@ -52,6 +52,29 @@ const char *QualifiedName(Oid table) {
       get_namespace_name(get_rel_namespace(table)), get_rel_name(table));
 }
 
+// RequireSelect: a partition may belong to a superuser, and the tables above
+// it, with whose code it is read, to another role.
+void RequireSelect(Relation relation, Oid role, const char *column) {
+  const Oid table = RelationGetRelid(relation);
+  if (pg_class_aclcheck(table, role, ACL_SELECT) != ACLCHECK_OK &&
+      pg_attribute_aclcheck(table, get_attnum(table, column), role,
+                            ACL_SELECT) != ACLCHECK_OK) {
+    const char *const table_name = QualifiedName(table);
+    const char *const role_name =
+        quote_identifier(GetUserNameFromId(role, false));
+    FERNET_RAISE(
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        errmsg("role %s may not read %s, which inherits from a table of that "
+               "role",
+               role_name, table_name),
+        errdetail("The values that were changed stay changed. Nothing is "
+                  "proved about them."),
+        errhint("GRANT SELECT ON %s TO %s, or ALTER TABLE %s OWNER TO %s, and "
+                "repeat the call.",
+                table_name, role_name, table_name, role_name));
+  }
+}
+
 // CountAsOwner counts one table of those that a superuser reads: the planner
 // evaluates constant expressions of its indexes, which are the owner's code.
 // Children are counted on their own, for each may have another owner.
@@ -62,6 +85,7 @@ std::int64_t CountAsOwner(Oid table, const char *column) {
   Oid user = InvalidOid;
   int context = 0;
   GetUserIdAndSecContext(&user, &context);
+  RequireSelect(relation, user, column);
   // Row security hides nothing from the caller.
   SetUserIdAndSecContext(user, context | SECURITY_NOFORCE_RLS);
   const std::int64_t count =
