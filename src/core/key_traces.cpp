@@ -10,7 +10,11 @@ namespace fernet {
 namespace {
 
 constexpr std::size_t kShortestRun = 32;
-constexpr std::size_t kLongestRun = 100;
+// As long as the longest list of keys, when the commas are missing.
+constexpr std::size_t kLongestRun = kMaxKeys * kEncodedKeySize;
+// How much of a longer run in a text goes with what a short one stands for: the
+// rest of a key that was cut or mistyped.
+constexpr std::size_t kMostOfLongerRun = 100;
 constexpr std::size_t kMostOfValue = 64 * 1024;
 constexpr std::string_view kPrefix = "fernet.";
 
@@ -153,16 +157,25 @@ bool JoinsNameAndValue(std::span<const char> between) noexcept {
 
 void KeyTraces::Add(std::span<const char> run) noexcept {
   const std::uint64_t hash = HashOfStart(run);
-  if (size_ < kMaxKeys && !Knows(hash)) {
+  const auto size =
+      static_cast<std::uint16_t>(std::max(run.size(), kMostOfLongerRun));
+  const std::uint32_t known = Find(hash);
+  if (known < size_) {
+    sizes_[known] = std::max(sizes_[known], size);
+  } else if (size_ < kMaxKeys) {
+    sizes_[size_] = size;
     hashes_[size_++] = hash;
     filter_[hash >> 58] |= FilterBit(hash);
   }
 }
 
-bool KeyTraces::Knows(std::uint64_t hash) const noexcept {
+std::uint32_t KeyTraces::Find(std::uint64_t hash) const noexcept {
+  if ((filter_[hash >> 58] & FilterBit(hash)) == 0) {
+    return size_;
+  }
   const auto known = std::span(hashes_).first(size_);
-  return (filter_[hash >> 58] & FilterBit(hash)) != 0 &&
-         std::ranges::find(known, hash) != known.end();
+  return static_cast<std::uint32_t>(std::ranges::find(known, hash) -
+                                    known.begin());
 }
 
 void KeyTraces::AddValue(std::span<const char> value) noexcept {
@@ -220,10 +233,10 @@ std::span<const char> KeyTraces::FirstIn(
           static_cast<unsigned char>(text[i - kShortestRun]) + 1U;
       hash -= leaving * kLeaving;
     }
-    if (length >= kShortestRun && Knows(hash)) {
-      const auto found = text.subspan(i + 1 - kShortestRun);
-      const auto run = NextRun(found);
-      return run.first(std::min(run.size(), kLongestRun));
+    const std::uint32_t known = length >= kShortestRun ? Find(hash) : size_;
+    if (known < size_) {
+      const auto run = NextRun(text.subspan(i + 1 - kShortestRun));
+      return run.first(std::min<std::size_t>(run.size(), sizes_[known]));
     }
   }
   return {};

@@ -12,10 +12,11 @@
 namespace fernet {
 
 // KeyTraces is what is to be overwritten: up to kMaxKeys runs, each of 32 to
-// 100 characters of base64 (either alphabet) or hexadecimal, and the '=' after
+// 2816 characters of base64 (either alphabet) or hexadecimal, and the '=' after
 // them. A key that was mistyped or encoded otherwise is such a run too, and as
-// secret. Of a run only a hash of its first 32 characters is kept. Each member
-// takes time in proportion to the text, whatever is in it.
+// secret; so are keys without a comma between them. Of a run only a hash of its
+// first 32 characters is kept. Each member takes time in proportion to the
+// text, whatever is in it.
 class KeyTraces {
  public:
   bool empty() const noexcept { return size_ == 0; }
@@ -39,11 +40,14 @@ class KeyTraces {
 
  private:
   void Add(std::span<const char> run) noexcept;
-  bool Knows(std::uint64_t hash) const noexcept;
+  // Find is the index of `hash`, or size_.
+  std::uint32_t Find(std::uint64_t hash) const noexcept;
   std::span<const char> FirstIn(std::span<const char> text) const noexcept;
 
   std::uint32_t size_ = 0;
   std::array<std::uint64_t, kMaxKeys> hashes_{};
+  // How many characters of a run go, at most.
+  std::array<std::uint16_t, kMaxKeys> sizes_{};
   // One bit for each hash, by its first bits: most of a text needs no more.
   std::array<std::uint64_t, 64> filter_{};
 };

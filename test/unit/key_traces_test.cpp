@@ -54,7 +54,9 @@ TEST(KeyTraces, TakesWhatIsNearlyAKey) {
   const std::string hex(64, 'a');
   for (const std::string &value :
        {kA.substr(0, 40), kA.substr(0, 43) + "xy", hex, kA.substr(0, 32),
-        std::string(100, 'Q'), std::string(31, '+') + "/", kA + "=="}) {
+        std::string(100, 'Q'), std::string(31, '+') + "/",
+        kA + "==", kA.substr(0, 43) + kB.substr(0, 43) + kA.substr(0, 43),
+        std::string(2816, 'Q')}) {
     const std::size_t size =
         std::min<std::size_t>(value.find('=') + 2, value.size());
     EXPECT_EQ(AfterValue(value, "'" + value + "'").substr(1, size), Stars(size))
@@ -68,13 +70,13 @@ TEST(KeyTraces, TakesNothingElse) {
   EXPECT_EQ(AfterValue(statement.substr(0, 40), statement), statement);
   EXPECT_EQ(AfterValue("DELETE FROM accounts", statement), statement);
   EXPECT_EQ(AfterValue(kA.substr(0, 31), statement), statement);
-  EXPECT_EQ(AfterValue(std::string(101, 'a'), std::string(101, 'a')),
-            std::string(101, 'a'));
+  const std::string too_long(2817, 'a');
+  EXPECT_EQ(AfterValue(too_long, too_long), too_long);
   EXPECT_EQ(AfterValue("", statement), statement);
   EXPECT_EQ(AfterValue(kA, ""), "");
 }
 
-TEST(KeyTraces, OverwritesNoMoreThanARunOf100) {
+TEST(KeyTraces, OverwritesNoMoreOfALongerRunThan100) {
   const std::string run(300, 'a');
   EXPECT_EQ(AfterValue(run.substr(0, 40), "b" + run.substr(0, 90) + " " + kB),
             "b" + Stars(90) + " " + kB);

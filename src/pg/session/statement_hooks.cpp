@@ -25,19 +25,18 @@ template <typename Jumble>
 void AfterAnalysis(ParseState *state, Query *query, Jumble *jumble) {
   if (state->p_sourcetext != nullptr && !IsDefinition(query)) {
     OverwriteKeysIn(state->p_sourcetext);
+    // The server analyses a function of many statements in a loop that nothing
+    // else would interrupt, and each time its whole text is looked at.
+    CHECK_FOR_INTERRUPTS();
   }
   if (next_analyze_hook != nullptr) {
     next_analyze_hook(state, query, jumble);
   }
 }
 
-// MaySetOurs says whether `expression` is a set_config of a setting of ours, or
-// of one that is not known yet.
-bool MaySetOurs(const Expr *expression) {
-  if (!IsA(expression, FuncExpr)) {
-    return false;
-  }
-  const auto *const call = reinterpret_cast<const FuncExpr *>(expression);
+// MaySetOurs says whether `call` is a set_config of a setting of ours, or of
+// one that is not known yet.
+bool MaySetOurs(const FuncExpr *call) {
   if (call->funcid != F_SET_CONFIG) {
     return false;
   }
@@ -54,13 +53,18 @@ bool MaySetOurs(const Expr *expression) {
                         strlen(kSettingPrefix)) == 0;
 }
 
-bool MaySetOurs(const Query *query) {
-  for (int i = 0; i < list_length(query->targetList); ++i) {
-    if (MaySetOurs(list_nth_node(TargetEntry, query->targetList, i)->expr)) {
-      return true;
-    }
+// HoldsSetOfOurs looks for such a call anywhere in `node`, a query or a part of
+// one.
+bool HoldsSetOfOurs(Node *node, void *) {
+  if (node == nullptr) {
+    return false;
   }
-  return false;
+  if (IsA(node, FuncExpr) && MaySetOurs(reinterpret_cast<FuncExpr *>(node))) {
+    return true;
+  }
+  return IsA(node, Query)
+             ? WalkQuery(reinterpret_cast<Query *>(node), HoldsSetOfOurs)
+             : WalkExpression(node, HoldsSetOfOurs);
 }
 
 // PlanWithoutKey leaves a parameter that is a key a parameter: in a plan for
@@ -68,7 +72,8 @@ bool MaySetOurs(const Query *query) {
 template <typename... More>
 PlannedStmt *PlanWithoutKey(Query *query, const char *text, int options,
                             ParamListInfo parameters, More... more) {
-  if (parameters != nullptr && MaySetOurs(query)) {
+  if (parameters != nullptr &&
+      HoldsSetOfOurs(reinterpret_cast<Node *>(query), nullptr)) {
     parameters = nullptr;
   }
   const planner_hook_type next =
