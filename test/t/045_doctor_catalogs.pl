@@ -149,7 +149,7 @@ sub stores
 	return says($stored, $sql, 'fail',
 		qr/^A key, or a text that looks like one, is stored in \Q$place\E\..*\|Remove it there, and rotate to a new key/, $place, %how);
 }
-says($stored, 'SELECT', 'ok', qr/^No catalog/, 'nothing');
+says($stored, 'SELECT', 'ok', qr/^No key was found/, 'nothing');
 my $execute = 'SELECT format(%s) \gexec' . "\nSELECT";
 stores(sprintf($execute, q{'CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS %L', 'BEGIN RETURN set_config(''fernet.key'', ''' || :'key' || ''', false); END'}),
 	'function public.f()');
@@ -190,7 +190,7 @@ stores("$server; CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (a :'key')", 't
 
 # what only looks like one
 (my $almost = $key) =~ s/^./a_/;
-says($stored, "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS \$\$SELECT 'a_name_of_43_characters_that_is_no_key_at_8 $almost'\$\$", 'ok', qr/^No catalog/, 'a name, and what is too long');
+says($stored, "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS \$\$SELECT 'a_name_of_43_characters_that_is_no_key_at_8 $almost'\$\$", 'ok', qr/^No key was found/, 'a name, and what is too long');
 
 # An ordinary role is told what it may not read, and only then.
 my %anyone = (user => 'anyone');
@@ -206,13 +206,13 @@ says($stored, 'SELECT', 'note', qr/^No key was found in the places that this rol
 	says($stored, "SET client_min_messages = error; CREATE SUBSCRIPTION s CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false, slot_name = none); $as",
 		'note', qr/may not read configuration files, subscriptions\./, 'subscriptions');
 	says($stored, "GRANT EXECUTE ON FUNCTION pg_show_all_file_settings() TO anyone; GRANT SELECT ON pg_file_settings TO anyone; $as",
-		'ok', qr/^No catalog/, 'all granted');
+		'ok', qr/^No key was found/, 'all granted');
 	# whatever a careful administrator has revoked
 	foreach my $catalog (qw(pg_proc pg_foreign_server pg_user_mappings pg_db_role_setting pg_subscription pg_depend pg_extension pg_roles pg_namespace pg_rewrite pg_description))
 	{
 		my ($out, $err) = session($node,
 			"BEGIN; REVOKE ALL ON pg_catalog.$catalog FROM PUBLIC; $as; SELECT count(*) FROM public.fernet_doctor();");
-		same("$out$err", '20', "without the right to read $catalog it answers");
+		same("$out$err", '21', "without the right to read $catalog it answers");
 	}
 }
 
@@ -271,15 +271,15 @@ SET search_path = evil, pg_temp, pg_catalog, public;
 SELECT pg_catalog.count(*) FROM public.fernet_doctor();
 SHOW search_path;
 SQL
-	same("$out\n$err", "20\nevil, pg_temp, pg_catalog, public\n", 'nothing in front of pg_catalog is used');
+	same("$out\n$err", "21\nevil, pg_temp, pg_catalog, public\n", 'nothing in front of pg_catalog is used');
 	($out, $err) = session($node, <<'SQL', options => '-c search_path=pg_temp,public', %anyone);
 BEGIN READ ONLY ISOLATION LEVEL SERIALIZABLE DEFERRABLE;
 SELECT count(*) FROM fernet_doctor();
 COMMIT;
 SQL
-	same("$out$err", '20', 'in a read-only transaction, with pg_temp in front and never made');
+	same("$out$err", '21', 'in a read-only transaction, with pg_temp in front and never made');
 	($out, $err) = session($node, 'SET standard_conforming_strings = off; SET client_min_messages = error; SELECT count(*) FROM fernet_doctor()');
-	same("$out$err", '20', 'with strings as they were long ago');
+	same("$out$err", '21', 'with strings as they were long ago');
 }
 
 # ---------------------------------------------------------------------------

@@ -76,7 +76,7 @@ my (undef, $err) =
 is(scalar(() = $err =~ /PF002/g), 2, 'keys without a comma between them are refused');
 session($node, "DO \$\$BEGIN PERFORM set_config('fernet.key', '$run', true);"
 	  . " EXCEPTION WHEN SQLSTATE 'PF002' THEN RAISE 'an error that is logged'; END\$\$");
-like(${ server_logs($node) }, qr/STATEMENT: .*'\*{129}'/, 'asterisks are in the log in their place');
+ok(${ server_logs($node) } =~ /STATEMENT: .*'\*{129}'/, 'asterisks are in the log in their place');
 is(keys_logged(@joined), 0, 'and none of them');
 
 # A line end ends an option of the connection. The server would log what comes
@@ -94,7 +94,7 @@ is(keys_logged(@pair), 0, 'no key of the list is in the log');
 
 # To look at a function of many statements takes time for each of them. A
 # session that is cancelled ends that. It is given minutes to do so.
-my $many = "SELECT 'fernet.key'; " . 'SELECT 1; ' x 50_000;
+my $many = "SELECT 'fernet.key'; " . 'SELECT 1; ' x 100_000;
 my $timed_out = 0;
 $node->psql(
 	'postgres', "SET statement_timeout = '1s';"

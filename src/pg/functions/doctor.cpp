@@ -30,6 +30,7 @@ constexpr Check kChecks[] = {
     {"counters", CheckCounters},
     {"captured calls", CheckCapturedCalls},
     {"search path", CheckSearchPath},
+    {"trigger order", CheckTriggerOrder},
     {"stored key", CheckStoredKey},
     {"stored plaintext", CheckStoredPlaintext},
     {"openssl", CheckOpenssl},

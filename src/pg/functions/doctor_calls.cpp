@@ -8,15 +8,25 @@
 namespace fernet::pg::doctor {
 namespace {
 
+// Who owns the extension may add functions and views of his own to it: of its
+// members, ours are in C, and views and the like belong to a superuser.
+//
 // Columns: a routine or relation that has a name of ours or could be taken for
 // it; whether it is found on the search_path, $1; whether the name is ours.
 constexpr CatalogQuery kForeign = {
-    {"pg_proc", "pg_class", "pg_extension", "pg_depend", "pg_roles"},
+    {"pg_proc", "pg_class", "pg_extension", "pg_depend", "pg_roles",
+     "pg_language"},
     "WITH members AS ("
     " SELECT d.classid, d.objid FROM pg_depend AS d"
     " JOIN pg_extension AS e ON e.oid = d.refobjid"
     " WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'"
-    " AND e.extname = 'pg_fernet'"
+    " AND e.extname = 'pg_fernet' AND CASE d.classid"
+    "  WHEN 'pg_proc'::regclass THEN EXISTS (SELECT FROM pg_proc AS p"
+    "   JOIN pg_language AS l ON l.oid = p.prolang"
+    "   WHERE p.oid = d.objid AND l.lanname = 'c')"
+    "  WHEN 'pg_class'::regclass THEN EXISTS (SELECT FROM pg_class AS c"
+    "   JOIN pg_roles AS r ON r.oid = c.relowner"
+    "   WHERE c.oid = d.objid AND r.rolsuper) END"
     "), found AS ("
     " SELECT 'pg_proc'::regclass::oid AS classid, p.oid AS objid,"
     "  p.pronamespace AS schema, p.proowner AS owner,"

@@ -51,6 +51,9 @@ void CheckAudit(const Findings &out);
 void CheckCapturedCalls(const Findings &out);
 void CheckSearchPath(const Findings &out);
 
+// doctor_triggers.cpp
+void CheckTriggerOrder(const Findings &out);
+
 // doctor_stored_keys.cpp, doctor_stored_plaintext.cpp
 void CheckStoredKey(const Findings &out);
 void CheckStoredPlaintext(const Findings &out);

@@ -47,8 +47,18 @@ void CheckStatementLog(const Findings &out) {
                      statistics));
     return;
   }
+  if (!LogsStatements() && IsSet("log_statement", "ddl")) {
+    out.Add(kNote,
+            "The server logs the statements that define objects "
+            "(log_statement = ddl), and so a key in ALTER ROLE ... SET or in "
+            "a function.",
+            "Write no key into a definition.");
+    return;
+  }
   if (!LogsStatements()) {
-    out.Add(kOk, "Statements are not logged.");
+    out.Add(kOk,
+            "Statements are not logged, but for the text of one that fails or "
+            "has another message in the log.");
     return;
   }
   out.Add(
@@ -116,25 +126,34 @@ void CheckStatStatements(const Findings &out) {
     return;
   }
   out.Add(kNote,
-          "pg_stat_statements tracks utility statements. The text of SET "
-          "fernet.key and of DO blocks that name it is hidden from it; a "
-          "literal in other utility statements, as in a CALL of your own "
-          "procedure, is not.",
+          "pg_stat_statements tracks utility statements. Keys are overwritten "
+          "in their text; plaintexts are not where they are literals, as in "
+          "EXPLAIN, COPY, CREATE TABLE AS, DECLARE CURSOR, DO and CALL.",
+          "Give plaintexts as bind parameters, or set "
           "pg_stat_statements.track_utility = off");
 }
 
 void CheckAudit(const Findings &out) {
   const char *const log = Setting("pgaudit.log");
-  if (log == nullptr || strcmp(log, "none") == 0 || *log == '\0') {
+  const char *const role = Setting("pgaudit.role");
+  const bool of_session =
+      log != nullptr && strcmp(log, "none") != 0 && *log != '\0';
+  const bool of_objects = role != nullptr && *role != '\0';
+  if (!of_session && !of_objects) {
     out.Add(kOk, "pgaudit is not loaded or logs nothing.");
     return;
   }
   const bool parameters = IsSet("pgaudit.log_parameter", "on");
   out.Add(parameters ? kWarn : kNote,
           parameters
-              ? "pgaudit logs statements and their bind parameters."
-              : "pgaudit logs statements, and so literals in SELECT and DO.",
-          parameters ? "pgaudit.log_parameter = off" : nullptr);
+              ? "pgaudit logs statements and their bind parameters, keys and "
+                "plaintexts among them."
+              : "pgaudit logs statements. Keys are overwritten in them, but "
+                "for one that is given to a function or procedure of your own; "
+                "literal plaintexts are not.",
+          parameters ? "pgaudit.log_parameter = off"
+                     : "Give keys in the connection options, and plaintexts as "
+                       "bind parameters.");
 }
 
 }  // namespace fernet::pg::doctor

@@ -112,6 +112,23 @@ constexpr Source kSources[] = {
       " AND c.oid >= 16384"
       " UNION ALL SELECT 'domain ' || t.oid::regtype::text, t.typdefaultbin"
       " FROM pg_type AS t WHERE t.typdefaultbin IS NOT NULL"}},
+    {"labels of enumerations, aggregates, text search dictionaries and values "
+     "of added columns",
+     {{"pg_enum", "pg_aggregate", "pg_ts_dict", "pg_attribute"},
+      "SELECT 'type ' || e.enumtypid::regtype::text, e.enumlabel::text"
+      " FROM pg_enum AS e"
+      " UNION ALL SELECT 'aggregate ' || g.aggfnoid::regprocedure::text, v"
+      " FROM pg_aggregate AS g,"
+      "  LATERAL (VALUES (g.agginitval), (g.aggminitval)) AS i(v)"
+      " WHERE v IS NOT NULL"
+      " UNION ALL SELECT 'text search dictionary ' || "
+      "t.oid::regdictionary::text,"
+      "  t.dictinitoption FROM pg_ts_dict AS t"
+      "  WHERE t.dictinitoption IS NOT NULL AND t.oid >= 16384"
+      // What ADD COLUMN ... DEFAULT has put into the rows that were there.
+      " UNION ALL SELECT 'column ' || a.attrelid::regclass::text || '.'"
+      "  || quote_ident(a.attname), a.attmissingval::text"
+      " FROM pg_attribute AS a WHERE a.atthasmissing"}},
     {"indexes, statistics, policies, partitions, publications and conditions "
      "of triggers",
      {{"pg_index", "pg_statistic_ext", "pg_policy", "pg_trigger", "pg_class",
@@ -262,7 +279,7 @@ void CheckStoredKey(const Findings &out) {
                  unread),
         "Call fernet_doctor() as a superuser as well.");
   } else {
-    out.Add(kOk, "No catalog and no configuration file holds a key.");
+    out.Add(kOk, "No key was found in the catalogs and configuration files.");
   }
 }
 
