@@ -191,10 +191,30 @@ sub in_child
 	POSIX::_exit($@ ? 1 : 0);
 }
 
-# log_text is the current content of the log files in their three formats.
+# log_text is what the log files in their three formats have got since
+# forget_log: a key that is looked for is new.
+my %forgotten;    # file => bytes
+
 sub log_text
 {
-	return join '', map { slurp($_) } files_below("$data/log");
+	return join '', map { from_byte($_, $forgotten{$_} // 0) } files_below("$data/log");
+}
+
+sub forget_log
+{
+	$forgotten{$_} = -s $_ foreach files_below("$data/log");
+	return;
+}
+
+sub from_byte
+{
+	my ($path, $start) = @_;
+	open(my $file, '<:raw', $path) or return '';
+	seek $file, $start, 0;
+	local $/;
+	my $bytes = <$file> // '';
+	close $file;
+	return $bytes;
 }
 
 # whole_log is the same after the logging process has written everything that
@@ -228,7 +248,8 @@ sub wait_until_logged
 
 # ---------------------------------------------------------------------------
 # The channels: each takes a way and a key, and returns the text, as a
-# reference, in which that key must not be found.
+# reference, in which that key must not be found; or several, one for each of its
+# names.
 
 # logged_with: work in a session with one more setting; look at the log.
 sub logged_with
@@ -244,7 +265,7 @@ sub logged_with
 # while_idle: look at the server while a session with the key is idle.
 sub while_idle
 {
-	my ($look) = @_;
+	my (@look) = @_;
 	return sub {
 		my ($way, $key) = @_;
 		my $file = $node->basedir . '/idle';
@@ -262,10 +283,10 @@ sub while_idle
 		my $backend = $node->safe_psql('postgres',
 			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
 			  . ' AND pid <> pg_backend_pid()');
-		my $seen = $look->($backend);
+		my @seen = map { $_->($backend) } @look;
 		append_to_file("$file.done", '');
 		waitpid($pid, 0);
-		return $seen;
+		return @seen;
 	};
 }
 
@@ -375,63 +396,55 @@ sub workers_failed
 	return whole_log();
 }
 
-# own_texts: what the session's SQL shows of the texts that it keeps.
-sub own_texts
+# in_one_session: its errors and a report of its memory, in the log; what the
+# session, a superuser's here, sees of catalogs and of the texts that it keeps;
+# and pg_stat_statements, with the file that it keeps texts in.
+sub in_one_session
 {
 	my ($way, $key) = @_;
-	my $out = $way->($key, '', <<'SQL');
+	my $out = $way->($key, '', <<"SQL");
 SELECT 'looked', statement FROM pg_prepared_statements;
 BEGIN;
 SELECT statement FROM pg_cursors;
 COMMIT;
 SELECT ident FROM pg_backend_memory_contexts;
 SELECT current_query();
-SQL
-	return \$out;
-}
-
-# statistics: pg_stat_statements, and the file that it keeps texts in.
-sub statistics
-{
-	my ($way, $key) = @_;
-	$way->($key, '', $work);
-	my $out = $node->safe_psql('postgres', 'SELECT query FROM pg_stat_statements');
-	$out .= join '', map { slurp($_) } files_below("$data/pg_stat_tmp");
-	return \$out;
-}
-
-# catalogs: what the session itself, a superuser here, can see.
-sub catalogs
-{
-	my ($way, $key) = @_;
-	my $out = $way->($key, '', <<'SQL');
+$errors
+SELECT pg_log_backend_memory_contexts(pg_backend_pid());
+$work
+SELECT 'catalogs';
 SHOW fernet.key;
 SHOW ALL;
-SELECT current_setting('fernet.key'), set_config('fernet.key', '', true);
 SELECT * FROM pg_settings;
 SELECT * FROM pg_file_settings;
 SELECT * FROM pg_db_role_setting;
 SELECT * FROM pg_shmem_allocations;
 SELECT * FROM fernet_keys();
+SELECT current_setting('fernet.key'), set_config('fernet.key', '', true);
 SQL
-	return \$out;
+	my $statements = $node->safe_psql('postgres', 'SELECT query FROM pg_stat_statements');
+	$statements .= join '', map { slurp($_) } files_below("$data/pg_stat_tmp");
+	my $log = whole_log();
+	return ($log, $log, \$out, \$out, \$statements);
 }
 
 my @channels = (
-	[ 'errors in the log', logged_with('', $errors) ],
-	[ '`SHOW`, `pg_settings`, catalogs', \&catalogs ],
-	[ 'errors of parallel workers', \&workers_failed ],
-	[ '`pg_prepared_statements` and its like', \&own_texts ],
 	[
-		'reports of memory',
-		logged_with('', "SELECT pg_log_backend_memory_contexts(pg_backend_pid());\nSELECT 1;\n")
+		[
+			'errors in the log', 'reports of memory',
+			'`SHOW`, `pg_settings`, catalogs',
+			'`pg_prepared_statements` and its like',
+			'`pg_stat_statements` and its files'
+		],
+		\&in_one_session
 	],
-	[ '`pg_stat_activity`', while_idle(\&activity) ],
-	[ '`pg_stat_statements` and its files', \&statistics ],
-	[ 'crash report', while_idle(\&crash) ],
+	[ 'errors of parallel workers', \&workers_failed ],
+	[
+		[ '`pg_stat_activity`', 'process titles and environment', 'crash report' ],
+		while_idle(\&activity, \&processes, \&crash)
+	],
 	[ 'deadlock report', \&deadlock ],
 	[ 'shared memory, parallel workers', \&shared_memory ],
-	[ 'process titles and environment', while_idle(\&processes) ],
 	[ '`log_statement = all`', logged_with('-c log_statement=all') ],
 	[
 		'`log_min_duration_statement = 0`',
@@ -470,7 +483,8 @@ my %leaks;    # channel => [ leaks by way 0, 1, ... ]
 my @keys;     # by way
 foreach my $channel (@channels)
 {
-	my ($name, $observe) = @$channel;
+	my ($names, $observe) = @$channel;
+	my @names = ref $names ? @$names : ($names);
 	foreach my $i (0 .. $#ways)
 	{
 		my ($way_name, @variants) = @{ $ways[$i] };
@@ -478,10 +492,14 @@ foreach my $channel (@channels)
 		{
 			my $key = new_key();
 			push @{ $keys[$i] }, $key;
-			my $seen = $observe->($variant, $key);
-			my @forms = forms_found_in($key, $seen);
-			$leaks{$name}[$i] ||= @forms ? 1 : 0;
-			ok(length $$seen > 0, "$name, $way_name: there is something to search");
+			forget_log();
+			my @seen = $observe->($variant, $key);
+			foreach my $n (0 .. $#names)
+			{
+				my @forms = forms_found_in($key, $seen[$n]);
+				$leaks{ $names[$n] }[$i] ||= @forms ? 1 : 0;
+				ok(length ${ $seen[$n] } > 0, "$names[$n], $way_name: there is something to search");
+			}
 		}
 	}
 }
@@ -491,6 +509,7 @@ $node->safe_psql('postgres', 'CHECKPOINT');
 $node->stop;
 my $files = '';
 $files .= slurp($_) foreach grep { !m{/log/} } files_below($data);
+%forgotten = ();
 my $log = log_text();
 foreach my $i (0 .. $#ways)
 {
@@ -524,7 +543,7 @@ foreach my $name (@always)
 		is($leaks{$name}[$i], 0, "no key: $name, $ways[$i][0]");
 	}
 }
-foreach my $name (map { $_->[0] } @channels)
+foreach my $name (map { ref $_->[0] ? @{ $_->[0] } : $_->[0] } @channels)
 {
 	is($leaks{$name}[0], 0, "no key: $name, startup options");
 	is($leaks{$name}[2], 0, "no key: $name, bound, parameters not logged")
@@ -535,8 +554,22 @@ ok($leaks{'`log_statement = all`'}[3], 'the search does find what is logged');
 # ---------------------------------------------------------------------------
 # The table of the page
 
-my @rows = map { $_->[0] } @channels;
-splice @rows, 11, 0, 'data directory and WAL';
+my @rows = (
+	'errors in the log',
+	'`SHOW`, `pg_settings`, catalogs',
+	'errors of parallel workers',
+	'`pg_prepared_statements` and its like',
+	'reports of memory',
+	'`pg_stat_activity`',
+	'`pg_stat_statements` and its files',
+	'crash report',
+	'deadlock report',
+	'shared memory, parallel workers',
+	'process titles and environment',
+	'data directory and WAL');
+my %listed = map { $_ => 1 } @rows;
+push @rows, grep { !$listed{$_} }
+  map { ref $_->[0] ? @{ $_->[0] } : $_->[0] } @channels;
 my $table = '| where | ' . join(' | ', map { $_->[0] } @ways) . " |\n";
 $table .= '|---|' . '---|' x @ways . "\n";
 foreach my $name (@rows)
