@@ -78,6 +78,7 @@ Oid RootOf(Relation relation) {
 void Link(Columns *columns) {
   columns->next = partitions;
   partitions = columns;
+  // cppcheck-suppress constParameter ; the type of a callback of the server
   columns->unlink.func = [](void *gone) {
     Columns **link = &partitions;
     while (*link != gone) {

@@ -78,6 +78,7 @@ struct Uncommitted {
 
 Uncommitted *uncommitted = nullptr;
 
+// cppcheck-suppress constParameter ; the type of a callback of the server
 void Forget(void *argument) {
   Uncommitted **link = &uncommitted;
   while (*link != nullptr && *link != argument) {
