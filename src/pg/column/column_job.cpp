@@ -138,7 +138,7 @@ JobResult RunColumnJob(const ColumnJob &job) {
   if (job.rule.direction == ValueRule::kDecrypt) {
     RequireNoEncryption(job.relation, job.column);
   }
-  // A dry run needs no right to write, so it must not keep a job from running.
+  // A dry run writes nothing, so it must not keep a job from running.
   if (!job.dry_run) {
     TakeTurn(job_memory, job.relation, attribute, job.slice, job.slices);
     NameTriggers(job.relation, attribute);

@@ -136,7 +136,7 @@ AttrNumber FindColumn(Relation relation, const char *column) {
 }
 
 LOCKMODE LockFor(ColumnAccess access) {
-  return access == ColumnAccess::kRead ? AccessShareLock : RowExclusiveLock;
+  return access == ColumnAccess::kWrite ? RowExclusiveLock : AccessShareLock;
 }
 
 // IsCitext says whether `type` is the one of the extension citext.
@@ -184,7 +184,7 @@ bool MayHoldTokensInside(Oid type) {
                 "citext or bytea, or of a domain over one of them."),
       MayHoldTokensInside(base)
           ? errhint("If tokens are parts of its values, re-encrypt them with "
-                    "an UPDATE that calls fernet_rotate() for each.")
+                    "UPDATE and fernet_rotate_value().")
           : 0);
 }
 
@@ -192,7 +192,7 @@ void RequireStored(const FormData_pg_attribute *column, ColumnAccess access) {
   // A virtual generated column of PostgreSQL 18 has no values to read.
   const bool is_stored = column->attgenerated == ATTRIBUTE_GENERATED_STORED;
   if (column->attgenerated != '\0' &&
-      (access == ColumnAccess::kWrite || !is_stored)) {
+      (access != ColumnAccess::kRead || !is_stored)) {
     FERNET_RAISE(ERRCODE_GENERATED_ALWAYS,
                  errmsg("column \"%s\" is a generated column",
                         NameStr(column->attname)));
@@ -221,7 +221,7 @@ void Describe(Relation relation, const char *column, ColumnAccess access,
               ColumnTarget *out) {
   RequireTable(relation);
   RequirePageRanges(relation);
-  if (access == ColumnAccess::kWrite) {
+  if (access != ColumnAccess::kRead) {
     RequireNoUpdateRules(relation);
   }
   out->relation = relation;
@@ -238,7 +238,7 @@ void RequireRights(Oid relation, const char *column, ColumnAccess access) {
   const AttrNumber attribute = get_attnum(relation, column);
   RequirePrivilege(relation, attribute, ACL_SELECT);
   RequireEveryRowVisible(relation);
-  if (access == ColumnAccess::kWrite) {
+  if (access != ColumnAccess::kRead) {
     RequirePrivilege(relation, attribute, ACL_UPDATE);
   }
 }

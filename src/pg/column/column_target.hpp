@@ -16,15 +16,17 @@ struct ColumnTarget {
   BlockNumber pages;   // of the table now
 };
 
-// ColumnAccess says what the caller does with a column.
-enum class ColumnAccess { kRead, kWrite };
+// ColumnAccess says what the caller does with a column: kTry reads it, and asks
+// whether a write would be possible on a primary.
+enum class ColumnAccess { kRead, kTry, kWrite };
 
 // CheckColumn checks, before `column` of `relation` and of the tables below it
 // is read or written as a whole, everything that can be checked. Raises 42P01
 // or 42703 if it does not exist, 42501 without the privilege or if row security
 // would hide rows, 0A000 for a temporary table of another session, 42809 for a
-// relation that is not a table or a column of another type; and, for writing,
-// 428C9 for a generated column and 25006 if nothing can be written. Returns the
+// relation that is not a table or a column of another type; and, for kTry and
+// kWrite, 428C9 for a generated column and 0A000 for a rule; for kWrite, 25006
+// if nothing can be written. Returns the
 // column's number in `relation`.
 AttrNumber CheckColumn(Oid relation, const char *column, ColumnAccess access);
 

@@ -126,9 +126,10 @@ BatchResult WriteRange(Running *running, const ColumnTarget &target,
 
 BatchResult ReadRange(Running *running, const ColumnTarget &target,
                       PageRange range) {
-  const BatchResult batch =
-      ReadBatch(target, running->job->rule, range, {.microseconds = kReadTime},
-                &running->warnings, &running->left);
+  const BatchResult batch = ReadBatch(
+      target, running->job->rule, range,
+      {.microseconds = kReadTime, .tries_writing = running->job->dry_run},
+      &running->warnings, &running->left);
   CloseTarget(target);
   running->pages_done += batch.rest.from - range.from;
   running->tally.Add(batch.tally);
@@ -288,7 +289,7 @@ void NameBusy(Running *running) {
 }  // namespace
 
 ColumnAccess AccessOf(const ColumnJob &job) {
-  return job.dry_run ? ColumnAccess::kRead : ColumnAccess::kWrite;
+  return job.dry_run ? ColumnAccess::kTry : ColumnAccess::kWrite;
 }
 
 void Commit(Running *running) {

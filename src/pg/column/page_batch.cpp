@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pg/column/dry_run.hpp"
 #include "pg/column/writers.hpp"
 #include "pg/report/counters.hpp"
 #include "pg/server/subtransaction.hpp"
@@ -27,6 +28,7 @@ struct Batch {
   std::int64_t tried;  // rows
   std::int64_t bytes;  // of new values
   RowWriter writer;
+  Trial trial;
   BatchResult result;
 };
 
@@ -178,10 +180,36 @@ void WriteAlone(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
   }
 }
 
+void TryOneRow(void *state) {
+  auto *const one = static_cast<OneRow *>(state);
+  Trial trial;
+  BeginTrial(one->batch->target, &trial);
+  TryValue(&trial, one->row, one->value);
+  EndTrial(trial);
+}
+
+// Try is Write for a reading: if it is to try the write, it counts a refusal in
+// place of a change.
+void Try(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
+  const Datum value = PointerGetDatum(change.value);
+  Refusal refusal = {};
+  if (batch->order->tries_writing && batch->row_by_row) {
+    OneRow one = {batch, row, value, RowResult::kWritten, {}};
+    refusal = RunInSubtransaction(TryOneRow, &one);
+  } else if (batch->order->tries_writing) {
+    TryValue(&batch->trial, row, value);
+  }
+  if (refusal.refused()) {
+    CountRefusal(batch, row, refusal, WritePhase::kRow);
+    return;
+  }
+  ++batch->result.tally.changed;
+  RememberPage(batch, row);
+}
+
 void Write(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
   if (batch->dry_run) {
-    ++batch->result.tally.changed;
-    RememberPage(batch, row);
+    Try(batch, row, change);
     return;
   }
   ++batch->tried;
@@ -275,7 +303,16 @@ void ScanAndWrite(void *state) {
   FinishWriting(&batch->writer);
 }
 
-void ScanOnly(void *state) { Scan(static_cast<Batch *>(state)); }
+void ScanOnly(void *state) {
+  auto *const batch = static_cast<Batch *>(state);
+  if (batch->order->tries_writing) {
+    BeginTrial(batch->target, &batch->trial);
+  }
+  Scan(batch);
+  if (batch->order->tries_writing) {
+    EndTrial(batch->trial);
+  }
+}
 
 // ScanInSteps makes one attempt on the whole batch. If the table refuses a row
 // or a value cannot be read, it undoes the attempt and treats each row in its
@@ -331,6 +368,7 @@ Batch NewBatch(const ColumnTarget &target, const ValueRule &rule,
           .tried = 0,
           .bytes = 0,
           .writer = {},
+          .trial = {},
           .result = {}};
 }
 
@@ -396,6 +434,9 @@ BatchResult ReadBatch(const ColumnTarget &target, const ValueRule &rule,
                       FailureWarnings *warnings, LeftPages *left) {
   Batch batch = NewBatch(target, rule, range, order, warnings, left);
   batch.dry_run = true;
+  if (order.tries_writing) {
+    RequireReplicaIdentity(target);
+  }
   ScanInSteps(&batch, ScanOnly);
   return batch.result;
 }

@@ -55,6 +55,9 @@ struct BatchOrder {
   // A lock that the triggers of a row do not get is a refusal of the row, not
   // a reason to try it again.
   bool is_last_try = false;
+  // A reading tries what it can of a write (dry_run.hpp), and counts what the
+  // table refuses.
+  bool tries_writing = false;
 };
 
 struct BatchResult {

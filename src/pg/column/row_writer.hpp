@@ -1,6 +1,7 @@
 #pragma once
 
 #include "pg/column/column_target.hpp"
+#include "pg/column/new_row.hpp"
 #include "pg/column/owner_rights.hpp"
 #include "pg/server/boundary.hpp"
 
@@ -13,15 +14,11 @@ enum class WritePhase { kLock, kRow, kBeforeTriggers, kAfterTriggers };
 // UPDATE would: with triggers, indexes, constraints and generated columns, but
 // without ever waiting for another transaction's lock on a row.
 struct RowWriter {
-  const ColumnTarget *target;
-  EState *state;
-  ResultRelInfo *result;
+  NewRow row;
   EPQState recheck;
-  TupleTableSlot *new_row;
   TupleTableSlot *locked_row;
   bool lock_first;  // or BEFORE triggers would lock the row, waiting for it
   TransitionCaptureState *transitions;
-  void *domain_cache;
   bool has_written;  // statement triggers have fired
   WritePhase phase;
   OwnerRights rights;
