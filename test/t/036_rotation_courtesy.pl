@@ -15,6 +15,8 @@ $node->init(allows_streaming => 1);
 $node->append_conf('postgresql.conf', <<'CONF');
 autovacuum_naptime = 1s
 fsync = off
+archive_mode = on
+archive_command = 'true'
 CONF
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_fernet');
@@ -216,6 +218,17 @@ $standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
 is($out, '20000|0|0', 'and goes on when it is resumed');
 like($err, qr/waiting for a standby/, 'the client was told');
 $standby->stop;
-$node->stop;
+
+# --- an archiver that fails is told, for WAL piles up then
+unlike($err, qr/archiver/, 'no word of an archiver that works');
+$node->append_conf('postgresql.conf', "archive_command = 'false'");
+$node->reload;
+$node->safe_psql('postgres', 'SELECT pg_switch_wal()');
+$node->poll_query_until('postgres', 'SELECT failed_count > 0 FROM pg_stat_archiver') or die;
+session($node, q(UPDATE lagging SET token = fernet_encrypt('x') WHERE id < 10), options => $old_only);
+($out, $err) = rotate('lagging');
+is($out, '9|19991|0', 'rotated');
+like($err, qr/WARNING:  01000: the WAL archiver fails/, 'an archiver that fails is told');
+$node->stop('immediate');
 
 done_testing();

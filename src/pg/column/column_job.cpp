@@ -163,6 +163,7 @@ JobResult RunColumnJob(const ColumnJob &job) {
       .pass_started = now,
       .last_notice = now,
       .last_record = now,
+      .last_look_at_archive = 0,
       .rows_per_batch = std::min(job.batch_rows, kFirstRows),
       .left = LeftPages(job_memory),
       .has_waited = false,

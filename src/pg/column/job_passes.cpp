@@ -172,6 +172,7 @@ void AfterBatch(Running *running, const BatchResult &batch) {
   if (pause > 0 && batch.tally.total() > 0) {
     SleepFor(pause);
   }
+  WarnOfArchive(running);
   WaitForStandbys(running);
 }
 

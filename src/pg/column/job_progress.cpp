@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::int64_t kNoticeInterval = 5000000;  // microseconds
 constexpr std::int64_t kRecordInterval = 500000;   // in a reading
+constexpr std::int64_t kArchiveInterval = 60000000;
 
 double SecondsSince(TimestampTz start) {
   return std::max(
@@ -51,6 +52,21 @@ const char *DescribeUnknown(const Running &running) {
                         values);
 }
 
+// SizeBelow tells the size of the table, or of all tables below it. It has to
+// be called before the first commit, for its locks.
+const char *SizeBelow(Oid relation) {
+  List *const tables = TablesBelow(relation, ColumnAccess::kRead);
+  std::int64_t pages = 0;
+  for (int i = 0; i < list_length(tables); ++i) {
+    const Relation table = relation_open(list_nth_oid(tables, i), NoLock);
+    pages += RelationGetNumberOfBlocks(table);
+    relation_close(table, NoLock);
+  }
+  return psprintf(
+      "%d %s, " INT64_FORMAT " kB without TOAST.", list_length(tables),
+      list_length(tables) == 1 ? "table" : "tables", pages * (BLCKSZ / 1024));
+}
+
 }  // namespace
 
 void Record(Running *running, JobState state) {
@@ -85,11 +101,32 @@ void RecordEnd(const Running &running, const JobResult &result) {
 
 void NoticeStart(const Running &running) {
   const ColumnJob &job = *running.job;
+  const char *const size = SizeBelow(job.relation);
   if (job.rule.direction == ValueRule::kRotate) {
     ereport(NOTICE,
             errmsg("%s %s with key %s",
                    job.dry_run ? "reading, to re-encrypt" : "re-encrypting",
                    running.name, FingerprintOf(job.rule.keys.list->keys()[0])),
+            errdetail_internal("%s", size), HideStatement());
+  } else {
+    ereport(NOTICE, errmsg("decrypting %s", running.name),
+            errdetail_internal("%s", size), HideStatement());
+  }
+}
+
+void WarnOfArchive(Running *running) {
+  const TimestampTz now = GetCurrentTimestamp();
+  if (running->job->dry_run ||
+      (running->last_look_at_archive != 0 &&
+       now - running->last_look_at_archive < kArchiveInterval)) {
+    return;
+  }
+  running->last_look_at_archive = now;
+  if (IsArchiveBehind()) {
+    ereport(WARNING, errcode(ERRCODE_WARNING),
+            errmsg("the WAL archiver fails, so WAL piles up on the server"),
+            errhint("See pg_stat_archiver and the server log. A rotation "
+                    "writes WAL for every row that it changes."),
             HideStatement());
   }
 }

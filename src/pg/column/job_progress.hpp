@@ -26,6 +26,7 @@ struct Running {
   TimestampTz pass_started;
   TimestampTz last_notice;
   TimestampTz last_record;
+  TimestampTz last_look_at_archive;  // 0: never
 
   std::int64_t rows_per_batch;  // what the last batches have shown to be quick
   LeftPages left;               // of this pass
@@ -49,6 +50,8 @@ void RecordEnd(const Running &running, const JobResult &result);
 // does, and calls Record, only now and then.
 void NoticeStart(const Running &running);
 void NoticeProgress(Running *running);
+// WarnOfArchive warns now and then if the WAL archiver fails.
+void WarnOfArchive(Running *running);
 void NoticeEnd(const Running &running, const JobResult &result);
 
 }  // namespace fernet::pg
