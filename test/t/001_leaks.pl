@@ -389,10 +389,10 @@ sub mapped_shared
 sub workers_failed
 {
 	my ($way, $key) = @_;
-	$way->($key, '-c force_parallel_mode=on', "SELECT count(1/(g-19999)) FROM big;\n")
-	  if $version < 160000;
-	$way->($key, '-c debug_parallel_query=on', "SELECT count(1/(g-19999)) FROM big;\n")
-	  if $version >= 160000;
+	my $force = $version < 160000 ? 'force_parallel_mode' : 'debug_parallel_query';
+	$way->(
+		$key, "-c $force=on -c parallel_leader_participation=off",
+		"SELECT count(1/(g-19999)) FROM big;\n");
 	return whole_log();
 }
 
