@@ -102,14 +102,30 @@ FROM old;
 
 -- docs/rotation.md: Rotate tokens inside of documents, arrays and rows
 SELECT set_config('fernet.key', :'key', false);
-CREATE TEMPORARY TABLE server AS
-  SELECT 1 AS id, jsonb_build_object('url', 'https://a.example', 'token', fernet_encrypt('of server 1')) AS config;
+CREATE TABLE server AS
+  SELECT n AS id, jsonb_build_object('url', 'https://a.example', 'token', fernet_encrypt('of server ' || n)) AS config
+  FROM generate_series(1, 3) AS n;
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+INSERT INTO server VALUES (4, '{}');
+
+CALL fernet_rotate_column('server', 'config');
+
+-- docs/rotation.md: Rotate tokens inside of documents, arrays and rows
+SELECT status, form, key_index, tokens FROM fernet_census('server', 'config');
+
+-- docs/rotation.md: Rotate tokens inside of documents, arrays and rows
+SELECT fernet_assert_rotated('server', 'config');
+
+-- docs/rotation.md: Rotate tokens inside of documents, arrays and rows
+SELECT set_config('fernet.key', :'key', false);
+CREATE TEMPORARY TABLE service AS
+  SELECT 1 AS id, jsonb_build_object('url', 'https://a.example', 'token', fernet_encrypt('of service 1')) AS config;
 SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
 
-UPDATE server SET config = fernet_rotate_value(config);
+UPDATE service SET config = fernet_rotate_value(config);
 
 SELECT config ->> 'url' AS url, fernet_key_index(config ->> 'token') AS key_index, fernet_decrypt(config ->> 'token')
-FROM server;
+FROM service;
 
 -- End of the examples
 \c :home

@@ -58,22 +58,21 @@ SELECT fernet_decrypt(ci) AS ci, fernet_decrypt(d) AS d, fernet_decrypt(c) AS c,
 FROM written;
 SELECT count(DISTINCT c) AS different FROM written;
 
--- types that hold no token, or hold it as a part of a value
-CREATE TYPE pair AS (name text, token text);
-CREATE TABLE others (i integer, n numeric, j json, jb jsonb, a text[], p pair, x xml);
+-- types that hold no token, or that nobody can search for one
+CREATE TYPE refers AS (words tsvector, n integer);
+CREATE TABLE others (i integer, n numeric, a integer[], r int4range, v tsvector, c refers);
 CALL fernet_rotate_column('others', 'i');
 CALL fernet_rotate_column('others', 'n');
-CALL fernet_rotate_column('others', 'j');
 \echo :SQLSTATE
-CALL fernet_rotate_column('others', 'jb');
 CALL fernet_rotate_column('others', 'a');
-CALL fernet_rotate_column('others', 'p');
-CALL fernet_decrypt_column('others', 'x', confirm => true);
+CALL fernet_rotate_column('others', 'r');
+CALL fernet_rotate_column('others', 'v');
+CALL fernet_rotate_column('others', 'c');
 -- a citext of somebody else is none
 CREATE SCHEMA regress_fernet_types_too;
 CREATE TYPE regress_fernet_types_too.citext AS (token text);
 CREATE TABLE pretended (token regress_fernet_types_too.citext);
-CALL fernet_rotate_column('pretended', 'token');
+CALL fernet_decrypt_column('pretended', 'token', confirm => true);
 
 SET search_path TO DEFAULT;
 DROP SCHEMA regress_fernet_types_too, regress_fernet_types CASCADE;

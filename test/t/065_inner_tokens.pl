@@ -345,6 +345,14 @@ SQL
 			  . "SELECT count(*) FROM random WHERE fernet_rotate_value(rotated)::text IS DISTINCT FROM rotated::text"
 		) =~ /^(\d+)\z/m ? $1 : '?',
 		'0', "$type: the new key alone suffices");
+	next unless $type =~ /^(?:jsonb|hstore|xml|connection)$/;
+	# A job on the column does the same.
+	run_file($both, "CREATE TABLE copied AS SELECT id, value FROM random;\nCALL fernet_rotate_column('copied', 'value')");
+	my @copied = map { pack 'H*', $_->[0] }
+	  rows_of('', "SELECT encode(convert_to(value::text, 'UTF8'), 'hex') FROM copied ORDER BY id");
+	run_file($both, "SELECT fernet_assert_rotated('copied', 'value');\nDROP TABLE copied");
+	my @rotated = canonical_all($only_new, \%after_known, $type, @copied);
+	ok("@rotated" eq "@expected", "$type: a job rotates the same tokens");
 }
 
 # ---------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include "pg/column/page_scan.hpp"
 #include "pg/column/reading.hpp"
 #include "pg/server/interrupts.hpp"
+#include "pg/value/inner_tokens.hpp"
 #include "pg/value/token_places.hpp"
 #include "pg/value/verdict.hpp"
 
@@ -28,7 +29,7 @@ TokenForm FormOf(const Place &place) {
                                : TokenForm::kInside;
 }
 
-void CountPlace(const Place &place, void *state) noexcept {
+void CountFound(const Place &place, void *state) noexcept {
   auto *const count = static_cast<ValueCount *>(state);
   CensusTokens &tokens = *count->census->of(FormOf(place));
   switch (place.kind) {
@@ -57,7 +58,7 @@ void CountNonToken(ColumnCensus *census, const varlena *value) {
     return;
   }
   ValueCount count = {.census = census};
-  const Status status = FindPlaces(census->keys, value, CountPlace, &count);
+  const Status status = FindPlaces(census->keys, value, CountFound, &count);
   census->malformed.Add(0);
   if (count.has_token) {
     ++census->holding;
@@ -77,7 +78,7 @@ void CountOpened(ColumnCensus *census, TokenReader *reader,
   census->of(TokenForm::kWhole)->of_key[key_index].Add(timestamp);
   ValueCount count = {.census = census, .last_key = key_index};
   const Status status =
-      FindPlacesInside(census->keys, reader, key_index, CountPlace, &count);
+      FindPlacesInside(census->keys, reader, key_index, CountFound, &count);
   // The key that is needed for longest comes first: a value that needs a later
   // key must not pass for one that quotes a token of somebody else.
   if (count.last_key > 0) {
@@ -114,6 +115,35 @@ void Count(ColumnCensus *census, const varlena *value) {
   }
 }
 
+// CountHolder is for a value of a type whose values are no tokens.
+void CountHolder(ColumnCensus *census, Datum value, Oid type) {
+  ValueCount count = {.census = census};
+  const InnerTokens inner =
+      TraceInnerTokens(census->keys, value, type, CountFound, &count);
+  if (inner.traces.status != Status::kOk || count.has_remnant ||
+      OidIsValid(inner.not_read)) {
+    census->malformed.Add(0);
+  } else if (count.last_key > 0) {
+    census->of_key[count.last_key].Add(0);
+  } else if (count.has_unknown) {
+    ++census->unknown_inside;
+    census->unknown_key.Add(0);
+  } else if (count.has_opened) {
+    census->of_key[0].Add(0);
+  } else {
+    (count.has_token ? census->no_key_set : census->without).Add(0);
+  }
+}
+
+void CountInColumn(const ColumnTarget &target, const varlena *value,
+                   ColumnCensus *census) {
+  if (OidIsValid(target.holder_type)) {
+    CountHolder(census, PointerGetDatum(value), target.holder_type);
+  } else {
+    Count(census, value);
+  }
+}
+
 struct CensusOfTable {
   const ColumnTarget *target;
   ColumnCensus *census;
@@ -122,7 +152,7 @@ struct CensusOfTable {
 bool CountRow(TupleTableSlot *, varlena *stored, void *state) {
   const auto *const scan = static_cast<CensusOfTable *>(state);
   const StoredValue value = ReadStored(*scan->target, stored);
-  Count(scan->census, value.value);
+  CountInColumn(*scan->target, value.value, scan->census);
   WipeStored(value);
   return true;
 }
@@ -140,8 +170,8 @@ void CountTable(Oid table, const char *column, ColumnCensus *census) {
 }  // namespace
 
 std::int64_t ColumnCensus::values() const {
-  std::int64_t values =
-      unknown_key.values + no_key_set.values + malformed.values + empty.values;
+  std::int64_t values = unknown_key.values + no_key_set.values +
+                        malformed.values + empty.values + without.values;
   for (const CensusGroup &group : of_key) {
     values += group.values;
   }

@@ -47,7 +47,8 @@ struct ColumnCensus {
   std::int64_t quoting = 0;    // of holding: only tokens that no key decrypts
   // Of unknown_key: a key decrypts the token, but none a token inside of it.
   std::int64_t unknown_inside = 0;
-  CensusGroup empty;  // empty strings
+  CensusGroup empty;    // empty strings
+  CensusGroup without;  // documents, arrays and rows without a token
 
   CensusTokens *of(TokenForm form) {
     return &tokens[static_cast<std::size_t>(form)];

@@ -2,6 +2,7 @@
 
 #include "pg/report/report.hpp"
 #include "pg/value/text_encoding.hpp"
+#include "pg/value/value_form.hpp"
 
 extern "C" {
 #include "catalog/dependency.h"
@@ -163,16 +164,10 @@ Oid ValueTypeOf(Oid type) {
   }
 }
 
-// MayHoldTokensInside: a token may be a part of a value of `type`, as in JSON
-// or in an array.
-bool MayHoldTokensInside(Oid type) {
-  char category = '\0';
-  bool is_preferred = false;
-  get_type_category_preferred(type, &category, &is_preferred);
-  return get_typlen(type) == -1 &&
-         (category == TYPCATEGORY_ARRAY || category == TYPCATEGORY_COMPOSITE ||
-          category == TYPCATEGORY_RANGE || category == TYPCATEGORY_STRING ||
-          category == TYPCATEGORY_USER);
+// MayNotSeeTokens: there may be tokens in values of `type` that we do not see.
+bool MayNotSeeTokens(Oid type) {
+  const ValueForm form = FormOf(type);
+  return form == ValueForm::kNotRead || form == ValueForm::kText;
 }
 
 [[noreturn]] void RefuseType(const FormData_pg_attribute *column, Oid base) {
@@ -181,10 +176,11 @@ bool MayHoldTokensInside(Oid type) {
       errmsg("column \"%s\" of type %s cannot hold tokens",
              NameStr(column->attname), format_type_be(column->atttypid)),
       errdetail("Tokens are kept in columns of type text, varchar, char, "
-                "citext or bytea, or of a domain over one of them."),
-      MayHoldTokensInside(base)
+                "citext or bytea, and inside of json, jsonb, hstore, xml, "
+                "arrays, composite types and ranges."),
+      MayNotSeeTokens(base)
           ? errhint("If tokens are parts of its values, re-encrypt them with "
-                    "UPDATE and fernet_rotate_value().")
+                    "UPDATE and fernet_rotate().")
           : 0);
 }
 
@@ -212,7 +208,9 @@ void DescribeColumn(ColumnAccess access, ColumnTarget *out) {
       has_width && modifier >= VARHDRSZ ? modifier - VARHDRSZ : 0;
   out->is_padded = base == BPCHAROID;
   out->value_type = ValueTypeOf(base);
-  if (!OidIsValid(out->value_type)) {
+  out->holder_type =
+      !OidIsValid(out->value_type) && IsHolder(base) ? base : InvalidOid;
+  if (!OidIsValid(out->value_type) && !OidIsValid(out->holder_type)) {
     RefuseType(column, base);
   }
 }
@@ -241,6 +239,22 @@ void RequireRights(Oid relation, const char *column, ColumnAccess access) {
   if (access != ColumnAccess::kRead) {
     RequirePrivilege(relation, attribute, ACL_UPDATE);
   }
+}
+
+void RequireTokenColumn(Oid relation, const char *column) {
+  const AttrNumber attribute = get_attnum(relation, column);
+  const Oid type =
+      attribute > 0 ? get_atttype(relation, attribute) : InvalidOid;
+  if (!OidIsValid(type) || OidIsValid(ValueTypeOf(getBaseType(type))) ||
+      !IsHolder(type)) {
+    return;
+  }
+  FERNET_RAISE(
+      ERRCODE_WRONG_OBJECT_TYPE,
+      errmsg("column \"%s\" of type %s cannot be encrypted or decrypted as a "
+             "whole",
+             column, format_type_be(type)),
+      errdetail("Its values are no tokens, and can only hold some."));
 }
 
 AttrNumber CheckColumn(Oid relation_oid, const char *column,
@@ -305,6 +319,7 @@ void DescribeOpenColumn(Relation relation, const char *column,
   out->attribute = FindColumn(relation, column);
   out->pages = 0;
   DescribeColumn(ColumnAccess::kWrite, out);
+  RequireTokenColumn(RelationGetRelid(relation), column);
 }
 
 varlena *PadForColumn(const ColumnTarget &target, varlena *value) {

@@ -9,7 +9,10 @@ namespace fernet::pg {
 struct ColumnTarget {
   Relation relation;  // open; CloseTarget closes it and keeps the lock
   AttrNumber attribute;
-  Oid value_type;      // TEXTOID or BYTEAOID: what the values are treated as
+  Oid value_type;  // TEXTOID or BYTEAOID: what the values are treated as
+  // Of values that are no tokens and may hold some: documents, arrays, rows.
+  // InvalidOid for others; value_type is InvalidOid for these.
+  Oid holder_type;
   int max_characters;  // of a varchar(n) or char(n); 0 for no limit
   bool is_padded;      // a char(n): blanks at the end say nothing
   Oid domain;          // InvalidOid unless the column's type is a domain
@@ -19,6 +22,11 @@ struct ColumnTarget {
 // ColumnAccess says what the caller does with a column: kTry reads it, and asks
 // whether a write would be possible on a primary.
 enum class ColumnAccess { kRead, kTry, kWrite };
+
+// RequireTokenColumn raises 42809 if the values of `column` are no tokens and
+// may only hold some: such a column cannot be encrypted or decrypted as a
+// whole.
+void RequireTokenColumn(Oid relation, const char *column);
 
 // CheckColumn checks, before `column` of `relation` and of the tables below it
 // is read or written as a whole, everything that can be checked. Raises 42P01

@@ -4,7 +4,7 @@ namespace fernet::pg {
 namespace {
 
 bool HasSomethingToTry(const ColumnTarget &target) {
-  return OidIsValid(target.domain) ||
+  return OidIsValid(target.domain) || OidIsValid(target.holder_type) ||
          target.relation->rd_att->constr != nullptr ||
          target.relation->rd_rel->relispartition;
 }

@@ -13,11 +13,15 @@ int SqlStateOf(const Failure &failure) {
   switch (failure.reason) {
     case Reason::kMalformed:
     case Reason::kHoldsToken:
+    case Reason::kHoldsRemnant:
       return kMalformedToken;
+    case Reason::kNotRead:
+      return ERRCODE_FEATURE_NOT_SUPPORTED;
     case Reason::kTooManyCandidates:
       return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
     case Reason::kNoKeyOpens:
     case Reason::kUnknownInside:
+    case Reason::kHoldsUnknown:
       return kNoKeyOpensToken;
     case Reason::kNotText:
       return ERRCODE_CHARACTER_NOT_IN_REPERTOIRE;
@@ -97,6 +101,14 @@ const char *Explain(const ColumnTarget &target, const Failure &failure) {
     case Reason::kUnknownInside:
       return "Inside of the token is another one, which no key in "
              "\"fernet.key\" decrypts.";
+    case Reason::kHoldsUnknown:
+      return "The value holds a token that no key in \"fernet.key\" decrypts.";
+    case Reason::kHoldsRemnant:
+      return "Something in the value begins like a token and is none. It was "
+             "probably cut, or changed afterwards.";
+    case Reason::kNotRead:
+      return "A part of the value is of a type that cannot be searched for "
+             "tokens.";
     case Reason::kNotText:
       return "The plaintext cannot be converted between UTF-8 and the encoding "
              "of the database.";

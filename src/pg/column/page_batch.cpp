@@ -6,6 +6,7 @@
 #include "pg/column/writers.hpp"
 #include "pg/report/counters.hpp"
 #include "pg/server/subtransaction.hpp"
+#include "pg/value/inner_tokens.hpp"
 #include "pg/value/text_encoding.hpp"
 
 namespace fernet::pg {
@@ -48,11 +49,13 @@ void CountFailure(Batch *batch, const ItemPointerData &place,
                        ? 1
                        : 0;
   tally.malformed += failure.reason == Reason::kMalformed ||
-                             failure.reason == Reason::kHoldsToken
+                             failure.reason == Reason::kHoldsToken ||
+                             failure.reason == Reason::kHoldsRemnant
                          ? 1
                          : 0;
   tally.no_key_opens += failure.reason == Reason::kNoKeyOpens ||
-                                failure.reason == Reason::kUnknownInside
+                                failure.reason == Reason::kUnknownInside ||
+                                failure.reason == Reason::kHoldsUnknown
                             ? 1
                             : 0;
   batch->warnings->too_long += failure.reason == Reason::kTooLong ? 1 : 0;
@@ -112,7 +115,12 @@ void CountRefusal(Batch *batch, TupleTableSlot *row, const Refusal &refusal,
 }
 
 // ChangeOf is the change of a value, with a new one in the form of the column.
+// For NewValue.
 ValueChange ChangeOf(const Batch &batch, const varlena *value) {
+  if (OidIsValid(batch.target->holder_type)) {
+    return ChangeInside(*batch.rule, PointerGetDatum(value),
+                        batch.target->holder_type);
+  }
   ValueChange change =
       ChangeValue(*batch.rule, value, batch.target->value_type == TEXTOID,
                   batch.target->max_characters);
@@ -122,11 +130,22 @@ ValueChange ChangeOf(const Batch &batch, const varlena *value) {
   return change;
 }
 
+// NewValue is what the column gets. To make it of a document can be refused,
+// and runs the code of domains.
+Datum NewValue(const Batch &batch, const varlena *old,
+               const ValueChange &change) {
+  const Oid holder = batch.target->holder_type;
+  return OidIsValid(holder)
+             ? RotateInnerTokens(batch.rule->keys, PointerGetDatum(old), holder)
+             : PointerGetDatum(change.value);
+}
+
 // OneRow is a row that is written in its own subtransaction.
 struct OneRow {
   const Batch *batch;
   TupleTableSlot *row;
-  Datum value;
+  const varlena *old;
+  const ValueChange *change;
   RowResult result;
   RowWriter writer;
 };
@@ -135,7 +154,8 @@ void WriteOneRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
   // Triggers of earlier rows may have changed this one.
   BeginWriting(one->batch->target, true, &one->writer);
-  one->result = WriteValue(&one->writer, one->row, one->value);
+  one->result = WriteValue(&one->writer, one->row,
+                           NewValue(*one->batch, one->old, *one->change));
   FinishWriting(&one->writer);
 }
 
@@ -156,8 +176,8 @@ void WaitAndWriteOneRow(void *state) {
                    reinterpret_cast<varlena *>(DatumGetPointer(stored)));
     const ValueChange change = ChangeOf(*one->batch, value.value);
     if (change.kind == ValueChange::kChanged) {
-      one->result =
-          WriteValue(&one->writer, newest, PointerGetDatum(change.value));
+      one->result = WriteValue(&one->writer, newest,
+                               NewValue(*one->batch, value.value, change));
       if (one->batch->rule->direction == ValueRule::kDecrypt) {
         WipeAndFree(change.value, nullptr);
       }
@@ -167,10 +187,10 @@ void WaitAndWriteOneRow(void *state) {
   FinishWriting(&one->writer);
 }
 
-void WriteAlone(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
+void WriteAlone(Batch *batch, TupleTableSlot *row, const varlena *old,
+                const ValueChange &change) {
   const bool waits = batch->order->busy == BatchOrder::kWait;
-  OneRow one = {
-      batch, row, PointerGetDatum(change.value), RowResult::kBusy, {}};
+  OneRow one = {batch, row, old, &change, RowResult::kBusy, {}};
   const Refusal refusal =
       RunInSubtransaction(waits ? WaitAndWriteOneRow : WriteOneRow, &one);
   if (refusal.refused()) {
@@ -184,20 +204,20 @@ void TryOneRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
   Trial trial;
   BeginTrial(one->batch->target, &trial);
-  TryValue(&trial, one->row, one->value);
+  TryValue(&trial, one->row, NewValue(*one->batch, one->old, *one->change));
   EndTrial(trial);
 }
 
 // Try is Write for a reading: if it is to try the write, it counts a refusal in
 // place of a change.
-void Try(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
-  const Datum value = PointerGetDatum(change.value);
+void Try(Batch *batch, TupleTableSlot *row, const varlena *old,
+         const ValueChange &change) {
   Refusal refusal = {};
   if (batch->order->tries_writing && batch->row_by_row) {
-    OneRow one = {batch, row, value, RowResult::kWritten, {}};
+    OneRow one = {batch, row, old, &change, RowResult::kWritten, {}};
     refusal = RunInSubtransaction(TryOneRow, &one);
   } else if (batch->order->tries_writing) {
-    TryValue(&batch->trial, row, value);
+    TryValue(&batch->trial, row, NewValue(*batch, old, change));
   }
   if (refusal.refused()) {
     CountRefusal(batch, row, refusal, WritePhase::kRow);
@@ -207,19 +227,21 @@ void Try(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
   RememberPage(batch, row);
 }
 
-void Write(Batch *batch, TupleTableSlot *row, const ValueChange &change) {
+void Write(Batch *batch, TupleTableSlot *row, const varlena *old,
+           const ValueChange &change) {
   if (batch->dry_run) {
-    Try(batch, row, change);
+    Try(batch, row, old, change);
     return;
   }
   ++batch->tried;
-  batch->bytes += static_cast<std::int64_t>(VARSIZE_ANY(change.value));
+  batch->bytes += static_cast<std::int64_t>(
+      VARSIZE_ANY(change.value == nullptr ? old : change.value));
   if (batch->row_by_row) {
-    WriteAlone(batch, row, change);
+    WriteAlone(batch, row, old, change);
     return;
   }
   CountResult(batch, row,
-              WriteValue(&batch->writer, row, PointerGetDatum(change.value)),
+              WriteValue(&batch->writer, row, NewValue(*batch, old, change)),
               change.was_plaintext);
 }
 
@@ -230,7 +252,7 @@ void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
   switch (change.kind) {
     case ValueChange::kChanged:
       tally.of_key[change.key_index] += change.was_plaintext ? 0 : 1;
-      Write(batch, row, change);
+      Write(batch, row, value, change);
       if (batch->rule->direction == ValueRule::kDecrypt) {
         WipeAndFree(change.value, nullptr);
       }

@@ -108,11 +108,13 @@ void RequireNothingLeft(const Gate &gate) {
   }
 }
 
-void RequireToken(Gate *gate) {
-  ColumnCensus *const census = &gate->census;
-  if (!gate->allow_empty &&
-      census->of(TokenForm::kWhole)->of_key[0].values == 0) {
-    FERNET_RAISE(kValuesLeft, errmsg("no token was found in %s", gate->name()),
+void RequireToken(const Gate &gate) {
+  std::int64_t tokens = 0;
+  for (const CensusTokens &form : gate.census.tokens) {
+    tokens += form.of_key[0].values;
+  }
+  if (!gate.allow_empty && tokens == 0) {
+    FERNET_RAISE(kValuesLeft, errmsg("no token was found in %s", gate.name()),
                  errhint("If the column may be empty, add "
                          "\"allow_empty => true\"."));
   }
@@ -161,7 +163,7 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
   pg::TakeCensus(gate.relation, gate.column, keys, &gate.census);
   pg::RequireFingerprint(gate);
   pg::RequireNothingLeft(gate);
-  pg::RequireToken(&gate);
+  pg::RequireToken(gate);
   pg::TellOfUnknown(gate);
   PG_RETURN_VOID();
 }

@@ -105,5 +105,6 @@ FERNET_SQL_FUNCTION(fernet_census) {
   pg::AddOthers(rows, "malformed", nullptr, {.values = damaged});
   pg::AddOthers(rows, "plaintext", nullptr, {.values = census.plaintext});
   pg::AddOthers(rows, "empty", nullptr, census.empty);
+  pg::AddOthers(rows, "no token", nullptr, census.without);
   return Datum{0};
 }

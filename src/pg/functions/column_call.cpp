@@ -1,5 +1,6 @@
 #include "pg/functions/column_call.hpp"
 
+#include "pg/column/column_target.hpp"
 #include "pg/column/standby_lag.hpp"
 #include "pg/functions/job_arguments.hpp"
 #include "pg/report/report.hpp"
@@ -126,6 +127,10 @@ Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job) {
     SPI_connect_ext(SPI_OPT_NONATOMIC);
   }
   MemoryContextSwitchTo(call_memory);
+  if (job.rule.direction == ValueRule::kDecrypt ||
+      job.rule.on_plaintext == OnPlaintext::kEncrypt) {
+    RequireTokenColumn(job.relation, job.column);
+  }
   const JobResult result = RunColumnJob(job);
   RequireNothingLeft(job, result);
   if (is_nested) {

@@ -11,6 +11,8 @@ struct Tracer {
   SessionKeys keys;
   Allowance allowance;
   TokenTraces traces;
+  FoundPlace found;  // or null
+  void *state;
 };
 
 struct Rotator {
@@ -19,9 +21,14 @@ struct Rotator {
   Allowance allowance;
 };
 
-void CountLeafPlace(const Place &place, void *traces) noexcept {
-  if (place.kind != Place::kRemnant || place.nesting == 0) {
-    CountPlace(place, traces);
+void CountLeafPlace(const Place &place, void *state) noexcept {
+  auto *const tracer = static_cast<Tracer *>(state);
+  if (place.kind == Place::kRemnant && place.nesting > 0) {
+    return;
+  }
+  CountPlace(place, &tracer->traces);
+  if (tracer->found != nullptr) {
+    tracer->found(place, tracer->state);
   }
 }
 
@@ -29,7 +36,7 @@ varlena *TraceLeaf(LeafVisitor *visitor, std::span<const char> leaf) {
   auto *const tracer = reinterpret_cast<Tracer *>(visitor);
   TokenTraces *const traces = &tracer->traces;
   traces->status = FindPlacesInPart(tracer->keys, leaf, &tracer->allowance,
-                                    CountLeafPlace, traces);
+                                    CountLeafPlace, tracer);
   visitor->is_done = traces->status != Status::kOk;
   return nullptr;
 }
@@ -41,11 +48,14 @@ varlena *RotateLeaf(LeafVisitor *visitor, std::span<const char> leaf) {
 
 }  // namespace
 
-InnerTokens TraceInnerTokens(const SessionKeys &keys, Datum value, Oid type) {
+InnerTokens TraceInnerTokens(const SessionKeys &keys, Datum value, Oid type,
+                             FoundPlace found, void *state) {
   Tracer tracer = {.visitor = {.visit = TraceLeaf},
                    .keys = keys,
                    .allowance = {},
-                   .traces = {}};
+                   .traces = {},
+                   .found = found,
+                   .state = state};
   VisitLeaves(value, type, &tracer.visitor);
   return {.traces = tracer.traces, .not_read = tracer.visitor.not_read};
 }

@@ -16,9 +16,10 @@ struct InnerTokens {
 };
 
 // TraceInnerTokens counts the tokens in the leaves of `value`, of type `type`.
-// `keys` has null members without a key. Raises failures of libcrypto and
-// pending interrupts.
-InnerTokens TraceInnerTokens(const SessionKeys &keys, Datum value, Oid type);
+// `keys` has null members without a key. With `found`, it is told of each place
+// that is counted. Raises failures of libcrypto and pending interrupts.
+InnerTokens TraceInnerTokens(const SessionKeys &keys, Datum value, Oid type,
+                             FoundPlace found = nullptr, void *state = nullptr);
 
 // RotateInnerTokens re-encrypts every token in `value` that a key decrypts with
 // the first key, where it stands and with its timestamp. Nothing else changes.

@@ -9,6 +9,9 @@ enum class Reason {
   kTooManyCandidates,  // too much in the value looks like a token
   kNoKeyOpens,         // no key of the session decrypts it
   kUnknownInside,      // its plaintext holds a token that no key decrypts
+  kHoldsUnknown,       // it is none, and holds a token that no key decrypts
+  kHoldsRemnant,       // it is none, and holds one that was cut or changed
+  kNotRead,            // a part of it is of a type that cannot be searched
   kNotText,            // the plaintext cannot be converted
   kTooLarge,           // the token would be larger than a value can be
   kTooLong,            // the column has no room for the new value

@@ -1,5 +1,7 @@
 #include "pg/value/token_places.hpp"
 
+#include <algorithm>
+
 #include "pg/report/report.hpp"
 #include "pg/server/interrupts.hpp"
 
@@ -33,6 +35,7 @@ void CountPlace(const Place &place, void *state) noexcept {
   switch (place.kind) {
     case Place::kOpened:
       ++(place.key_index == 0 ? traces->primary : traces->secondary);
+      traces->last_key = std::max(traces->last_key, place.key_index);
       break;
     case Place::kUnknownKey:
     case Place::kNotTried:

@@ -29,6 +29,8 @@ struct TokenTraces {
   std::int64_t secondary = 0;   // tokens that another key decrypts
   std::int64_t unknown = 0;  // tokens that no key decrypts, or none was tried
   std::int64_t remnants = 0;
+  std::uint32_t last_key =
+      0;             // of those that decrypt some: furthest from first
   Place first = {};  // the first token, or else the first remnant
 
   bool has_token() const { return primary + secondary + unknown > 0; }

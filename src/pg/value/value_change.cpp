@@ -2,6 +2,7 @@
 
 #include "pg/report/report.hpp"
 #include "pg/server/unix_time.hpp"
+#include "pg/value/inner_tokens.hpp"
 #include "pg/value/rotation.hpp"
 #include "pg/value/text_encoding.hpp"
 #include "pg/value/token_places.hpp"
@@ -179,6 +180,36 @@ ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
     return Failed(Reason::kTooLong);
   }
   return change;
+}
+
+ValueChange ChangeInside(const ValueRule &rule, Datum value, Oid type) {
+  if (rule.direction == ValueRule::kDecrypt) {
+    // RequireTokenColumn refuses such a column before it comes to this.
+    return Failed(Reason::kMalformed);
+  }
+  const InnerTokens inner = TraceInnerTokens(rule.keys, value, type);
+  const TokenTraces &traces = inner.traces;
+  if (traces.status == Status::kTooManyCandidates) {
+    return Failed(Reason::kTooManyCandidates);
+  }
+  if (OidIsValid(inner.not_read)) {
+    return Failed(Reason::kNotRead);
+  }
+  if (traces.unknown > 0 && rule.on_unknown == OnUnknown::kFail) {
+    return Failed(Reason::kHoldsUnknown);
+  }
+  if (traces.remnants > 0) {
+    return Failed(Reason::kHoldsRemnant);
+  }
+  const bool has_ours = traces.primary + traces.secondary > 0;
+  if (traces.unknown > 0 && !has_ours && rule.on_unknown == OnUnknown::kLeave) {
+    return LeaveUnknown();
+  }
+  return {.kind = traces.secondary > 0 ? ValueChange::kChanged
+                                       : ValueChange::kUnchanged,
+          .is_empty = !has_ours,
+          .holds_unknown = traces.unknown > 0,
+          .key_index = traces.last_key};
 }
 
 }  // namespace fernet::pg

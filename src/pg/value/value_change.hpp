@@ -38,9 +38,10 @@ struct ValueChange {
   };
   Kind kind;
   Reason reason = Reason::kMalformed;
-  varlena *value = nullptr;  // for kChanged, in the current memory context
+  // For kChanged, in the current memory context; null from ChangeInside.
+  varlena *value = nullptr;
   bool was_plaintext = false;
-  bool is_empty = false;        // for kUnchanged: an empty string, not a token
+  bool is_empty = false;        // for kUnchanged: it is and holds no token
   bool holds_unknown = false;   // is or holds a token that no key decrypts
   std::uint32_t key_index = 0;  // of a rotation: the key of the old token
   std::size_t offset = 0;       // of the token, in bytes, for kHoldsToken
@@ -57,5 +58,12 @@ struct ValueChange {
 // Raises a failure of libcrypto, which has nothing to do with the value.
 ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
                         bool is_text, int max_characters);
+
+// ChangeInside says what a rotation does with `value` of a type that IsHolder.
+// For kChanged, RotateInnerTokens makes the new value: the type, or a domain,
+// may refuse it.
+//
+// Raises failures of libcrypto.
+ValueChange ChangeInside(const ValueRule &rule, Datum value, Oid type);
 
 }  // namespace fernet::pg

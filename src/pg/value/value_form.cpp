@@ -58,7 +58,46 @@ ValueForm FormOfRow(const FormData_pg_type &type) {
   }
 }
 
+bool MayRowHoldTokens(Oid type) {
+  if (type == RECORDOID) {
+    return true;
+  }
+  const TupleDesc row = lookup_rowtype_tupdesc(type, -1);
+  bool may_hold = false;
+  for (int i = 0; i < row->natts && !may_hold; ++i) {
+    const auto *const column = TupleDescAttr(row, i);
+    may_hold = !column->attisdropped && MayHoldTokens(column->atttypid);
+  }
+  ReleaseTupleDesc(row);
+  return may_hold;
+}
+
 }  // namespace
+
+bool MayHoldTokens(Oid type) {
+  check_stack_depth();
+  switch (FormOf(type)) {
+    case ValueForm::kWithoutTokens:
+    case ValueForm::kNotRead:
+      return false;
+    case ValueForm::kArray:
+      return MayHoldTokens(get_element_type(type));
+    case ValueForm::kComposite:
+      return MayRowHoldTokens(type);
+    case ValueForm::kRange:
+      return MayHoldTokens(get_range_subtype(type));
+    case ValueForm::kMultirange:
+      return MayHoldTokens(get_multirange_range(type));
+    case ValueForm::kDomain:
+      return MayHoldTokens(getBaseType(type));
+    default:
+      return true;
+  }
+}
+
+bool IsHolder(Oid type) {
+  return FormOf(type) != ValueForm::kText && MayHoldTokens(type);
+}
 
 ValueForm FormOf(Oid type) {
   switch (type) {

@@ -24,4 +24,9 @@ enum class ValueForm {
 // text if its input function is that of text, as citext's is.
 ValueForm FormOf(Oid type);
 
+// MayHoldTokens says whether there can be a token in values of `type` that
+// VisitLeaves finds. IsHolder says so of a type whose values are no tokens.
+bool MayHoldTokens(Oid type);
+bool IsHolder(Oid type);
+
 }  // namespace fernet::pg
