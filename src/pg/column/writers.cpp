@@ -80,14 +80,26 @@ Writers Readers(const LockData *data) {
   return readers;
 }
 
-void AddOldSnapshots(const Writers &readers, Writers *writers) {
-  int count = 0;
-  const VirtualTransactionId *const transactions = GetCurrentVirtualXIDs(
+// OldSnapshots are the transactions that may see what was replaced by now.
+struct OldSnapshots {
+  const VirtualTransactionId *list;
+  int count;
+};
+
+OldSnapshots CollectOldSnapshots() {
+  OldSnapshots found = {};
+  found.list = GetCurrentVirtualXIDs(
       OldestNow(), true, false,
-      PROC_IS_AUTOVACUUM | PROC_IN_VACUUM | PROC_IN_SAFE_IC, &count);
-  for (int i = 0; i < count; ++i) {
-    if (!Includes(readers, transactions[i])) {
-      Append(writers, transactions[i], ProcessOf(transactions[i]));
+      PROC_IS_AUTOVACUUM | PROC_IN_VACUUM | PROC_IN_SAFE_IC, &found.count);
+  return found;
+}
+
+void AddOldSnapshots(const OldSnapshots &snapshots, const Writers &readers,
+                     Writers *writers) {
+  for (int i = 0; i < snapshots.count; ++i) {
+    const VirtualTransactionId transaction = snapshots.list[i];
+    if (!Includes(readers, transaction)) {
+      Append(writers, transaction, ProcessOf(transaction));
     }
   }
 }
@@ -185,9 +197,12 @@ void UnmarkAsReader() {
 
 Writers CollectWriters(const List *tables) {
   Writers writers;
+  // Snapshots first: a statement with an old one may take its lock and end, and
+  // so lose its snapshot, between the two looks.
+  const OldSnapshots snapshots = CollectOldSnapshots();
   const LockData *const data = GetLockStatusData();
   AddLockHolders(data, tables, &writers);
-  AddOldSnapshots(Readers(data), &writers);
+  AddOldSnapshots(snapshots, Readers(data), &writers);
   return writers;
 }
 

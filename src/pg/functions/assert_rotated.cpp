@@ -8,6 +8,7 @@
 #include "pg/functions/job_arguments.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/boundary.hpp"
+#include "pg/server/subtransaction.hpp"
 #include "pg/session/session_keys.hpp"
 
 namespace fernet::pg {
@@ -37,8 +38,9 @@ void RequirePrimary() {
   }
 }
 
-// WaitFirst waits for open transactions while no lock on the table is held.
-void WaitFirst(const Gate &gate) {
+// WaitForWriters waits for open transactions while no lock on the table is
+// held.
+void WaitForWriters(const Gate &gate) {
   // What is wrong with the column, the census tells.
   if (get_attnum(gate.relation, gate.column) > 0) {
     RequireRights(gate.relation, gate.column, ColumnAccess::kRead);
@@ -120,6 +122,23 @@ void RequireToken(const Gate &gate) {
   }
 }
 
+// RequireRotated reads the column. One reading proves nothing: between the wait
+// and its snapshot, a transaction may have begun that has copied an old value
+// which was overwritten since. After a reading that found no old value, there
+// is none that such a transaction could see; so all that were open then are
+// waited for, and the column is read once more. The first reading is undone, so
+// that its locks are not held while waiting.
+void RequireRotated(void *state) {
+  auto *const gate = static_cast<Gate *>(state);
+  // Asked for each time: what counts the rows may run code of the table's
+  // owner, which resets its settings.
+  TakeCensus(gate->relation, gate->column, session_keys::Current(),
+             &gate->census);
+  RequireFingerprint(*gate);
+  RequireNothingLeft(*gate);
+  RequireToken(*gate);
+}
+
 void TellOfUnknown(const Gate &gate) {
   const Allowed allowed = AllowedBy(gate);
   if (allowed.unknown + allowed.quoting > 0) {
@@ -157,13 +176,12 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
   if (gate.on_plaintext == pg::OnPlaintext::kEncrypt) {
     pg::RefuseParameter("on_plaintext", "\"fail\" or \"leave\"");
   }
-  const pg::SessionKeys keys = pg::session_keys::Current();
+  static_cast<void>(pg::session_keys::Current());  // raises if there is none
   pg::RequirePrimary();
-  pg::WaitFirst(gate);
-  pg::TakeCensus(gate.relation, gate.column, keys, &gate.census);
-  pg::RequireFingerprint(gate);
-  pg::RequireNothingLeft(gate);
-  pg::RequireToken(gate);
+  pg::WaitForWriters(gate);
+  pg::RunAndUndo(pg::RequireRotated, &gate);
+  pg::WaitForWriters(gate);
+  pg::RequireRotated(&gate);
   pg::TellOfUnknown(gate);
   PG_RETURN_VOID();
 }

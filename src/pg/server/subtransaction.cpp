@@ -63,4 +63,29 @@ Refusal RunInSubtransaction(void (*work)(void *state), void *state) {
   return result;
 }
 
+void RunAndUndo(void (*work)(void *state), void *state) {
+  const MemoryContext memory = CurrentMemoryContext;
+  const ResourceOwner owner = CurrentResourceOwner;
+  BeginInternalSubTransaction(nullptr);
+  MemoryContextSwitchTo(memory);
+  ErrorData *volatile error = nullptr;
+  PG_TRY();
+  { work(state); }
+  PG_CATCH();
+  {
+    MemoryContextSwitchTo(memory);
+    error = CopyErrorData();
+    FlushErrorState();
+  }
+  PG_END_TRY();
+  RollbackAndReleaseCurrentSubTransaction();
+  MemoryContextSwitchTo(memory);
+  CurrentResourceOwner = owner;
+  // An error that leaves a subtransaction open would leave the block of the
+  // whole transaction open.
+  if (error != nullptr) {
+    ReThrowError(error);
+  }
+}
+
 }  // namespace fernet::pg

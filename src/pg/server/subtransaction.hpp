@@ -26,4 +26,8 @@ struct Refusal {
 // other one is a refusal, whatever a trigger chose as its SQLSTATE.
 Refusal RunInSubtransaction(void (*work)(void *state), void *state);
 
+// RunAndUndo calls `work` in a subtransaction, and undoes what it did to the
+// database: its locks go. Its errors are raised.
+void RunAndUndo(void (*work)(void *state), void *state);
+
 }  // namespace fernet::pg
