@@ -194,6 +194,7 @@ void TakeCensus(Oid relation, const char *column, const SessionKeys &keys,
     CountTable(list_nth_oid(reading.tables, i), column, out);
   }
   RequireSameCount(reading, relation, column, out->values());
+  out->is_quiet = reading.is_quiet;
   EndReading(reading);
 }
 

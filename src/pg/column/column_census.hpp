@@ -47,8 +47,9 @@ struct ColumnCensus {
   std::int64_t quoting = 0;    // of holding: only tokens that no key decrypts
   // Of unknown_key: a key decrypts the token, but none a token inside of it.
   std::int64_t unknown_inside = 0;
-  CensusGroup empty;    // empty strings
-  CensusGroup without;  // documents, arrays and rows without a token
+  CensusGroup empty;      // empty strings
+  CensusGroup without;    // documents, arrays and rows without a token
+  bool is_quiet = false;  // see Reading
 
   CensusTokens *of(TokenForm form) {
     return &tokens[static_cast<std::size_t>(form)];

@@ -44,15 +44,16 @@ Tally WaitAndRead(Running *running) {
 // Prove reads twice. One reading proves nothing: between the wait and its
 // snapshot, a transaction may have begun that has copied an old value which was
 // overwritten since. After a reading that found no old value, there is none
-// that such a transaction could see. One of several slices proves nothing: the
-// gate does, when all have ended.
+// that such a transaction could see, so a second one proves it. Where no
+// transaction could bring a value, the first one does. One of several slices
+// proves nothing: the gate does, when all have ended.
 Tally Prove(Running *running) {
   if (running->job->slices > 1) {
     return ReadPass(running, false);
   }
   const Tally seen = WaitAndRead(running);
   running->warnings.muted = true;
-  return seen.changed > 0 ? seen : WaitAndRead(running);
+  return seen.changed > 0 || running->is_quiet ? seen : WaitAndRead(running);
 }
 
 bool HasWidth(const ColumnJob &job) {
@@ -186,6 +187,7 @@ JobResult RunColumnJob(const ColumnJob &job) {
       .changed = 0,
       .refused = 0,
       .subscribed = false,
+      .is_quiet = false,
   };
   NoticeStart(running);
   Commit(&running);

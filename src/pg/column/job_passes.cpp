@@ -357,6 +357,7 @@ Tally ReadPass(Running *running, bool proof) {
     RequireSameCount(reading, running->job->relation, running->job->column,
                      running->tally.total());
     running->subscribed = IsSubscribed(reading);
+    running->is_quiet = reading.is_quiet;
   }
   EndReading(reading);
   list_free(reading.tables);

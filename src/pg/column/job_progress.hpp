@@ -40,6 +40,7 @@ struct Running {
   std::int64_t changed;  // by this job
   std::int64_t refused;  // rows that the table or its triggers refused
   bool subscribed;       // see IsSubscribed
+  bool is_quiet;         // see Reading; of the last reading
 };
 
 // Record writes the progress into the ledger. No row is locked then.

@@ -125,6 +125,16 @@ std::int64_t CountByQuery(const Reading &reading, Oid relation,
   return count;
 }
 
+// IsQuiet: a transaction that could bring an old value after `snapshot` was
+// taken has an xid in it; or it has got one since, so that the next one is
+// another; or it is still there, with a lock or an old snapshot.
+bool IsQuiet(Oid relation, Snapshot snapshot) {
+  return snapshot->xcnt == 0 && !snapshot->suboverflowed &&
+         CollectWriters(find_all_inheritors(relation, NoLock, nullptr)).count ==
+             0 &&
+         TransactionIdEquals(ReadNextTransactionId(), snapshot->xmax);
+}
+
 }  // namespace
 
 void RequireReadCommitted() {
@@ -161,6 +171,7 @@ Reading BeginReading(Oid relation) {
     }
     UnregisterSnapshot(reading.snapshot);
   }
+  reading.is_quiet = IsQuiet(relation, reading.snapshot);
   PushActiveSnapshot(reading.snapshot);
   return reading;
 }

@@ -10,6 +10,9 @@ namespace fernet::pg {
 struct Reading {
   List *tables;  // that hold rows, by Oid, in ACCESS SHARE
   Snapshot snapshot;
+  // When the snapshot was taken, no transaction could bring an old value: what
+  // this reading proves needs no second one.
+  bool is_quiet;
 };
 
 // WaitForOldWriters waits for every transaction that could still bring an old
