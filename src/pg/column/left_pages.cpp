@@ -19,7 +19,7 @@ void LeftPages::Add(Oid table, BlockNumber page) {
     last->pages.end = std::max(last->pages.end, page + 1);
     return;
   }
-  if (count_ == room_) {
+  if (ranges_ == nullptr || count_ == room_) {
     room_ = std::max(2 * room_, kFirstRoom);
     const auto size = static_cast<Size>(room_) * sizeof(Range);
     ranges_ = static_cast<Range *>(ranges_ == nullptr
