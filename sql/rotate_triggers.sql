@@ -11,6 +11,16 @@ SET search_path = regress_fernet_triggers, public;
 
 -- triggers of every kind that write down what they see
 CREATE TABLE fired (n serial, name name, timing text, level text, id integer, was integer, is_now integer);
+-- A batch that takes long ends early, and then there is more than one statement. So
+-- this shows the order for each row, and statement triggers once: the first one
+-- before all rows, the last one after them.
+CREATE VIEW statements AS
+SELECT name, timing,
+	CASE timing
+		WHEN 'BEFORE' THEN min(n) < (SELECT min(n) FROM fired WHERE level = 'ROW')
+		ELSE max(n) > (SELECT max(n) FROM fired WHERE level = 'ROW')
+	END AS at_its_end
+FROM fired WHERE id IS NULL GROUP BY name, timing;
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	IF TG_LEVEL = 'ROW' THEN
@@ -48,7 +58,8 @@ SET client_min_messages = notice;
 CALL fernet_rotate_column('secrets', 'token');
 SET client_min_messages = warning;
 \set VERBOSITY default
-SELECT * FROM fired ORDER BY n;
+SELECT f.name, f.timing, f.level, f.id, f.was, f.is_now FROM fired AS f WHERE id IS NOT NULL ORDER BY id, n;
+SELECT name, timing, at_its_end FROM statements ORDER BY name;
 -- where nothing is written, none does
 TRUNCATE fired;
 CALL fernet_rotate_column('secrets', 'token');
@@ -78,7 +89,8 @@ CALL fill();
 SET fernet.key = :'keys';
 TRUNCATE fired RESTART IDENTITY;
 CALL fernet_rotate_column('secrets', 'token');
-SELECT * FROM fired ORDER BY n;
+SELECT f.name, f.timing, f.level, f.id, f.was, f.is_now FROM fired AS f WHERE id IS NOT NULL ORDER BY id, n;
+SELECT name, timing, at_its_end FROM statements ORDER BY name;
 DROP TRIGGER tables ON secrets;
 
 -- what a trigger writes into the row is kept; a row that it keeps from being updated
@@ -141,7 +153,8 @@ SET client_min_messages = notice;
 CALL fernet_rotate_column('parts', 'token');
 SET client_min_messages = warning;
 \set VERBOSITY default
-SELECT * FROM fired ORDER BY n;
+SELECT f.name, f.timing, f.level, f.id, f.was, f.is_now FROM fired AS f WHERE id IS NOT NULL ORDER BY id, n;
+SELECT name, timing, at_its_end FROM statements ORDER BY name;
 -- of many tables, some are named
 SET fernet.key = :'old';
 CREATE TABLE many (id integer, token text) PARTITION BY LIST (id);

@@ -182,19 +182,13 @@ like(
 	'PostgreSQL refuses to update a published table without an identity');
 foreach my $job (
 	"CALL fernet_rotate_column('bare', 'token')",
+	"CALL fernet_rotate_column('bare', 'token', dry_run => true)",
 	"SELECT * FROM fernet_rotate_batch('bare', 'token')")
 {
 	($out, $err) = session($publisher, $quiet . $job, options => $both);
 	same($err, $refusal, "so does, in the same words: $job");
 }
 same(ask($publisher, $stored), $before, 'nothing is changed');
-same(
-	ask(
-		$publisher,
-		$quiet . "CALL fernet_rotate_column('bare', 'token', dry_run => true)",
-		$both),
-	"$rows|0|0",
-	'a dry run counts');
 ask($publisher, 'ALTER TABLE bare REPLICA IDENTITY FULL');
 ask($publisher, $quiet . "CALL fernet_rotate_column('bare', 'token')", $both);
 is_copied('with an identity', "-c fernet.key=$new", 'bare');
