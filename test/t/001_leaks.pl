@@ -525,10 +525,10 @@ is(scalar(forms_found_in($common, \$files)), 0, 'no key in any file at all');
 
 my @always = (
 	'errors in the log',
+	'`SHOW`, `pg_settings`, catalogs',
 	'errors of parallel workers',
 	'`pg_prepared_statements` and its like',
 	'reports of memory',
-	'`SHOW`, `pg_settings`, catalogs',
 	'`pg_stat_activity`',
 	'`pg_stat_statements` and its files',
 	'crash report',
@@ -554,19 +554,7 @@ ok($leaks{'`log_statement = all`'}[3], 'the search does find what is logged');
 # ---------------------------------------------------------------------------
 # The table of the page
 
-my @rows = (
-	'errors in the log',
-	'`SHOW`, `pg_settings`, catalogs',
-	'errors of parallel workers',
-	'`pg_prepared_statements` and its like',
-	'reports of memory',
-	'`pg_stat_activity`',
-	'`pg_stat_statements` and its files',
-	'crash report',
-	'deadlock report',
-	'shared memory, parallel workers',
-	'process titles and environment',
-	'data directory and WAL');
+my @rows = @always;
 my %listed = map { $_ => 1 } @rows;
 push @rows, grep { !$listed{$_} }
   map { ref $_->[0] ? @{ $_->[0] } : $_->[0] } @channels;

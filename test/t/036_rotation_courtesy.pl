@@ -14,6 +14,8 @@ my $node = PostgreSQL::Test::Cluster->new('courtesy');
 $node->init(allows_streaming => 1);
 $node->append_conf('postgresql.conf', <<'CONF');
 autovacuum_naptime = 1s
+# Far longer than a batch waits for a lock, however busy this machine is.
+deadlock_timeout = 5s
 fsync = off
 archive_mode = on
 archive_command = 'true'
@@ -124,6 +126,7 @@ my $pid = $locker->query('SELECT pg_backend_pid()');
 ($out, $err) = rotate('locked', before => q(SET lock_timeout = '400ms'));
 like($err, qr/PF007: 1 of 3000 values/, 'a locked row: one value is left');
 like($err, qr/WARNING:  55P03: value at ctid \(\d+,\d+\).*\n.*The row is locked by process $pid\./, 'the row and who holds it are named');
+like($err, qr/Key \w+ decrypts 2999 tokens, the first key\. Key \w+ decrypts 1 tokens\./, 'the closing words count the whole column, and claim nothing');
 # the waiting of a rotation ends with the lock
 my $rotation = start_session($node, q(CALL fernet_rotate_column('locked', 'token')), options => $both, name => 'waiting rotation');
 $node->poll_query_until('postgres',

@@ -103,6 +103,10 @@ says($path, 'ALTER ROLE mallory SUPERUSER; GRANT CREATE ON SCHEMA public TO mall
 my $plain = 'stored plaintext';
 says($plain, 'SELECT', 'ok', qr/^No index/, 'views, a STABLE function, a rule that encrypts');
 
+says($plain, q{CREATE FUNCTION peek() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.id := length(public.fernet_decrypt(NEW.token)); RETURN NEW; END';
+CREATE TRIGGER peeks BEFORE INSERT ON secrets FOR EACH ROW EXECUTE FUNCTION peek()},
+	'note', qr/^Triggers decrypt, and may store what they decrypt: trigger peeks on public\.secrets\.\|Look at/, 'a trigger that decrypts');
+
 # keeps tests that what $sql makes is found, and that just it is.
 sub keeps
 {

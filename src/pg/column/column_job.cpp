@@ -114,31 +114,35 @@ JobResult Judge(const Running &running, const Tally &seen) {
   return result;
 }
 
+// ReadAll proves, unless a row is busy: then nothing can be proved.
+JobResult ReadAll(Running *running) {
+  const Tally seen =
+      running->left.empty() ? Prove(running) : ReadPass(running, false);
+  running->warnings.muted = true;
+  return Judge(*running, seen);
+}
+
 // WriteUntilDone writes, and reads everything, until nothing is left that
-// another write could change.
+// another write could change. It ends with something left, or with a proof.
 JobResult WriteUntilDone(Running *running) {
   WritePass(running);
   RetryLeft(running);
-  JobResult result;
-  for (int i = 0; i < kMaxReadings; ++i) {
-    // While a row is busy, nothing can be proved.
-    const bool may_prove = running->left.empty();
-    const Tally seen = may_prove ? Prove(running) : ReadPass(running, false);
-    running->warnings.muted = true;
-    result = Judge(*running, seen);
-    if (result.pending == 0 && (may_prove || result.failed > 0)) {
-      break;
-    }
+  JobResult result = ReadAll(running);
+  for (int i = 1; i < kMaxReadings && result.pending > 0; ++i) {
     const std::int64_t changed_before = running->changed;
     running->refused = 0;
     RetryLeft(running);
     const bool is_stuck = !running->left.empty() || running->refused > 0;
     if (running->changed == changed_before && is_stuck) {
-      result = Judge(*running, seen);
-      break;
+      return Judge(*running, running->seen);
     }
+    result = ReadAll(running);
   }
-  return result;
+  // The last reading may have found that what was busy is gone.
+  const bool may_prove = running->job->slices == 1;
+  return result.left() == 0 && may_prove && !running->is_proved
+             ? ReadAll(running)
+             : result;
 }
 
 }  // namespace
@@ -184,10 +188,13 @@ JobResult RunColumnJob(const ColumnJob &job) {
       .pages_done = 0,
       .pages_of_pass = 0,
       .tally = {},
+      .seen = {},
+      .readings = 0,
       .changed = 0,
       .refused = 0,
       .subscribed = false,
       .is_quiet = false,
+      .is_proved = false,
   };
   NoticeStart(running);
   Commit(&running);
@@ -212,7 +219,7 @@ JobResult RunColumnJob(const ColumnJob &job) {
     result = WriteUntilDone(&running);
     RecordEnd(running, result);
     // What the last look still found failing, once.
-    CountFailures(running.tally);
+    CountFailures(running.seen);
   }
   // Not Commit, which would change the isolation level of the transaction after
   // the job.

@@ -362,6 +362,9 @@ Tally ReadPass(Running *running, bool proof) {
   EndReading(reading);
   list_free(reading.tables);
   running->reading = false;
+  running->is_proved = proof;
+  running->seen = running->tally;
+  ++running->readings;
   Commit(running);
   return running->tally;
 }

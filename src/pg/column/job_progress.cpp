@@ -22,13 +22,13 @@ double SecondsSince(TimestampTz start) {
 const char *DescribeKeys(const Running &running, const JobResult &result) {
   const auto keys = running.job->rule.keys.list->keys();
   const bool proved = running.job->slices == 1 && !running.job->dry_run &&
-                      !running.subscribed && result.left() == 0 &&
-                      running.tally.of_key[0] > 0;
+                      running.is_proved && !running.subscribed &&
+                      result.left() == 0 && running.seen.of_key[0] > 0;
   StringInfoData text;
   initStringInfo(&text);
   for (std::size_t i = 0; i < keys.size(); ++i) {
     appendStringInfo(&text, " Key %s decrypts " INT64_FORMAT " tokens%s.",
-                     FingerprintOf(keys[i]), running.tally.of_key[i],
+                     FingerprintOf(keys[i]), running.seen.of_key[i],
                      i == 0   ? ", the first key"
                      : proved ? " and is not needed for this column any more"
                               : "");
@@ -43,7 +43,7 @@ const char *DescribeKeys(const Running &running, const JobResult &result) {
 
 // DescribeUnknown counts what on_unknown has let pass.
 const char *DescribeUnknown(const Running &running) {
-  const std::int64_t values = running.tally.holding_unknown;
+  const std::int64_t values = running.seen.holding_unknown;
   return values == 0
              ? ""
              : psprintf(" " INT64_FORMAT
@@ -167,9 +167,9 @@ void NoticeEnd(const Running &running, const JobResult &result) {
              running.name, result.changed,
              job.dry_run ? "to change" : "changed", result.unchanged,
              result.plaintext, result.left()),
-      errdetail("%d %s and one verification in %.1f s, %.0f "
-                "values/s.%s%s",
-                running.pass, running.pass == 1 ? "pass" : "passes", seconds,
+      errdetail("%d %s and %d %s in %.1f s, %.0f values/s.%s%s", running.pass,
+                running.pass == 1 ? "pass" : "passes", running.readings,
+                running.readings == 1 ? "reading" : "readings", seconds,
                 static_cast<double>(result.changed) / seconds,
                 job.rule.direction == ValueRule::kRotate
                     ? DescribeKeys(running, result)

@@ -36,11 +36,14 @@ struct Running {
   std::int64_t pages_done;      // of this pass
   std::int64_t pages_of_pass;
   Tally tally;  // of this pass so far
+  Tally seen;   // by the last reading
+  int readings;
 
   std::int64_t changed;  // by this job
   std::int64_t refused;  // rows that the table or its triggers refused
   bool subscribed;       // see IsSubscribed
   bool is_quiet;         // see Reading; of the last reading
+  bool is_proved;        // the last reading was a proof
 };
 
 // Record writes the progress into the ledger. No row is locked then.

@@ -148,6 +148,9 @@ struct OneRow {
   const ValueChange *change;
   RowResult result;
   RowWriter writer;
+  // Of a row that was waited for, to be wiped after an error, too:
+  StoredValue newest_value;
+  ValueChange newest_change;
 };
 
 void WriteOneRow(void *state) {
@@ -171,33 +174,43 @@ void WaitAndWriteOneRow(void *state) {
           : slot_getattr(newest, one->batch->target->attribute, &is_null);
   one->result = RowResult::kGone;
   if (!is_null) {
-    const StoredValue value =
+    one->newest_value =
         ReadStored(*one->batch->target,
                    reinterpret_cast<varlena *>(DatumGetPointer(stored)));
-    const ValueChange change = ChangeOf(*one->batch, value.value);
-    if (change.kind == ValueChange::kChanged) {
-      one->result = WriteValue(&one->writer, newest,
-                               NewValue(*one->batch, value.value, change));
-      if (one->batch->rule->direction == ValueRule::kDecrypt) {
-        WipeAndFree(change.value, nullptr);
-      }
+    const varlena *const value = one->newest_value.value;
+    one->newest_change = ChangeOf(*one->batch, value);
+    if (one->newest_change.kind == ValueChange::kChanged) {
+      one->result =
+          WriteValue(&one->writer, newest,
+                     NewValue(*one->batch, value, one->newest_change));
     }
-    WipeStored(value);
   }
   FinishWriting(&one->writer);
+}
+
+void WipeNewest(const OneRow &one) {
+  if (one.newest_change.value != nullptr &&
+      one.batch->rule->direction == ValueRule::kDecrypt) {
+    WipeAndFree(one.newest_change.value, nullptr);
+  }
+  if (one.newest_value.value != nullptr) {
+    WipeStored(one.newest_value);
+  }
 }
 
 void WriteAlone(Batch *batch, TupleTableSlot *row, const varlena *old,
                 const ValueChange &change) {
   const bool waits = batch->order->busy == BatchOrder::kWait;
-  OneRow one = {batch, row, old, &change, RowResult::kBusy, {}};
+  OneRow one = {batch, row, old, &change, RowResult::kBusy, {}, {}, {}};
   const Refusal refusal =
       RunInSubtransaction(waits ? WaitAndWriteOneRow : WriteOneRow, &one);
   if (refusal.refused()) {
     CountRefusal(batch, row, refusal, one.writer.phase);
   } else {
-    CountResult(batch, row, one.result, change.was_plaintext);
+    CountResult(batch, row, one.result,
+                (waits ? one.newest_change : change).was_plaintext);
   }
+  WipeNewest(one);
 }
 
 void TryOneRow(void *state) {
@@ -214,7 +227,7 @@ void Try(Batch *batch, TupleTableSlot *row, const varlena *old,
          const ValueChange &change) {
   Refusal refusal = {};
   if (batch->order->tries_writing && batch->row_by_row) {
-    OneRow one = {batch, row, old, &change, RowResult::kWritten, {}};
+    OneRow one = {batch, row, old, &change, RowResult::kWritten, {}, {}, {}};
     refusal = RunInSubtransaction(TryOneRow, &one);
   } else if (batch->order->tries_writing) {
     TryValue(&batch->trial, row, NewValue(*batch, old, change));

@@ -75,16 +75,43 @@ constexpr CatalogQuery kKeepers = {
     " WHERE s.classid = 'pg_rewrite'::regclass"
     ") SELECT place FROM keepers ORDER BY place COLLATE \"C\""};
 
+// Triggers whose function names one that decrypts. Whether such a trigger keeps
+// the plaintext, only its author knows. Column: the trigger. A trigger of a
+// partition that it has from its parent is left out.
+constexpr CatalogQuery kTriggers = {
+    {"pg_trigger", "pg_proc", "pg_language"},
+    "SELECT 'trigger ' || quote_ident(t.tgname) || ' on '"
+    "  || t.tgrelid::regclass::text"
+    " FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid"
+    " JOIN pg_language AS l ON l.oid = p.prolang"
+    " WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D'"
+    " AND l.lanname NOT IN ('internal', 'c')"
+    " AND p.prosrc ~* 'fernet_(try_)?decrypt'"
+    " ORDER BY t.tgrelid::regclass::text COLLATE \"C\","
+    " t.tgname::text COLLATE \"C\""};
+
+void AddPlace(const Row &row, void *state) {
+  static_cast<Places *>(state)->Add(row.Text(1));
+}
+
+void CheckTriggers(const Findings &out) {
+  Places triggers;
+  if (ForEachRow(kTriggers, out.search_path, AddPlace, &triggers) &&
+      !triggers.IsEmpty()) {
+    out.Add(kNote,
+            psprintf("Triggers decrypt, and may store what they decrypt: %s.",
+                     triggers.Words()),
+            "Look at the function of each: it must not write a plaintext into "
+            "a table.");
+  }
+}
+
 }  // namespace
 
 void CheckStoredPlaintext(const Findings &out) {
   Places places;
-  const bool read = ForEachRow(
-      kKeepers, out.search_path,
-      [](const Row &row, void *state) {
-        static_cast<Places *>(state)->Add(row.Text(1));
-      },
-      &places);
+  const bool read = ForEachRow(kKeepers, out.search_path, AddPlace, &places);
+  CheckTriggers(out);
   if (!read) {
     out.Add(kNote,
             "This role may not read the catalogs of indexes, statistics, "
