@@ -88,30 +88,77 @@ SELECT name, status, cause, detail
 		(5, 'something after it', :'token' || ' x')) AS v (n, name, value), fernet_inspect(value)
 	ORDER BY n;
 
--- No job takes any of them for a plaintext: not to leave it,
+-- A job re-encrypts each where it stands. None is a plaintext: not to leave it,
 SELECT set_config('fernet.key', :'new' || ',' || :'old', false) \g /dev/null
 SET client_min_messages = error;
 CREATE TABLE recognised AS SELECT id, value FROM shapes;
+SELECT * FROM fernet_rotate_batch('recognised', 'value');
+SELECT count(*) FILTER (WHERE r.value <> s.value) AS changed, count(*) FILTER (WHERE length(r.value) = length(s.value)) AS same_length
+	FROM recognised AS r JOIN shapes AS s USING (id);
+UPDATE recognised SET value = shapes.value FROM shapes WHERE shapes.id = recognised.id;
+CALL fernet_rotate_column('recognised', 'value', on_plaintext => 'leave', dry_run => true);
+SELECT fernet_assert_rotated('recognised', 'value', 'leave');
 CALL fernet_rotate_column('recognised', 'value', on_plaintext => 'leave');
 -- not to encrypt it,
 CALL fernet_rotate_column('recognised', 'value', on_plaintext => 'encrypt');
 -- and not to pass it by when the column is decrypted.
 CALL fernet_decrypt_column('recognised', 'value', confirm => true);
-SELECT * FROM fernet_rotate_batch('recognised', 'value');
-RESET client_min_messages;
-SELECT count(*) FROM recognised JOIN shapes USING (id, value);
+SELECT fernet_assert_rotated('recognised', 'value', 'leave');
+SELECT set_config('fernet.key', :'new', false) \g /dev/null
 SELECT status, form, key_index, tokens, oldest = '2020-01-01 UTC' AS oldest
 	FROM fernet_census('recognised', 'value');
-SELECT fernet_assert_rotated('recognised', 'value', 'leave');
+SELECT fernet_assert_rotated('recognised', 'value');
+SELECT id, fernet_decrypt(substring(value FROM 'gAAAAA[A-Za-z0-9_-]*'))
+	FROM recognised WHERE value ~ 'gAAAAA' ORDER BY id LIMIT 1;
+SELECT count(*) AS inside, count(*) FILTER (WHERE replace(r.value, substring(r.value FROM 'gAAAAA[A-Za-z0-9_-]*'), '') = replace(s.value, rtrim(:'token', '='), '')) AS same_around
+	FROM recognised AS r JOIN shapes AS s USING (id) WHERE r.value ~ 'gAAAAA';
 
--- The warning says where the token begins.
+-- The warning of a job that decrypts says where the token begins.
+SELECT set_config('fernet.key', :'new' || ',' || :'old', false) \g /dev/null
 TRUNCATE recognised;
 INSERT INTO recognised VALUES (1, 'v1:' || :'token');
 SET client_min_messages = warning;
 \set VERBOSITY default
-CALL fernet_rotate_column('recognised', 'value', on_plaintext => 'encrypt');
+CALL fernet_decrypt_column('recognised', 'value', confirm => true);
 \set VERBOSITY terse
+
+-- Several tokens in a value. The key that is needed for longest counts.
+TRUNCATE recognised;
+SELECT fernet_encrypt('new'::text) AS done \gset
+INSERT INTO recognised VALUES
+	(1, :'token' || ' ' || :'done'), (2, :'done' || ' ' || :'done'), (3, 'see ' || :'token' || ' ' || left(:'token', 60)),
+	(4, 'see ' || :'token' || ' and ' || encode(convert_to(fernet_encrypt(:'token'), 'UTF8'), 'base64'));
+SELECT status, form, key_index, tokens FROM fernet_census('recognised', 'value');
+\set VERBOSITY default
+CALL fernet_rotate_column('recognised', 'value');
+\set VERBOSITY terse
+SELECT fernet_assert_rotated('recognised', 'value');
+DELETE FROM recognised WHERE id = 3;
+SELECT fernet_assert_rotated('recognised', 'value');
+SELECT status, form, key_index, tokens FROM fernet_census('recognised', 'value');
+SET fernet.key = '';
+SELECT status, form, key_index, tokens FROM fernet_census('recognised', 'value');
+SELECT set_config('fernet.key', :'new' || ',' || :'old', false) \g /dev/null
+-- Types with a width, bytes, and a domain that wants what stands around the token
+CREATE DOMAIN versioned AS text CHECK (value LIKE 'v1:gAAAAA%' AND length(value) = 103);
+CREATE TABLE typed (v varchar(103), c char(120), b bytea, d versioned, n varchar(103)[]);
+INSERT INTO typed SELECT t, t, '\xff00'::bytea || t::bytea || '\x00'::bytea, t, ARRAY[NULL, t] FROM (VALUES ('v1:' || :'token')) AS v (t);
+CREATE TABLE typed_before AS SELECT * FROM typed;
+SELECT set_config('client_min_messages', 'error', false) \g /dev/null
+CALL fernet_rotate_column('typed', 'v');
+CALL fernet_rotate_column('typed', 'c');
+CALL fernet_rotate_column('typed', 'b');
+CALL fernet_rotate_column('typed', 'd');
+CALL fernet_rotate_column('typed', 'n');
 RESET client_min_messages;
+SELECT fernet_decrypt(substr(v, 4)) AS v, fernet_decrypt(substr(c, 4)) AS c, octet_length(c) AS c_length,
+		fernet_decrypt(substring(b FROM 6 FOR 100)) AS b, substring(b FROM 1 FOR 5) AS b_before, substring(b FROM 106) AS b_after,
+		fernet_decrypt(substr(d, 4)) AS d, n[1] IS NULL AS null, fernet_decrypt(substr(n[2], 4)) AS n,
+		fernet_key_index(substr(v, 4)) AS key, v <> (SELECT v FROM typed_before) AS changed
+	FROM typed;
+SELECT fernet_assert_rotated('typed', name) FROM unnest(ARRAY['v', 'c', 'b', 'd', 'n']) AS name;
+DROP TABLE typed, typed_before;
+DROP DOMAIN versioned;
 
 -- The trigger refuses a text with a token of the session, and encrypts one that
 -- quotes a token of somebody else.

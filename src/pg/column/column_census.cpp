@@ -52,6 +52,20 @@ void CountFound(const Place &place, void *state) noexcept {
   count->has_token = true;
 }
 
+// CountHoldingValue counts a value that is no token and holds some. It may be a
+// plaintext that quotes them if `is_text`.
+void CountHoldingValue(ColumnCensus *census, const ValueCount &count,
+                       bool is_text) {
+  if (count.last_key > 0) {
+    census->of_key[count.last_key].Add(0);
+  } else if (count.has_unknown) {
+    ++(is_text && !count.has_opened ? census->quoting : census->unknown_inside);
+    census->unknown_key.Add(0);
+  } else {
+    (count.has_opened ? census->of_key[0] : census->no_key_set).Add(0);
+  }
+}
+
 void CountNonToken(ColumnCensus *census, const varlena *value) {
   if (VARSIZE_ANY_EXHDR(value) == 0) {
     census->empty.Add(0);
@@ -59,16 +73,13 @@ void CountNonToken(ColumnCensus *census, const varlena *value) {
   }
   ValueCount count = {.census = census};
   const Status status = FindPlaces(census->keys, value, CountFound, &count);
-  census->malformed.Add(0);
-  if (count.has_token) {
-    ++census->holding;
-    census->quoting += status == Status::kOk && count.has_unknown &&
-                               !count.has_opened && !count.has_remnant
-                           ? 1
-                           : 0;
-  } else if (status == Status::kOk && !count.has_remnant &&
-             MayBePlaintext(value, {})) {
-    ++census->plaintext;
+  if (status != Status::kOk || count.has_remnant) {
+    census->malformed.Add(0);
+  } else if (count.has_token) {
+    CountHoldingValue(census, count, true);
+  } else {
+    census->malformed.Add(0);
+    census->plaintext += MayBePlaintext(value, {}) ? 1 : 0;
   }
 }
 
@@ -123,15 +134,10 @@ void CountHolder(ColumnCensus *census, Datum value, Oid type) {
   if (inner.traces.status != Status::kOk || count.has_remnant ||
       OidIsValid(inner.not_read)) {
     census->malformed.Add(0);
-  } else if (count.last_key > 0) {
-    census->of_key[count.last_key].Add(0);
-  } else if (count.has_unknown) {
-    ++census->unknown_inside;
-    census->unknown_key.Add(0);
-  } else if (count.has_opened) {
-    census->of_key[0].Add(0);
+  } else if (count.has_token) {
+    CountHoldingValue(census, count, false);
   } else {
-    (count.has_token ? census->no_key_set : census->without).Add(0);
+    census->without.Add(0);
   }
 }
 

@@ -34,7 +34,8 @@ struct CensusTokens {
 // `tokens` counts every token, wherever it sits. The other members count each
 // value once. A token that holds others counts with the key that is furthest
 // from the first one, an unknown one before all: with that key the value is
-// lost. A value that is no token and holds some is malformed.
+// lost. So does a value that is no token and holds some; it is malformed if one
+// of them was cut or changed.
 struct ColumnCensus {
   SessionKeys keys;  // all null without a key
   std::array<CensusTokens, kTokenForms> tokens;
@@ -43,9 +44,9 @@ struct ColumnCensus {
   CensusGroup no_key_set;
   CensusGroup malformed;
   std::int64_t plaintext = 0;  // malformed values without a trace of a token
-  std::int64_t holding = 0;    // malformed values that hold a token
-  std::int64_t quoting = 0;    // of holding: only tokens that no key decrypts
-  // Of unknown_key: a key decrypts the token, but none a token inside of it.
+  // Of unknown_key: texts that hold such tokens only, and may be plaintexts that
+  // quote them; and values that hold one, and are no such text.
+  std::int64_t quoting = 0;
   std::int64_t unknown_inside = 0;
   CensusGroup empty;      // empty strings
   CensusGroup without;    // documents, arrays and rows without a token

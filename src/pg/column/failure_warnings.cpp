@@ -63,11 +63,28 @@ bool HasConstraint(const ColumnTarget &target, const char *name) {
           OidIsValid(get_domain_constraint_oid(target.domain, name, true)));
 }
 
+// ExplainNewValue is for a refusal of the new value itself.
+const char *ExplainNewValue(int sqlstate) {
+  switch (sqlstate) {
+    case ERRCODE_INVALID_XML_CONTENT:
+      return "With the new tokens, the XML would not be well-formed: a token "
+             "is the name of an element or of an attribute.";
+    case ERRCODE_DATA_EXCEPTION:
+      return "With the new tokens, the bounds of a range would be in the wrong "
+             "order, or ranges of a multirange would overlap.";
+    default:
+      return "A domain inside of the value refuses a part of the new one.";
+  }
+}
+
 const char *ExplainRefusal(const ColumnTarget &target, const Failure &failure) {
   const char *const constraint = NameStr(failure.refusal.constraint);
   if (*constraint != '\0' && HasConstraint(target, constraint)) {
     return psprintf("The constraint or index \"%s\" refuses the new row.",
                     constraint);
+  }
+  if (failure.phase == WritePhase::kValue) {
+    return ExplainNewValue(failure.refusal.sqlstate);
   }
   const char *const triggers =
       failure.phase == WritePhase::kRow

@@ -148,17 +148,26 @@ struct OneRow {
   const ValueChange *change;
   RowResult result;
   RowWriter writer;
+  bool makes_value;  // NewValue is under way
   // Of a row that was waited for, to be wiped after an error, too:
   StoredValue newest_value;
   ValueChange newest_change;
 };
+
+Datum NewValueAlone(OneRow *one, const varlena *old,
+                    const ValueChange &change) {
+  one->makes_value = true;
+  const Datum value = NewValue(*one->batch, old, change);
+  one->makes_value = false;
+  return value;
+}
 
 void WriteOneRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
   // Triggers of earlier rows may have changed this one.
   BeginWriting(one->batch->target, true, &one->writer);
   one->result = WriteValue(&one->writer, one->row,
-                           NewValue(*one->batch, one->old, *one->change));
+                           NewValueAlone(one, one->old, *one->change));
   FinishWriting(&one->writer);
 }
 
@@ -180,9 +189,8 @@ void WaitAndWriteOneRow(void *state) {
     const varlena *const value = one->newest_value.value;
     one->newest_change = ChangeOf(*one->batch, value);
     if (one->newest_change.kind == ValueChange::kChanged) {
-      one->result =
-          WriteValue(&one->writer, newest,
-                     NewValue(*one->batch, value, one->newest_change));
+      one->result = WriteValue(&one->writer, newest,
+                               NewValueAlone(one, value, one->newest_change));
     }
   }
   FinishWriting(&one->writer);
@@ -201,11 +209,12 @@ void WipeNewest(const OneRow &one) {
 void WriteAlone(Batch *batch, TupleTableSlot *row, const varlena *old,
                 const ValueChange &change) {
   const bool waits = batch->order->busy == BatchOrder::kWait;
-  OneRow one = {batch, row, old, &change, RowResult::kBusy, {}, {}, {}};
+  OneRow one = {batch, row, old, &change, RowResult::kBusy, {}, false, {}, {}};
   const Refusal refusal =
       RunInSubtransaction(waits ? WaitAndWriteOneRow : WriteOneRow, &one);
   if (refusal.refused()) {
-    CountRefusal(batch, row, refusal, one.writer.phase);
+    CountRefusal(batch, row, refusal,
+                 one.makes_value ? WritePhase::kValue : one.writer.phase);
   } else {
     CountResult(batch, row, one.result,
                 (waits ? one.newest_change : change).was_plaintext);
@@ -217,7 +226,7 @@ void TryOneRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
   Trial trial;
   BeginTrial(one->batch->target, &trial);
-  TryValue(&trial, one->row, NewValue(*one->batch, one->old, *one->change));
+  TryValue(&trial, one->row, NewValueAlone(one, one->old, *one->change));
   EndTrial(trial);
 }
 
@@ -226,14 +235,17 @@ void TryOneRow(void *state) {
 void Try(Batch *batch, TupleTableSlot *row, const varlena *old,
          const ValueChange &change) {
   Refusal refusal = {};
+  WritePhase phase = WritePhase::kRow;
   if (batch->order->tries_writing && batch->row_by_row) {
-    OneRow one = {batch, row, old, &change, RowResult::kWritten, {}, {}, {}};
+    OneRow one = {batch, row,   old, &change, RowResult::kWritten,
+                  {},    false, {},  {}};
     refusal = RunInSubtransaction(TryOneRow, &one);
+    phase = one.makes_value ? WritePhase::kValue : phase;
   } else if (batch->order->tries_writing) {
     TryValue(&batch->trial, row, NewValue(*batch, old, change));
   }
   if (refusal.refused()) {
-    CountRefusal(batch, row, refusal, WritePhase::kRow);
+    CountRefusal(batch, row, refusal, phase);
     return;
   }
   ++batch->result.tally.changed;

@@ -8,7 +8,8 @@
 namespace fernet::pg {
 
 // WritePhase is the step of a RowWriter, which tells what raised an error.
-enum class WritePhase { kLock, kRow, kBeforeTriggers, kAfterTriggers };
+// Before it, kValue makes the new value of a document, an array or a row.
+enum class WritePhase { kValue, kLock, kRow, kBeforeTriggers, kAfterTriggers };
 
 // RowWriter updates one column of rows that a scan of the table has found, as
 // UPDATE would: with triggers, indexes, constraints and generated columns, but

@@ -61,27 +61,20 @@ void RequireFingerprint(const Gate &gate) {
   }
 }
 
-// Allowed is how many values with a token that no key decrypts the caller
-// allows.
-struct Allowed {
-  std::int64_t unknown = 0;  // tokens, and what is inside of tokens
-  std::int64_t quoting = 0;  // texts that hold one
-};
-
-Allowed AllowedBy(const Gate &gate) {
+// AllowedBy is how many values that are or hold a token which no key decrypts
+// the caller allows.
+std::int64_t AllowedBy(const Gate &gate) {
   const ColumnCensus &census = gate.census;
   switch (gate.on_unknown) {
     case OnUnknown::kFail:
       break;
     case OnUnknown::kLeave:
-      return {census.unknown_key.values, census.quoting};
+      return census.unknown_key.values;
     case OnUnknown::kPlaintext:
-      return {
-          census.unknown_inside,
-          gate.on_plaintext == OnPlaintext::kFail ? 0 : census.quoting,
-      };
+      return census.unknown_inside +
+             (gate.on_plaintext == OnPlaintext::kFail ? 0 : census.quoting);
   }
-  return {};
+  return 0;
 }
 
 void RequireNothingLeft(const Gate &gate) {
@@ -90,10 +83,9 @@ void RequireNothingLeft(const Gate &gate) {
   for (std::uint32_t i = 1; i < census.keys.ring->size(); ++i) {
     secondary += census.of_key[i].values;
   }
-  const Allowed allowed = AllowedBy(gate);
-  const std::int64_t unknown = census.unknown_key.values - allowed.unknown;
+  const std::int64_t unknown = census.unknown_key.values - AllowedBy(gate);
   const std::int64_t malformed =
-      census.malformed.values - allowed.quoting -
+      census.malformed.values -
       (gate.on_plaintext == OnPlaintext::kFail ? 0 : census.plaintext);
   const std::int64_t left = secondary + unknown + malformed;
   if (left > 0) {
@@ -140,12 +132,12 @@ void RequireRotated(void *state) {
 }
 
 void TellOfUnknown(const Gate &gate) {
-  const Allowed allowed = AllowedBy(gate);
-  if (allowed.unknown + allowed.quoting > 0) {
+  const std::int64_t allowed = AllowedBy(gate);
+  if (allowed > 0) {
     ereport(NOTICE,
             errmsg(INT64_FORMAT " values in %s are or hold a token that no key "
                                 "of the session decrypts",
-                   allowed.unknown + allowed.quoting, gate.name()),
+                   allowed, gate.name()),
             HideStatement());
   }
 }

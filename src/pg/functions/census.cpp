@@ -100,8 +100,7 @@ FERNET_SQL_FUNCTION(fernet_census) {
   pg::TakeCensus(PG_GETARG_OID(0), NameStr(*PG_GETARG_NAME(1)),
                  pg::session_keys::CurrentOrNone(), &census);
   pg::AddTokens(rows, census);
-  const std::int64_t damaged =
-      census.malformed.values - census.plaintext - census.holding;
+  const std::int64_t damaged = census.malformed.values - census.plaintext;
   pg::AddOthers(rows, "malformed", nullptr, {.values = damaged});
   pg::AddOthers(rows, "plaintext", nullptr, {.values = census.plaintext});
   pg::AddOthers(rows, "empty", nullptr, census.empty);

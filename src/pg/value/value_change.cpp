@@ -124,19 +124,48 @@ ValueChange TreatPlaintext(const ValueRule &rule, const varlena *value,
   return Failed(Reason::kMalformed);
 }
 
+// TreatTokensInside says what a rotation does with a value that is no token,
+// for the tokens that were found in it.
+ValueChange TreatTokensInside(const ValueRule &rule,
+                              const TokenTraces &traces) {
+  if (traces.unknown > 0 && rule.on_unknown == OnUnknown::kFail) {
+    return Failed(Reason::kHoldsUnknown);
+  }
+  if (traces.remnants > 0) {
+    return Failed(Reason::kHoldsRemnant);
+  }
+  const bool has_ours = traces.primary + traces.secondary > 0;
+  if (traces.unknown > 0 && !has_ours && rule.on_unknown == OnUnknown::kLeave) {
+    return LeaveUnknown();
+  }
+  return {.kind = traces.secondary > 0 ? ValueChange::kChanged
+                                       : ValueChange::kUnchanged,
+          .is_empty = !has_ours,
+          .holds_unknown = traces.unknown > 0,
+          .key_index = traces.last_key};
+}
+
+ValueChange RefuseToDecrypt(const varlena *value, const TokenTraces &traces) {
+  ValueChange change = Failed(Reason::kHoldsToken);
+  change.offset = OffsetInValue(ViewText(value), traces.first);
+  return change;
+}
+
 // TreatHolder is for a value that is not a token, and holds some.
 ValueChange TreatHolder(const ValueRule &rule, const varlena *value,
                         bool is_text, const TokenTraces &traces) {
-  if (traces.holds_only_unknown() && rule.on_unknown == OnUnknown::kLeave) {
-    return LeaveUnknown();
+  if (rule.direction == ValueRule::kDecrypt) {
+    return RefuseToDecrypt(value, traces);
   }
   if (traces.holds_only_unknown() && rule.on_unknown == OnUnknown::kPlaintext) {
     ValueChange change = TreatPlaintext(rule, value, is_text);
     change.holds_unknown = change.kind != ValueChange::kFailed;
     return change;
   }
-  ValueChange change = Failed(Reason::kHoldsToken);
-  change.offset = OffsetInValue(ViewText(value), traces.first);
+  ValueChange change = TreatTokensInside(rule, traces);
+  if (change.kind == ValueChange::kChanged) {
+    change.value = RotatePart(rule.keys, ViewText(value), nullptr);
+  }
   return change;
 }
 
@@ -195,21 +224,7 @@ ValueChange ChangeInside(const ValueRule &rule, Datum value, Oid type) {
   if (OidIsValid(inner.not_read)) {
     return Failed(Reason::kNotRead);
   }
-  if (traces.unknown > 0 && rule.on_unknown == OnUnknown::kFail) {
-    return Failed(Reason::kHoldsUnknown);
-  }
-  if (traces.remnants > 0) {
-    return Failed(Reason::kHoldsRemnant);
-  }
-  const bool has_ours = traces.primary + traces.secondary > 0;
-  if (traces.unknown > 0 && !has_ours && rule.on_unknown == OnUnknown::kLeave) {
-    return LeaveUnknown();
-  }
-  return {.kind = traces.secondary > 0 ? ValueChange::kChanged
-                                       : ValueChange::kUnchanged,
-          .is_empty = !has_ours,
-          .holds_unknown = traces.unknown > 0,
-          .key_index = traces.last_key};
+  return TreatTokensInside(rule, traces);
 }
 
 }  // namespace fernet::pg

@@ -51,9 +51,11 @@ struct ValueChange {
 // and otherwise bytea, and that holds at most `max_characters`, or any number
 // if 0.
 //
-// A value that holds a token in some form without being one (see
-// core/diagnosis.hpp) is kFailed whatever the rule: never encrypt what failed
-// to decrypt. For a token that no key decrypts, `rule` says what to do.
+// A rotation re-encrypts the tokens inside of a value that is none where they
+// stand. To decrypt such a value would leave it half encrypted: it is kFailed.
+// So is, whatever the rule, what is left of a token (see core/diagnosis.hpp):
+// never encrypt what failed to decrypt. For a token that no key decrypts,
+// `rule` says what to do.
 //
 // Raises a failure of libcrypto, which has nothing to do with the value.
 ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
