@@ -21,7 +21,7 @@ srand $seed;
 note "FERNET_SEED=$seed repeats this run's choices";
 
 my @ways = qw(cancel terminate kill);
-my $kills_of_each = $ENV{FERNET_LONG} ? 20 : 4;
+my $kills_of_each = $ENV{FERNET_LONG} ? 20 : 2;
 my $ids = 4000;
 
 my ($old, $new) = (new_key(), new_key());
@@ -247,7 +247,7 @@ sub begin_rotation
 	my $column = $columns[ $rotations++ % 2 ];
 	# Long enough for a kill to find it under way.
 	my $batch = 5 + int rand 100;
-	my $pause = 5 + int rand 15;
+	my $pause = 5 + int rand($ENV{FERNET_LONG} ? 15 : 300);
 	return start_session(
 		$node,
 		"CALL fernet_rotate_column('secret', '$column', $batch, '$pause ms')",

@@ -24,6 +24,8 @@ constexpr BlockNumber kBatchPages = 8192;  // that hold no value at all
 
 constexpr std::int64_t kReadTime = 500000;  // between two looks at the clock
 
+constexpr std::int64_t kAskInterval = 1000000;  // for news of standbys
+
 constexpr int kQuickRetries = 3;
 constexpr std::int64_t kFirstWait = 50000;  // microseconds
 constexpr std::int64_t kLongestWait = 1000000;
@@ -145,6 +147,7 @@ BatchOrder OrderOf(const Running &running) {
 
 void WaitForStandbys(Running *running) {
   bool told = false;
+  TimestampTz asked = GetCurrentTimestamp();
   while (IsTooFar(&running->lag)) {
     if (!told) {
       told = true;
@@ -155,6 +158,10 @@ void WaitForStandbys(Running *running) {
           HideStatement());
     }
     SleepFor(kFirstWait);
+    if (GetCurrentTimestamp() - asked >= kAskInterval) {
+      asked = GetCurrentTimestamp();
+      AskForNews();
+    }
     Commit(running);
   }
   if (told) {

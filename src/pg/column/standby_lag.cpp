@@ -68,6 +68,8 @@ bool IsTooFar(StandbyLag *lag) {
   return false;
 }
 
+void AskForNews() { static_cast<void>(GetCurrentTransactionId()); }
+
 bool IsArchiveBehind() {
   return XLogArchivingActive() &&
          Ask("SELECT a.last_failed_time OPERATOR(pg_catalog.>)"

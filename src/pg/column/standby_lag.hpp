@@ -24,6 +24,11 @@ void RequireSightOfLag();
 // after each batch, in a transaction.
 bool IsTooFar(StandbyLag *lag);
 
+// AskForNews makes the end of this transaction write WAL. A standby says how
+// far it has replayed when it gets WAL, and otherwise only every
+// wal_receiver_status_interval: a job that waits for it would write none.
+void AskForNews();
+
 // IsArchiveBehind says whether the archiver's last attempt has failed: then WAL
 // piles up on the server.
 bool IsArchiveBehind();
