@@ -1,7 +1,8 @@
-# Random values of every type in which tokens can sit: documents, arrays, rows and
-# others, with tokens at random places, in random layers, among what only looks
-# like one. After fernet_rotate_value, each token decrypts with the new key alone to
-# its plaintext, with its timestamp, and everything else is as it was.
+# Random values of every type in which tokens can sit: texts, documents, arrays, rows
+# and others, with tokens at random places, in random layers, among what only looks
+# like one. After fernet_rotate_value, and after a job on the column, each token
+# decrypts with the new key alone to its plaintext, with its timestamp, and
+# everything else is as it was.
 # FERNET_LONG=1 tries 50,000 values instead of 900.
 
 use strict;
@@ -10,9 +11,10 @@ use warnings;
 use FaultTest qw(is_long random_seed);
 use FernetTest qw(:DEFAULT session);
 use JSON::PP;
-use MIME::Base64 qw(encode_base64 decode_base64);
+use MIME::Base64 qw(decode_base64);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use RandomValues qw(types_sql use_tokens makers random_of random_text quoted);
 use Test::More;
 
 random_seed();
@@ -27,12 +29,8 @@ my ($only_old, $only_new, $both) =
   map { "-c fernet.key=$_" } $old, $new, "$new,$old";
 my $folder = PostgreSQL::Test::Utils::tempdir();
 
-$node->safe_psql('postgres', <<'SQL');
+$node->safe_psql('postgres', types_sql() . <<'SQL');
 CREATE EXTENSION pg_fernet;
-CREATE TYPE textrange AS RANGE (subtype = text, collation = "C");
-CREATE DOMAIN short AS text CHECK (length(value) < 100000);
-CREATE DOMAIN shorts AS short[] CHECK (array_ndims(value) = 1);
-CREATE TYPE connection AS (name text, ratio float8, at timestamptz, config jsonb, tags shorts, nothing text);
 CREATE TABLE wanted (token text);
 SQL
 my %has = map { $_ => 1 } split /\n/, $node->safe_psql('postgres',
@@ -57,152 +55,18 @@ sub run_file
 	return;
 }
 
+sub read_rows
+{
+	return map { [ split /\t/ ] } split /\n/, slurp("$folder/rows");
+}
+
 # rows_of returns the rows of a query, each a list. No field needs an escape.
 sub rows_of
 {
 	my ($options, $query) = @_;
 	run_file($options, "COPY ($query) TO '$folder/rows'");
-	return map { [ split /\t/ ] } split /\n/, slurp("$folder/rows");
+	return read_rows();
 }
-
-sub pick
-{
-	return $_[ int rand @_ ];
-}
-
-sub random_of
-{
-	my ($length, @characters) = @_;
-	return join '', map { pick(@characters) } 1 .. $length;
-}
-
-# ---------------------------------------------------------------------------
-# The values
-
-my @digits = ('A' .. 'Z', 'a' .. 'z', 0 .. 9, '-', '_');
-my @tokens;
-
-# A piece that holds no token, though it may look like one
-sub look_alike
-{
-	my $kind = int rand 8;
-	return 'n gAAAAA' . random_of(int(rand 20), @digits) if $kind == 0;
-	return 'x' . random_of(30 + int(rand 150), @digits) if $kind == 1;
-	return random_of(2 * int(rand 150), 0 .. 9, 'a' .. 'f') if $kind == 2;
-	return encode_base64(random_of(int(rand 150), 'a' .. 'z'), '') if $kind == 3;
-	return 'the gAAAAA, gAAAA-' if $kind == 4;
-	return pick("\x{e9}t\x{e9}", "\x{65e5}\x{672c}", 'back\\slash', 'quo"te', "it's", 'a,b', '{c}', '(d)', '');
-}
-
-# layer puts an encoding around $text. The brackets tell where it is.
-sub layer
-{
-	my ($text, $may_break) = @_;
-	utf8::encode($text);
-	if (rand() < 0.4)
-	{
-		my $hex = unpack 'H*', $text;
-		$hex = uc $hex if rand() < 0.3;
-		return '[hex:' . pick('', '0x', '\\x') . "$hex]";
-	}
-	my $encoded = encode_base64($text, $may_break && rand() < 0.5 ? pick("\n", "\r\n") : '');
-	$encoded =~ tr{+/}{-_} if rand() < 0.5;
-	$encoded =~ s/=//g if rand() < 0.5;
-	my $junk = int rand 4;
-	return "[b64+$junk:" . ('k' x $junk) . "$encoded]";
-}
-
-# slot is a token with something around it.
-sub slot
-{
-	my ($may_break) = @_;
-	my $text = pick(@tokens);
-	$text =~ s/=//g if rand() < 0.2;
-	$text = pick('', '', 'v1:', 'Bearer ', 'a_', 'x', '"', '{"k":"', "b'", "\x{feff}") . $text
-	  . pick('', '', ' ', '"', '"}', ';', '%3D', '==', "\x{e9}", '/b');
-	my $layers = rand() < 0.6 ? 0 : 1 + int rand 3;
-	$text = layer($text, $may_break) foreach 1 .. $layers;
-	return $text;
-}
-
-sub text
-{
-	my ($may_break) = @_;
-	return slot($may_break) if rand() < 0.2;
-	return join ' ', map { rand() < 0.4 ? slot($may_break) : look_alike() } 1 .. 1 + int rand 4;
-}
-
-sub json_string
-{
-	return JSON::PP->new->allow_nonref->encode($_[0]);
-}
-
-# document is the text of a JSON document. Its keys differ.
-sub document
-{
-	my ($depth, $may_break) = @_;
-	my $kind = int rand($depth > 0 ? 8 : 5);
-	return json_string(text($may_break)) if $kind < 3;
-	return pick('1.00', '-0.5', '12345678901234567890.10', '1e20', 'true', 'false', 'null') if $kind < 5;
-	my @items = map { document($depth - 1, $may_break) } 1 .. int rand 5;
-	return '[' . join(', ', @items) . ']' if $kind == 5;
-	my $n = 0;
-	return '{' . join(', ', map { json_string($n++ . (rand() < 0.2 ? slot($may_break) : pick('k', 'name'))) . " : $_" } @items)
-	  . '}';
-}
-
-sub quoted
-{
-	my ($text, $type) = @_;
-	$text =~ s/'/''/g;
-	return "'$text'" . (defined $type ? "::$type" : '');
-}
-
-sub list
-{
-	my ($item) = @_;
-	return 'ARRAY[' . join(', ', map { rand() < 0.2 ? 'NULL' : $item->() } 1 .. 1 + int rand 5) . ']';
-}
-
-sub escaped
-{
-	my ($text) = @_;
-	my %entities = ('&' => 'amp', '<' => 'lt', '>' => 'gt', '"' => 'quot');
-	$text =~ s/([&<>"])/&$entities{$1};/g;
-	return $text;
-}
-
-# For each type: an expression of SQL for a random value
-my %make = (
-	'text' => sub { quoted(text(1)) },
-	'varchar' => sub { quoted(text(1)) },
-	'short' => sub { quoted(text(1)) },
-	'bytea' => sub { '\'\xff00\'::bytea || convert_to(' . quoted(text(1)) . q{, 'UTF8') || '\x00fe'} },
-	'json' => sub { quoted(document(3, 0)) },
-	'jsonb' => sub { quoted(document(3, 1)) },
-	'text[]' => sub { list(sub { quoted(text(1)) }) . '::text[]' },
-	'jsonb[]' => sub { list(sub { quoted(document(1, 0)) }) . '::jsonb[]' },
-	'connection' => sub {
-		return sprintf 'ROW(%s, %s, %s, %s, %s, NULL)::connection',
-		  quoted(text(1)), rand() - 0.5, 'clock_timestamp()', quoted(document(2, 0), 'jsonb'),
-		  list(sub { quoted(text(1)) }) . '::shorts';
-	},
-	'connection[]' => sub {
-		return list(sub { sprintf 'ROW(%s, %s, NULL, NULL, NULL, NULL)::connection', quoted(text(1)), rand() })
-		  . '::connection[]';
-	},
-	'shorts' => sub { list(sub { quoted(text(1)) }) },
-	'textrange' => sub { rand() < 0.5 ? 'textrange(' . quoted(text(1)) . ', NULL)' : 'textrange(NULL, ' . quoted(text(1)) . ')' },
-	'textmultirange' => sub { 'textmultirange(textrange(' . quoted(text(1)) . ', NULL))' });
-$make{citext} = $make{text} if $has{citext};
-$make{hstore} = sub {
-	my @keys = map { quoted($_ . (rand() < 0.2 ? slot(1) : 'k')) } 1 .. 1 + int rand 5;
-	my @items = map { rand() < 0.2 ? 'NULL' : quoted(text(1)) } @keys;
-	return 'hstore(ARRAY[' . join(', ', @keys) . '], ARRAY[' . join(', ', @items) . ']::text[])';
-} if $has{hstore};
-$make{xml} = sub {
-	return quoted('<a k="' . escaped(text(1) =~ tr/\r\n//dr) . '">' . escaped(text(1)) . '<b/></a>');
-} if $has{xml};
 
 # ---------------------------------------------------------------------------
 # What a value is apart from its tokens
@@ -238,10 +102,14 @@ sub look_up
 	open(my $out, '>', "$folder/wanted") or die "wanted: $!";
 	print $out map { "$_\n" } @wanted;
 	close $out;
-	my @rows = rows_of("$options -c timezone=UTC", 'SELECT token, fernet_decrypt_bytea(token), '
-		  . 'extract(epoch FROM fernet_timestamp(token)) FROM wanted WHERE fernet_key_index(token) IS NOT NULL');
+	run_file("$options -c timezone=UTC", <<"SQL");
+TRUNCATE wanted;
+COPY wanted FROM '$folder/wanted';
+COPY (SELECT token, fernet_decrypt_bytea(token), extract(epoch FROM fernet_timestamp(token)) FROM wanted
+	WHERE fernet_key_index(token) IS NOT NULL) TO '$folder/rows';
+SQL
 	$known->{$_} = undef foreach @wanted;
-	$known->{ $_->[0] } = { plaintext => pack('H*', substr($_->[1], 3)), time => $_->[2] } foreach @rows;
+	$known->{ $_->[0] } = { plaintext => pack('H*', substr($_->[1], 3)), time => $_->[2] } foreach read_rows();
 	return;
 }
 
@@ -276,21 +144,18 @@ sub of_type
 	return canonical($bytes, @state);
 }
 
-# canonical_all is the canonical form of each of the values.
+# canonical_all adds the canonical form of $_->{$from} to each of @values, as
+# $_->{$to}.
 sub canonical_all
 {
-	my ($options, $known, $type, @bytes) = @_;
+	my ($options, $from, $to, @values) = @_;
+	my %known;
 	while (1)
 	{
-		my $unknown = {};
-		my @all = map { of_type($type, $_, $known, $unknown) } @bytes;
-		return @all unless %$unknown;
-		$node->safe_psql('postgres', 'TRUNCATE wanted');
-		open(my $out, '>', "$folder/wanted") or die "wanted: $!";
-		print $out map { "$_\n" } sort keys %$unknown;
-		close $out;
-		$node->safe_psql('postgres', "COPY wanted FROM '$folder/wanted'");
-		look_up($options, $known, sort keys %$unknown);
+		my %unknown;
+		$_->{$to} = of_type($_->{type}, $_->{$from}, \%known, \%unknown) foreach @values;
+		return unless %unknown;
+		look_up($options, \%known, sort keys %unknown);
 	}
 }
 
@@ -305,54 +170,52 @@ sub make_tokens
 	return map { $_->[0] } rows_of($options, "SELECT fernet_encrypt(p, t) FROM (VALUES $list) AS v (p, t)");
 }
 
-push @tokens, make_tokens($only_old, map { random_of(int(rand 60), 'a' .. 'z', ' ', "\x{e9}") } 1 .. 120);
-push @tokens, make_tokens($only_new, map { random_of(int(rand 60), 'a' .. 'z') } 1 .. 15);
-push @tokens, make_tokens($only_old, map { text(1) } 1 .. 20), make_tokens($only_new, map { text(1) } 1 .. 10);
+my $text = sub { return random_of(int(rand 60), 'a' .. 'z', ' ', "\x{e9}") };
+my @tokens = (make_tokens($only_old, map { $text->() } 1 .. 120), make_tokens($only_new, map { $text->() } 1 .. 15));
+use_tokens(@tokens);
+use_tokens(make_tokens($only_old, map { random_text(1) } 1 .. 20), make_tokens($only_new, map { random_text(1) } 1 .. 10));
+my %make = makers(%has);
 
-my (%before_known, %after_known);
+# One session for each type: fernet_rotate_value, the same a second time with the
+# new key alone, and a job on the column.
 my $each = int($values / keys %make) + 1;
+my @all;
 foreach my $type (sort keys %make)
 {
 	my $list = join ",\n", map { "($_, " . $make{$type}->() . ')' } 1 .. $each;
-	run_file('', <<"SQL");
-DROP TABLE IF EXISTS random;
-CREATE TABLE random (id int, value $type, rotated $type);
+	my ($value, $rotated, $copied) =
+	  map { 'encode(' . ($type eq 'bytea' ? $_ : "convert_to($_\::text, 'UTF8')") . ", 'hex')" } qw(value rotated copied);
+	my $valid = $type =~ /connection/ ? 'true' : "rotated::text = rotated::text::$type\::text";
+	run_file($both, <<"SQL");
+CREATE TABLE random (id int, value $type, rotated $type, copied $type);
 INSERT INTO random (id, value) VALUES
 $list;
+UPDATE random SET rotated = fernet_rotate_value(value), copied = value;
+CALL fernet_rotate_column('random', 'copied', on_plaintext => 'leave');
+SELECT set_config('fernet.key', '$new', false);
+SELECT fernet_assert_rotated('random', 'copied', on_plaintext => 'leave');
+COPY (SELECT $value, $rotated, $copied, $valid, fernet_rotate_value(rotated)::text = rotated::text
+	FROM random ORDER BY id) TO '$folder/rows';
+DROP TABLE random;
 SQL
-	run_file($both, 'UPDATE random SET rotated = fernet_rotate_value(value)');
-	my ($value, $rotated) =
-	  map { $type eq 'bytea' ? $_ : "convert_to($_\::text, 'UTF8')" } qw(value rotated);
-	my @rows = rows_of('', "SELECT id, encode($value, 'hex'), encode($rotated, 'hex') FROM random ORDER BY id");
-	my @before = map { pack 'H*', $_->[1] } @rows;
-	my @after = map { pack 'H*', $_->[2] } @rows;
-	my @expected = canonical_all($both, \%before_known, $type, @before);
-	my @got = canonical_all($only_new, \%after_known, $type, @after);
-	my @wrong = grep { $expected[$_] ne $got[$_] } 0 .. $#rows;
-	ok(@rows == $each && !@wrong, "$type: its tokens are under the new key, and nothing else has changed");
+	push @all, map { { type => $type, valid => $_->[3], same => $_->[4], before => pack('H*', $_->[0]),
+		after => pack('H*', $_->[1]), copied => pack('H*', $_->[2]) } } read_rows();
+}
+canonical_all($both, 'before', 'expected', @all);
+canonical_all($only_new, 'after', 'got', @all);
+canonical_all($only_new, 'copied', 'by job', @all);
+foreach my $type (sort keys %make)
+{
+	my @of_type = grep { $_->{type} eq $type } @all;
+	my @wrong = grep { $of_type[$_]{expected} ne $of_type[$_]{got} } 0 .. $#of_type;
+	ok(@of_type == $each && !@wrong, "$type: its tokens are under the new key, and nothing else has changed");
 	diag('first wrong id: ' . ($wrong[0] + 1)) if @wrong;
-	my $tokens = () = join('', @expected) =~ /<\d+:\d/g;
+	my $tokens = () = join('', map { $_->{expected} } @of_type) =~ /<\d+:\d/g;
 	cmp_ok($tokens, '>', $each / 2, "$type: there were tokens");
-	my $changed = grep { $before[$_] ne $after[$_] } 0 .. $#rows;
-	cmp_ok($changed, '>', $each / 4, "$type: values have changed");
-	is($node->safe_psql('postgres',
-			"SELECT count(*) FROM random WHERE rotated::text IS DISTINCT FROM rotated::text::$type\::text"),
-		'0', "$type: the new values are valid") unless $type =~ /connection/;
-	# A second time, nothing is left to do.
-	is(
-		$node->safe_psql('postgres',
-			"SELECT set_config('fernet.key', '$new', false);\n"
-			  . "SELECT count(*) FROM random WHERE fernet_rotate_value(rotated)::text IS DISTINCT FROM rotated::text"
-		) =~ /^(\d+)\z/m ? $1 : '?',
-		'0', "$type: the new key alone suffices");
-	next unless $type =~ /^(?:jsonb|hstore|xml|connection)$/;
-	# A job on the column does the same.
-	run_file($both, "CREATE TABLE copied AS SELECT id, value FROM random;\nCALL fernet_rotate_column('copied', 'value')");
-	my @copied = map { pack 'H*', $_->[0] }
-	  rows_of('', "SELECT encode(convert_to(value::text, 'UTF8'), 'hex') FROM copied ORDER BY id");
-	run_file($both, "SELECT fernet_assert_rotated('copied', 'value');\nDROP TABLE copied");
-	my @rotated = canonical_all($only_new, \%after_known, $type, @copied);
-	ok("@rotated" eq "@expected", "$type: a job rotates the same tokens");
+	cmp_ok(scalar(grep { $_->{before} ne $_->{after} } @of_type), '>', $each / 4, "$type: values have changed");
+	is(scalar(grep { $_->{valid} ne 't' } @of_type), 0, "$type: the new values are valid");
+	is(scalar(grep { $_->{same} ne 't' } @of_type), 0, "$type: a second time, the new key alone suffices");
+	is(scalar(grep { $_->{expected} ne $_->{'by job'} } @of_type), 0, "$type: a job rotates the same tokens");
 }
 
 # ---------------------------------------------------------------------------
@@ -371,7 +234,16 @@ if ($has{xml})
 		"SET xmloption = document;\nSELECT fernet_rotate_value(xmlparse(content 'x $tokens[0]')) IS NOT NULL;\nSHOW xmloption;",
 		options => $both);
 	is("$out$errors", "t\ndocument", 'a setting of the session does not matter, and stays');
+	(undef, $errors) = session($node, "CREATE TABLE named AS SELECT '<$name></$name>'::xml AS x;\n"
+		  . "CALL fernet_rotate_column('named', 'x');", options => $both);
+	like($errors, qr/^DETAIL:  With the new tokens, the XML would not be well-formed/m, 'a job says so');
 }
+my (undef, $of_ranges) = session($node, <<"SQL", options => $both);
+CREATE TABLE bounds AS SELECT textrange('$tokens[0]', '$tokens[0]', '[]') AS r FROM generate_series(1, 60);
+CALL fernet_rotate_column('bounds', 'r');
+SQL
+like($of_ranges, qr/^DETAIL:  With the new tokens, the bounds of a range would be in the wrong order/m,
+	'a job names the bounds of a range');
 
 foreach my $encoding (qw(LATIN1 SQL_ASCII))
 {
