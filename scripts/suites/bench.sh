@@ -13,11 +13,13 @@ tests_bench() {
 # run_bench judges no figures: it checks that the benchmarks work and that the
 # results they compare are right.
 run_bench() {
-  local name
+  local name started
+  need_module || return 0
   for name in $(selected bench); do
-    if as_owner env PG_CONFIG="$PG_CONFIG" "$tree/bench/$name" --short \
-      >"$log/bench/$name.log" 2>&1; then
-      pass "$name"
+    started=$EPOCHREALTIME
+    if as_owner env PG_CONFIG="$PG_CONFIG" FERNET_BUILT="$tree" "$tree/bench/$name" \
+      --short >"$log/bench/$name.log" 2>&1; then
+      pass "$name" "($(elapsed "$started") s)"
     else
       fail "$name"
       explain "$log/bench/$name.log" 60
