@@ -421,6 +421,7 @@ same(ask('SELECT fernet_encrypt(\'x\') \g /dev/null' . "\nSHOW fernet.log", user
 ok(join("\n", @{ audit_lines()->{jsonlog} }) =~ /^fernet: key: set, \Q$first\E$/m, 'a key in the startup packet is logged');
 ($out, $err) = session($node, "SET fernet.log = 'everything';");
 ok($err =~ /^ERROR:  22023: /, 'another word is no level');
+ok($err !~ /everything/, 'and is not quoted, for it may be a key');
 $node->append_conf('postgresql.conf', "fernet.log = 'none'");
 $node->reload;
 

@@ -7,12 +7,31 @@ namespace fernet::pg::events {
 namespace {
 
 constinit int log_level = kNone;
+constinit char *log_level_name = nullptr;  // the value in guc.c
 
-constexpr config_enum_entry kLogLevels[] = {
-    {"none", kNone, false}, {"failures", kFailures, false},
-    {"keys", kKeys, false}, {"all", kAll, false},
-    {nullptr, 0, false},
-};
+// By their numbers.
+constexpr const char *kLogLevels[] = {"none", "failures", "keys", "all"};
+
+// LevelOf is the number of a level, or -1.
+int LevelOf(const char *name) {
+  for (int level = kNone; level <= kAll; ++level) {
+    if (pg_strcasecmp(kLogLevels[level], name) == 0) {
+      return level;
+    }
+  }
+  return -1;
+}
+
+bool CheckLogLevel(char **value, void **, GucSource) {
+  if (LevelOf(*value) >= 0) {
+    return true;
+  }
+  GUC_check_errmsg("invalid value for parameter \"%s\"", kLogSettingName);
+  GUC_check_errhint("Available values: none, failures, keys, all.");
+  return false;
+}
+
+void AssignLogLevel(const char *value, void *) { log_level = LevelOf(value); }
 
 // A line of the audit log goes to the server log only, never to the client.
 void Log(const char *text) {
@@ -81,11 +100,14 @@ void JobEnded(const char *outcome, const char *job, const JobCounts &counts) {
 }
 
 void DefineLogSetting() {
-  DefineCustomEnumVariable(
+  // guc.c quotes a value that is none of an enumeration's.
+  DefineCustomStringVariable(
       kLogSettingName, "Sets which uses of Fernet keys are written to the log.",
-      "\"failures\" logs tokens and keys that were refused, \"keys\" also the "
-      "fingerprints of keys that are set, \"all\" also every use of a key.",
-      &log_level, kNone, kLogLevels, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+      "\"none\" logs none, \"failures\" tokens and keys that were refused, "
+      "\"keys\" also the fingerprints of keys that are set, \"all\" also every "
+      "use of a key.",
+      &log_level_name, kLogLevels[kNone], PGC_SUSET, 0, CheckLogLevel,
+      AssignLogLevel, nullptr);
 }
 
 }  // namespace fernet::pg::events

@@ -45,7 +45,9 @@ struct JobCounts {
 void JobStarted(const char *job, const KeyList &list);
 void JobEnded(const char *outcome, const char *job, const JobCounts &counts);
 
-// DefineLogSetting defines the setting fernet.log. Called once.
+// DefineLogSetting defines the setting fernet.log. An error about its value
+// does not quote it: it may be a key that was given to the wrong setting.
+// Called once.
 void DefineLogSetting();
 
 }  // namespace fernet::pg::events
