@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/ascii.hpp"
+#include "core/key_spelling.hpp"
 
 namespace fernet {
 namespace {
@@ -23,18 +24,6 @@ constexpr std::uint64_t kHashFactor = 0x9e37'79b9'7f4a'7c15;
 
 constexpr char Lower(char c) noexcept {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
-constexpr bool IsLetterOrDigit(char c) noexcept {
-  return (c >= '0' && c <= '9') || (Lower(c) >= 'a' && Lower(c) <= 'z');
-}
-
-constexpr bool IsNameCharacter(char c) noexcept {
-  return IsLetterOrDigit(c) || c == '_';
-}
-
-constexpr bool IsDigitOfKey(char c) noexcept {
-  return IsNameCharacter(c) || c == '-' || c == '+' || c == '/';
 }
 
 bool EndsWith(std::span<const char> text, std::string_view word) noexcept {
@@ -84,6 +73,45 @@ std::span<const char> After(std::span<const char> text,
                             std::span<const char> part) noexcept {
   return text.subspan(
       static_cast<std::size_t>(part.data() + part.size() - text.data()));
+}
+
+// RunDigit is a digit of a run and where the text spells it.
+struct RunDigit {
+  std::size_t at;
+  char digit;
+};
+
+// StartOfRun is the part of `text` that spells the first digits of the run at
+// its beginning, up to `most`, and the '=' after them.
+std::span<const char> StartOfRun(std::span<const char> text, Spelling spelling,
+                                 std::size_t most) noexcept {
+  std::size_t size = 0;
+  for (std::size_t i = 0; i < text.size() && most > 0;) {
+    const Step step = NextStep(text.subspan(i), spelling);
+    i += step.size;
+    if (step.digit != '\0') {
+      size = i;
+      --most;
+    } else if (!step.joins) {
+      break;
+    }
+  }
+  for (int i = 0; i < 2 && most > 0 && size < text.size() && text[size] == '=';
+       ++i, --most) {
+    ++size;
+  }
+  return text.first(size);
+}
+
+// OverwriteDigits leaves what joins the literals of `run`.
+void OverwriteDigits(std::span<char> run, Spelling spelling) noexcept {
+  while (!run.empty()) {
+    const Step step = NextStep(run, spelling);
+    if (step.digit != '\0' || run.front() == '=') {
+      std::ranges::fill(run.first(step.size), '*');
+    }
+    run = run.subspan(step.size);
+  }
 }
 
 bool IsLikeKey(std::span<const char> run) noexcept {
@@ -216,49 +244,60 @@ void KeyTraces::AddStatement(std::span<const char> text) noexcept {
   }
 }
 
-std::span<const char> KeyTraces::FirstIn(
-    std::span<const char> text) const noexcept {
+std::span<const char> KeyTraces::FirstIn(std::span<const char> text,
+                                         Spelling spelling) const noexcept {
   constexpr std::uint64_t kLeaving = LeavingFactor();
+  std::array<RunDigit, kShortestRun> last;  // digits of the run so far
   std::uint64_t hash = 0;
   std::size_t length = 0;  // of the run so far
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (!IsDigitOfKey(text[i])) {
-      hash = 0;
-      length = 0;
+  for (std::size_t i = 0; i < text.size();) {
+    const Step step = NextStep(text.subspan(i), spelling);
+    if (step.digit == '\0') {
+      hash = step.joins ? hash : 0;
+      length = step.joins ? length : 0;
+      i += step.size;
       continue;
     }
-    hash = Append(hash, text[i]);
+    RunDigit &oldest = last[length % kShortestRun];
+    hash = Append(hash, step.digit);
     if (++length > kShortestRun) {
-      const auto leaving =
-          static_cast<unsigned char>(text[i - kShortestRun]) + 1U;
-      hash -= leaving * kLeaving;
+      hash -= (static_cast<unsigned char>(oldest.digit) + 1U) * kLeaving;
     }
+    oldest = {i, step.digit};
+    i += step.size;
     const std::uint32_t known = length >= kShortestRun ? Find(hash) : size_;
     if (known < size_) {
-      const auto run = NextRun(text.subspan(i + 1 - kShortestRun));
-      return run.first(std::min<std::size_t>(run.size(), sizes_[known]));
+      const std::size_t start = last[length % kShortestRun].at;
+      return StartOfRun(text.subspan(start), spelling, sizes_[known]);
     }
   }
   return {};
 }
 
-bool KeyTraces::Overwrite(std::span<char> text) const noexcept {
+bool KeyTraces::Overwrite(std::span<char> text,
+                          Spelling spelling) const noexcept {
   bool found = false;
   while (!empty()) {
-    const auto run = FirstIn(text);
+    const auto run = FirstIn(text, spelling);
     if (run.empty()) {
       break;
     }
     const auto start = static_cast<std::size_t>(run.data() - text.data());
-    std::ranges::fill(text.subspan(start, run.size()), '*');
+    OverwriteDigits(text.subspan(start, run.size()), spelling);
     text = text.subspan(start + run.size());
     found = true;
   }
   return found;
 }
 
+bool KeyTraces::Overwrite(std::span<char> text) const noexcept {
+  const bool plain = Overwrite(text, Spelling::kPlain);
+  return Overwrite(text, Spelling::kSql) || plain;
+}
+
 bool KeyTraces::OccurIn(std::span<const char> text) const noexcept {
-  return !empty() && !FirstIn(text).empty();
+  return !empty() && (!FirstIn(text, Spelling::kPlain).empty() ||
+                      !FirstIn(text, Spelling::kSql).empty());
 }
 
 }  // namespace fernet

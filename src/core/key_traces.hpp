@@ -8,6 +8,7 @@
 #include <span>
 
 #include "core/key.hpp"
+#include "core/key_spelling.hpp"
 
 namespace fernet {
 
@@ -32,7 +33,8 @@ class KeyTraces {
   void AddStatement(std::span<const char> text) noexcept;
 
   // Overwrite puts asterisks in place of the runs wherever they occur in
-  // `text`, inside of longer runs too. Returns whether there were any.
+  // `text`, inside of longer runs too, as they are and as SQL can spell them
+  // (see key_spelling.hpp). Returns whether there were any.
   bool Overwrite(std::span<char> text) const noexcept;
 
   // OccurIn says whether Overwrite would find something.
@@ -42,7 +44,9 @@ class KeyTraces {
   void Add(std::span<const char> run) noexcept;
   // Find is the index of `hash`, or size_.
   std::uint32_t Find(std::uint64_t hash) const noexcept;
-  std::span<const char> FirstIn(std::span<const char> text) const noexcept;
+  std::span<const char> FirstIn(std::span<const char> text,
+                                Spelling spelling) const noexcept;
+  bool Overwrite(std::span<char> text, Spelling spelling) const noexcept;
 
   std::uint32_t size_ = 0;
   std::array<std::uint64_t, kMaxKeys> hashes_{};

@@ -79,6 +79,97 @@ session($node, "DO \$\$BEGIN PERFORM set_config('fernet.key', '$run', true);"
 ok(${ server_logs($node) } =~ /STATEMENT: .*'\*{129}'/, 'asterisks are in the log in their place');
 is(keys_logged(@joined), 0, 'and none of them');
 
+# A setting of ours that holds no key may be given one by mistake.
+my @mistaken = map { new_key() } 1 .. 6;
+my @told = (
+	session($node, "SET fernet.log = '$mistaken[0]'"),
+	session($node, "SELECT set_config('fernet.log', '$mistaken[1]', false)\\; SELECT 1"),
+	session($node, "ALTER SYSTEM SET fernet.log = '$mistaken[2]'"),
+	session($node, "ALTER ROLE CURRENT_USER SET fernet.log = '$mistaken[3]'"),
+	session($node, "SELECT set_config('fernet.kye', '$mistaken[4]', false)"),
+	session($node, 'SELECT 1', options => "-c fernet.log=$mistaken[5]"));
+my $told = join "\n", @told;
+is(scalar(() = $told =~ /(?:ERROR|WARNING|FATAL): /g), scalar(@mistaken), 'each is refused');
+is(scalar(grep { forms_found_in($_, \$told) } @mistaken), 0, 'no message quotes the value');
+is(keys_logged(@mistaken), 0, 'nor does the log');
+
+# The text of a statement that fails is in the log, but for what is overwritten.
+# Each way to write a key returns an expression, and what in it gives the key
+# away.
+sub escaped
+{
+	my ($format, $prefix, $key) = @_;
+	my $text = $key =~ s/(.)/sprintf $format, ord $1/ger;
+	return ("$prefix'$text'", $text);
+}
+
+sub in_pieces
+{
+	my ($join, $key) = @_;
+	my @pieces = (substr($key, 0, 20), substr($key, 20));
+	return ("'" . join($join, @pieces) . "'", @pieces);
+}
+my @spellings = (
+	[ q(as it is), sub { ("'$_[0]'", $_[0]) }, sub { ("\$k\$$_[0]\$k\$", $_[0]) } ],
+	[
+		q(with escapes: `E'\x..'`, `U&'\00..'`),
+		sub { escaped('\x%02x', 'E', @_) },
+		sub { escaped('\%03o', 'E', @_) },
+		sub { escaped('\%04x', 'U&', @_) }
+	],
+	[
+		q(in pieces: `'..' || '..'`, or on two lines),
+		sub { in_pieces(q(' || '), @_) },
+		sub { in_pieces("'\n  '", @_) }
+	],
+	[
+		q(as another text: `decode('..', 'hex')`),
+		sub { my $text = unpack('H*', $_[0]); ("convert_from(decode('$text', 'hex'), 'UTF8')", $text) }
+	]);
+my @errors = (
+	[ 'an error in the next statement of the string', "SELECT %s\\; SELECT 1/0;" ],
+	[ 'an error in `DO` after it', "DO \$do\$BEGIN PERFORM %s; PERFORM 1/0; END\$do\$;" ],
+	[ 'a statement that is refused', "SELECT %s, no_such_column;" ],
+	[ 'a query in `DO` that is refused', "DO \$do\$BEGIN PERFORM %s, no_such_column; END\$do\$;" ]);
+my ($attempts, @rows) = ('');
+foreach my $spelling (@spellings)
+{
+	my ($words, @ways) = @$spelling;
+	push @rows, [ $words, map { [] } @errors ];
+	foreach my $i (0 .. $#errors)
+	{
+		foreach my $way (@ways)
+		{
+			my ($value, @traces) = $way->(new_key());
+			$attempts .= sprintf "$errors[$i][1]\n", "set_config('fernet.key', $value, false)";
+			push @{ $rows[-1][ $i + 1 ] }, @traces;
+		}
+	}
+}
+(undef, $err) = session($node, $attempts);
+is(scalar(() = $err =~ /^ERROR: /mg), scalar(() = $attempts =~ /set_config/g), 'each fails');
+my $log = ${ server_logs($node) };
+my $table = '| how the key is written | ' . join(' | ', map { $_->[0] } @errors) . " |\n"
+  . '|---|' . '---|' x @errors . "\n";
+foreach my $row (@rows)
+{
+	my ($words, @cells) = @$row;
+	$table .= "| $words | " . join(' | ',
+		map { (grep { index($log, $_) >= 0 } @$_) ? '**yes**' : 'no' } @cells) . " |\n";
+}
+my ($on_page) = slurp('docs/keys.md') =~ /<!-- spelling table -->\n(.*?)<!-- end of spelling table -->/s;
+is($on_page, $table, 'docs/keys.md has this table between its "spelling table" comments');
+
+# The message of a literal without its end quotes the rest of the statement.
+my $open = new_key();
+{
+	local %ENV = (%ENV, psql_env($node, ''));
+	IPC::Run::run([ 'psql', '-Xc', "SET fernet.key = '$open" ], '>', \my $said, '2>&1');
+}
+$log = ${ server_logs($node) };
+ok($log !~ /STATEMENT: .*\Q$open\E/, 'a literal without its end is not in the statement');
+ok($log =~ /ERROR: .*at or near "'\Q$open\E/, 'but in the message');
+
 # A line end ends an option of the connection. The server would log what comes
 # after it, but for the comma before.
 my @pair = (new_key(), new_key());

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -121,6 +123,62 @@ TEST(KeyTraces, FindsTheKeysThatAStatementGives) {
   // Whatever is a key, anywhere, when the statement speaks of ours.
   EXPECT_EQ(AfterStatement("CALL f('" + kA + "') /* fernet. */"),
             "CALL f('" + Stars(44) + "') /* fernet. */");
+}
+
+// Escaped is `text` with each `step`th character as `format` writes it.
+std::string Escaped(std::string_view text, std::size_t step,
+                    const char *format) {
+  std::string escaped;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    std::array<char, 16> escape{};
+    std::snprintf(escape.data(), escape.size(), format,
+                  static_cast<unsigned>(text[i]));
+    escaped +=
+        i % step == 0 ? std::string(escape.data()) : std::string(1, text[i]);
+  }
+  return escaped;
+}
+
+TEST(KeyTraces, OverwritesWhatIsSpelledWithEscapes) {
+  const std::string digits = kA.substr(0, 43);
+  for (const auto &[format, size] :
+       std::initializer_list<std::pair<const char *, std::size_t>>{
+           {"\\x%02x", 4},
+           {"\\%03o", 4},
+           {"\\%04x", 5},
+           {"\\%04X", 5},
+           {"\\+%06x", 8},
+           {"\\u%04x", 6},
+           {"\\U%08x", 10}}) {
+    EXPECT_EQ(AfterValue(kA, "E'" + Escaped(digits, 1, format) + "='"),
+              "E'" + Stars(size * 43 + 1) + "'");
+    const std::size_t few = 43 + 6 * (size - 1) + 1;
+    EXPECT_EQ(AfterValue(kA, "E'" + Escaped(digits, 8, format) + "=', 1"),
+              "E'" + Stars(few) + "', 1");
+  }
+}
+
+TEST(KeyTraces, OverwritesWhatIsSpelledInPieces) {
+  const std::string one = kA.substr(0, 9);
+  const std::string two = kA.substr(9, 20);
+  const std::string three = kA.substr(29);
+  for (const std::string join :
+       {"'\n  '", "' || '", "'::text||'", "', E'", "'||U&'", "'' || ''",
+        "$$ || $$", "$a$||$b$", "' || e'"}) {
+    EXPECT_EQ(AfterValue(kA, "('" + one + join + two + join + three + "')"),
+              "('" + Stars(9) + join + Stars(20) + join + Stars(15) + "')")
+        << join;
+  }
+  for (const std::string no_join :
+       {"' . '", "' || x || '", "\n", " ", "\\n", "' DELETE '", "$1."}) {
+    const std::string text = one + no_join + two + no_join + three;
+    EXPECT_EQ(AfterValue(kA, text), text);
+  }
+  for (const std::string end : {"'", "\\", "$", "$a", "' ||", "' || E", "''''",
+                                "\\x", "\\u00", "'::"}) {
+    EXPECT_EQ(AfterValue(kA, kA + end), Stars(44) + end);
+    EXPECT_EQ(AfterValue(kA, one + end), one + end);
+  }
 }
 
 TEST(KeyTraces, LeavesStatementsReadable) {

@@ -12,6 +12,7 @@ namespace {
 constinit post_parse_analyze_hook_type next_analyze_hook = nullptr;
 constinit planner_hook_type next_planner_hook = nullptr;
 constinit ExecutorStart_hook_type next_start_hook = nullptr;
+constinit emit_log_hook_type next_log_hook = nullptr;
 
 // IsDefinition says whether `query` stores its own text, or what is in it. A
 // hook that replays such statements elsewhere must not replay asterisks.
@@ -31,6 +32,19 @@ void AfterAnalysis(ParseState *state, Query *query, Jumble *jumble) {
   }
   if (next_analyze_hook != nullptr) {
     next_analyze_hook(state, query, jumble);
+  }
+}
+
+// BeforeError is for an error of a statement that no other hook sees: one that
+// the parser or the analysis refuses. The log shows its text. `error` is left
+// alone, as the server asks.
+void BeforeError(ErrorData *error) {
+  if (error->elevel == ERROR && error->output_to_server &&
+      debug_query_string != nullptr) {
+    OverwriteKeysIn(debug_query_string);
+  }
+  if (next_log_hook != nullptr) {
+    next_log_hook(error);
   }
 }
 
@@ -98,6 +112,8 @@ void InstallStatementHooks() {
   planner_hook = PlanWithoutKey;
   next_start_hook = ExecutorStart_hook;
   ExecutorStart_hook = StartWithoutKey;
+  next_log_hook = emit_log_hook;
+  emit_log_hook = BeforeError;
 }
 
 }  // namespace fernet::pg
