@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "pg/column/column_target.hpp"
 #include "pg/column/page_scan.hpp"
 #include "pg/column/reading.hpp"
 #include "pg/server/interrupts.hpp"
@@ -141,35 +140,41 @@ void CountHolder(ColumnCensus *census, Datum value, Oid type) {
   }
 }
 
-void CountInColumn(const ColumnTarget &target, const varlena *value,
+void CountInColumn(const ColumnTarget &column, const varlena *value,
                    ColumnCensus *census) {
-  if (OidIsValid(target.holder_type)) {
-    CountHolder(census, PointerGetDatum(value), target.holder_type);
+  if (OidIsValid(column.holder_type)) {
+    CountHolder(census, PointerGetDatum(value), column.holder_type);
   } else {
     Count(census, value);
   }
 }
 
 struct CensusOfTable {
-  const ColumnTarget *target;
-  ColumnCensus *census;
+  const TableTarget *target;
+  ColumnCensus *census;  // for each column
 };
 
-bool CountRow(TupleTableSlot *, varlena *stored, void *state) {
+bool CountRow(TupleTableSlot *row, void *state) {
   const auto *const scan = static_cast<CensusOfTable *>(state);
-  const StoredValue value = ReadStored(*scan->target, stored);
-  CountInColumn(*scan->target, value.value, scan->census);
-  WipeStored(value);
+  for (std::size_t i = 0; i < scan->target->columns.size(); ++i) {
+    const ColumnTarget &column = scan->target->columns[i];
+    varlena *const stored = ValueIn(row, column);
+    if (stored != nullptr) {
+      const StoredValue value = ReadStored(column, stored);
+      CountInColumn(column, value.value, &scan->census[i]);
+      WipeStored(value);
+    }
+  }
   return true;
 }
 
-void CountTable(Oid table, const char *column, ColumnCensus *census) {
-  ColumnTarget target;
-  if (!OpenTarget(table, column, ColumnAccess::kRead, &target)) {
+void CountTable(Oid table, ColumnNames columns, ColumnCensus *census) {
+  TableTarget target;
+  if (!OpenTarget(table, columns, ColumnAccess::kRead, &target)) {
     return;
   }
   CensusOfTable scan = {&target, census};
-  ScanValues(target, {0, target.pages}, CountRow, &scan);
+  ScanRows(target, {0, target.pages}, CountRow, &scan);
   CloseTarget(target);
 }
 
@@ -190,17 +195,24 @@ void CensusGroup::Add(std::uint64_t timestamp) {
   ++values;
 }
 
-void TakeCensus(Oid relation, const char *column, const SessionKeys &keys,
+void TakeCensus(Oid relation, ColumnNames columns, const SessionKeys &keys,
                 ColumnCensus *out) {
-  *out = {};
-  out->keys = keys;
-  CheckColumn(relation, column, ColumnAccess::kRead);
+  static_cast<void>(CheckColumns(relation, columns, ColumnAccess::kRead));
   const Reading reading = BeginReading(relation);
-  for (int i = 0; i < list_length(reading.tables); ++i) {
-    CountTable(list_nth_oid(reading.tables, i), column, out);
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    out[i] = {};
+    out[i].keys = keys;
+    out[i].is_quiet = reading.is_quiet;
   }
-  RequireSameCount(reading, relation, column, out->values());
-  out->is_quiet = reading.is_quiet;
+  for (int i = 0; i < list_length(reading.tables); ++i) {
+    CountTable(list_nth_oid(reading.tables, i), columns, out);
+  }
+  auto *const values = static_cast<std::int64_t *>(
+      palloc(columns.size() * sizeof(std::int64_t)));
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    values[i] = out[i].values();
+  }
+  RequireSameCount(reading, relation, columns, values);
   EndReading(reading);
 }
 

@@ -1,8 +1,9 @@
-// The values of a column by the key that decrypts them, in one reading.
+// The values of columns by the key that decrypts them, in one reading.
 #pragma once
 
 #include <array>
 
+#include "pg/column/column_target.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/session/session_keys.hpp"
 
@@ -29,7 +30,7 @@ struct CensusTokens {
   CensusGroup no_key_set;
 };
 
-// ColumnCensus is the whole count; plain data of a fixed size.
+// ColumnCensus is the whole count of a column; plain data of a fixed size.
 //
 // `tokens` counts every token, wherever it sits. The other members count each
 // value once. A token that holds others counts with the key that is furthest
@@ -44,8 +45,8 @@ struct ColumnCensus {
   CensusGroup no_key_set;
   CensusGroup malformed;
   std::int64_t plaintext = 0;  // malformed values without a trace of a token
-  // Of unknown_key: texts that hold such tokens only, and may be plaintexts that
-  // quote them; and values that hold one, and are no such text.
+  // Of unknown_key: texts that hold such tokens only, and may be plaintexts
+  // that quote them; and values that hold one, and are no such text.
   std::int64_t quoting = 0;
   std::int64_t unknown_inside = 0;
   CensusGroup empty;      // empty strings
@@ -58,9 +59,10 @@ struct ColumnCensus {
   std::int64_t values() const;
 };
 
-// TakeCensus counts every value of `column`, with `keys`, into `*out`. Raises
-// what CheckColumn, BeginReading and RequireSameCount do.
-void TakeCensus(Oid relation, const char *column, const SessionKeys &keys,
+// TakeCensus counts every value of `columns`, with `keys` and in one reading,
+// into `out`, which has a place for each column. Raises what CheckColumns,
+// BeginReading and RequireSameCount do.
+void TakeCensus(Oid relation, ColumnNames columns, const SessionKeys &keys,
                 ColumnCensus *out);
 
 }  // namespace fernet::pg

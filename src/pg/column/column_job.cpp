@@ -57,16 +57,16 @@ Tally Prove(Running *running) {
 }
 
 bool HasWidth(const ColumnJob &job) {
-  ColumnTarget target;
-  if (!OpenTarget(job.relation, job.column, AccessOf(job), &target)) {
+  TableTarget target;
+  if (!OpenTarget(job.relation, job.columns, AccessOf(job), &target)) {
     return false;
   }
   CloseTarget(target);
-  return target.max_characters > 0;
+  return target.columns[0].max_characters > 0;
 }
 
-// RequireWidth refuses an adoption before the first write if the tokens would
-// not fit. Other jobs write values of about the same size.
+// RequireWidth refuses an adoption, of one column, before the first write if
+// the tokens would not fit. Other jobs write values of about the same size.
 void RequireWidth(Running *running) {
   if (running->job->rule.direction != ValueRule::kRotate ||
       running->job->rule.on_plaintext != OnPlaintext::kEncrypt ||
@@ -85,7 +85,7 @@ void RequireWidth(Running *running) {
         ERRCODE_STRING_DATA_RIGHT_TRUNCATION,
         errmsg("column \"%s\" is too narrow for the tokens of " INT64_FORMAT
                " values",
-               running->job->column, too_long),
+               running->job->columns[0], too_long),
         errdetail("A token has 4 characters for each 3 bytes of its "
                   "plaintext, and about 80 more."),
         errhint("Nothing was changed. Make the column wider, or change its "
@@ -149,15 +149,15 @@ JobResult WriteUntilDone(Running *running) {
 
 JobResult RunColumnJob(const ColumnJob &job) {
   const MemoryContext job_memory = CurrentMemoryContext;
-  const AttrNumber attribute =
-      CheckColumn(job.relation, job.column, AccessOf(job));
+  const AttrNumber *const attributes =
+      CheckColumns(job.relation, job.columns, AccessOf(job));
   if (job.rule.direction == ValueRule::kDecrypt) {
-    RequireNoEncryption(job.relation, job.column);
+    RequireNoEncryption(job.relation, job.columns[0]);
   }
   // A dry run writes nothing, so it must not keep a job from running.
   if (!job.dry_run) {
-    TakeTurn(job_memory, job.relation, attribute, job.slice, job.slices);
-    NameTriggers(job.relation, attribute);
+    TakeTurn(job_memory, job.relation, job.slice, job.slices);
+    NameTriggers(job.relation, job.columns);
   }
   const char *const relation_name = quote_qualified_identifier(
       get_namespace_name(get_rel_namespace(job.relation)),
@@ -165,14 +165,14 @@ JobResult RunColumnJob(const ColumnJob &job) {
   const TimestampTz now = GetCurrentTimestamp();
   Running running = {
       .job = &job,
-      .name = NameOf(job.relation, job.column),
+      .name = NameOf(job.relation, job.columns),
       .operation =
           job.rule.direction == ValueRule::kRotate ? "rotate" : "decrypt",
       .job_memory = job_memory,
       .batch_memory = AllocSetContextCreate(job_memory, "pg_fernet batch",
                                             ALLOCSET_DEFAULT_SIZES),
       .warnings = {},
-      .attribute = attribute,
+      .attributes = attributes,
       .ledger = nullptr,
       .lag = {.limit = job.max_lag_microseconds},
       .started = now,
@@ -188,6 +188,8 @@ JobResult RunColumnJob(const ColumnJob &job) {
       .pages_done = 0,
       .pages_of_pass = 0,
       .tally = {},
+      .of_column = static_cast<std::int64_t *>(
+          palloc0(job.columns.size() * sizeof(std::int64_t))),
       .seen = {},
       .readings = 0,
       .changed = 0,
@@ -204,17 +206,15 @@ JobResult RunColumnJob(const ColumnJob &job) {
   } else {
     RequireWidth(&running);
     running.ledger = OpenLedger(
-        job_memory,
-        {.caller = job.caller,
-         .relation = job.relation,
-         .relation_name = relation_name,
-         .columns = &running.job->column,
-         .column_count = 1,
-         .operation = running.operation,
-         .slice = job.slice,
-         .slices = job.slices,
-         .keys = job.rule.keys.list,
-         .lock_part = LockPart(attribute, job.slices == 1 ? 0 : job.slice)});
+        job_memory, {.caller = job.caller,
+                     .relation = job.relation,
+                     .relation_name = relation_name,
+                     .columns = job.columns,
+                     .operation = running.operation,
+                     .slice = job.slice,
+                     .slices = job.slices,
+                     .keys = job.rule.keys.list,
+                     .lock_part = LockPart(job.slices == 1 ? 0 : job.slice)});
     Commit(&running);
     result = WriteUntilDone(&running);
     RecordEnd(running, result);

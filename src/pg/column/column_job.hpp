@@ -1,4 +1,4 @@
-// A job on a whole column: passes of batches with a commit after each.
+// A job on whole columns: passes of batches with a commit after each.
 #pragma once
 
 #include "pg/column/page_batch.hpp"
@@ -10,7 +10,7 @@ namespace fernet::pg {
 // ColumnJob is the work that a caller asks for.
 struct ColumnJob {
   Oid relation;
-  const char *column;
+  ColumnNames columns;
   ValueRule rule;  // its keys must stay good for the whole job
   std::int64_t batch_rows;
   std::int64_t pause_microseconds;    // after each batch
@@ -21,7 +21,7 @@ struct ColumnJob {
   Oid caller;  // the function that was called, which tells the extension
 };
 
-// JobResult counts the column's values: `changed` by this job, the others as
+// JobResult counts the columns' values: `changed` by this job, the others as
 // one snapshot saw them at the end.
 struct JobResult {
   std::int64_t changed = 0;    // by this job; of a dry run, to be changed
@@ -36,7 +36,7 @@ struct JobResult {
 
 // RunColumnJob runs `job` in transactions of its own. The caller may commit
 // (see CommitAndStart), and CurrentMemoryContext outlives the commits. Raises
-// what CheckColumn raises, and 55006 when another job works on the same column
+// what CheckColumns raises, and 55006 when another job works on the same table
 // or slice. The caller reports what is left at the end.
 JobResult RunColumnJob(const ColumnJob &job);
 

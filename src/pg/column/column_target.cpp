@@ -195,10 +195,11 @@ void RequireStored(const FormData_pg_attribute *column, ColumnAccess access) {
   }
 }
 
-// DescribeColumn fills in the column's type in `out`.
-void DescribeColumn(ColumnAccess access, ColumnTarget *out) {
+void DescribeColumn(Relation relation, const char *name, ColumnAccess access,
+                    ColumnTarget *out) {
+  out->attribute = FindColumn(relation, name);
   const auto *const column =
-      TupleDescAttr(RelationGetDescr(out->relation), out->attribute - 1);
+      TupleDescAttr(RelationGetDescr(relation), out->attribute - 1);
   RequireStored(column, access);
   int32 modifier = column->atttypmod;
   const Oid base = getBaseTypeAndTypmod(column->atttypid, &modifier);
@@ -215,29 +216,46 @@ void DescribeColumn(ColumnAccess access, ColumnTarget *out) {
   }
 }
 
-void Describe(Relation relation, const char *column, ColumnAccess access,
-              ColumnTarget *out) {
+void Describe(Relation relation, ColumnNames names, ColumnAccess access,
+              TableTarget *out) {
   RequireTable(relation);
   RequirePageRanges(relation);
   if (access != ColumnAccess::kRead) {
     RequireNoUpdateRules(relation);
   }
+  auto *const columns =
+      static_cast<ColumnTarget *>(palloc(names.size() * sizeof(ColumnTarget)));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    DescribeColumn(relation, names[i], access, &columns[i]);
+  }
   out->relation = relation;
-  out->attribute = FindColumn(relation, column);
-  DescribeColumn(access, out);
   out->pages = relation->rd_rel->relkind == RELKIND_RELATION
                    ? RelationGetNumberOfBlocks(relation)
                    : 0;
+  out->columns = {columns, names.size()};
+}
+
+void AppendQuoted(StringInfo text, const char *name) {
+  appendStringInfoChar(text, '"');
+  for (; name != nullptr && *name != '\0'; ++name) {
+    appendStringInfoString(text, *name == '"' ? "\"\"" : "");
+    if (*name != '"') {
+      appendStringInfoChar(text, *name);
+    }
+  }
+  appendStringInfoChar(text, '"');
 }
 
 }  // namespace
 
-void RequireRights(Oid relation, const char *column, ColumnAccess access) {
-  const AttrNumber attribute = get_attnum(relation, column);
-  RequirePrivilege(relation, attribute, ACL_SELECT);
-  RequireEveryRowVisible(relation);
-  if (access != ColumnAccess::kRead) {
-    RequirePrivilege(relation, attribute, ACL_UPDATE);
+void RequireRights(Oid relation, ColumnNames columns, ColumnAccess access) {
+  for (const char *const column : columns) {
+    const AttrNumber attribute = get_attnum(relation, column);
+    RequirePrivilege(relation, attribute, ACL_SELECT);
+    RequireEveryRowVisible(relation);
+    if (access != ColumnAccess::kRead) {
+      RequirePrivilege(relation, attribute, ACL_UPDATE);
+    }
   }
 }
 
@@ -257,32 +275,36 @@ void RequireTokenColumn(Oid relation, const char *column) {
       errdetail("Its values are no tokens, and can only hold some."));
 }
 
-AttrNumber CheckColumn(Oid relation_oid, const char *column,
-                       ColumnAccess access) {
+const AttrNumber *CheckColumns(Oid relation_oid, ColumnNames columns,
+                               ColumnAccess access) {
   if (access == ColumnAccess::kWrite) {
     RequireWritable();
   }
-  ColumnTarget target;
+  TableTarget target;
   const Relation relation = try_relation_open(relation_oid, LockFor(access));
   if (relation == nullptr) {
     FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
                  errmsg("relation with OID %u does not exist", relation_oid));
   }
   RequireOwnSession(relation);
-  Describe(relation, column, access, &target);
-  RequireRights(relation_oid, column, access);
-  const AttrNumber attribute = target.attribute;
+  Describe(relation, columns, access, &target);
+  RequireRights(relation_oid, columns, access);
+  auto *const attributes =
+      static_cast<AttrNumber *>(palloc(columns.size() * sizeof(AttrNumber)));
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    attributes[i] = target.columns[i].attribute;
+  }
   relation_close(relation, NoLock);
   List *const below =
       find_all_inheritors(relation_oid, LockFor(access), nullptr);
   for (int i = 0; i < list_length(below); ++i) {
     const Relation child = relation_open(list_nth_oid(below, i), NoLock);
     if (!RELATION_IS_OTHER_TEMP(child)) {
-      Describe(child, column, access, &target);
+      Describe(child, columns, access, &target);
     }
     relation_close(child, NoLock);
   }
-  return attribute;
+  return attributes;
 }
 
 List *TablesBelow(Oid relation, ColumnAccess access) {
@@ -303,22 +325,19 @@ bool IsBelow(Oid relation, Oid table) {
          typeInheritsFrom(get_rel_type_id(table), get_rel_type_id(relation));
 }
 
-bool OpenTarget(Oid relation_oid, const char *column, ColumnAccess access,
-                ColumnTarget *out) {
+bool OpenTarget(Oid relation_oid, ColumnNames columns, ColumnAccess access,
+                TableTarget *out) {
   const Relation relation = try_relation_open(relation_oid, LockFor(access));
   if (relation == nullptr) {
     return false;
   }
-  Describe(relation, column, access, out);
+  Describe(relation, columns, access, out);
   return true;
 }
 
 void DescribeOpenColumn(Relation relation, const char *column,
                         ColumnTarget *out) {
-  out->relation = relation;
-  out->attribute = FindColumn(relation, column);
-  out->pages = 0;
-  DescribeColumn(ColumnAccess::kWrite, out);
+  DescribeColumn(relation, column, ColumnAccess::kWrite, out);
   RequireTokenColumn(RelationGetRelid(relation), column);
 }
 
@@ -353,26 +372,29 @@ varlena *TrimOfColumn(const ColumnTarget &target, varlena *value) {
   return trimmed;
 }
 
-void CloseTarget(const ColumnTarget &target) {
+void CloseTarget(const TableTarget &target) {
   relation_close(target.relation, NoLock);
 }
 
-const char *NameOf(Oid relation, const char *column) {
-  const char *const parts[] = {get_namespace_name(get_rel_namespace(relation)),
-                               get_rel_name(relation), column};
+const char *NameOf(Oid relation, ColumnNames columns) {
   StringInfoData name;
   initStringInfo(&name);
-  for (const char *part : parts) {
-    appendStringInfoString(&name, name.len == 0 ? "\"" : ".\"");
-    for (; part != nullptr && *part != '\0'; ++part) {
-      appendStringInfoString(&name, *part == '"' ? "\"\"" : "");
-      if (*part != '"') {
-        appendStringInfoChar(&name, *part);
-      }
-    }
-    appendStringInfoChar(&name, '"');
+  AppendQuoted(&name, get_namespace_name(get_rel_namespace(relation)));
+  appendStringInfoChar(&name, '.');
+  AppendQuoted(&name, get_rel_name(relation));
+  const bool is_one = columns.size() == 1;
+  const char *before = is_one ? "." : " (";
+  for (const char *const column : columns) {
+    appendStringInfoString(&name, before);
+    AppendQuoted(&name, column);
+    before = ", ";
   }
+  appendStringInfoString(&name, is_one ? "" : ")");
   return name.data;
+}
+
+const char *NameOf(Oid relation, const char *column) {
+  return NameOf(relation, ColumnNames(&column, 1));
 }
 
 }  // namespace fernet::pg

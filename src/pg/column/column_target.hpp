@@ -4,10 +4,11 @@
 
 namespace fernet::pg {
 
-// ColumnTarget is one column of one table in this transaction, which locks its
-// definition until it ends.
+// ColumnNames is the columns that a caller has named, at least one, each once.
+using ColumnNames = std::span<const char *const>;
+
+// ColumnTarget is one column of a table.
 struct ColumnTarget {
-  Relation relation;  // open; CloseTarget closes it and keeps the lock
   AttrNumber attribute;
   Oid value_type;  // TEXTOID or BYTEAOID: what the values are treated as
   // Of values that are no tokens and may hold some: documents, arrays, rows.
@@ -16,7 +17,16 @@ struct ColumnTarget {
   int max_characters;  // of a varchar(n) or char(n); 0 for no limit
   bool is_padded;      // a char(n): blanks at the end say nothing
   Oid domain;          // InvalidOid unless the column's type is a domain
-  BlockNumber pages;   // of the table now
+};
+
+// TableTarget is some columns of one table in this transaction, which locks its
+// definition until it ends.
+struct TableTarget {
+  Relation relation;  // open; CloseTarget closes it and keeps the lock
+  BlockNumber pages;  // of the table now
+  // In the order in which they were named, in the memory of whoever called
+  // OpenTarget.
+  std::span<const ColumnTarget> columns;
 };
 
 // ColumnAccess says what the caller does with a column: kTry reads it, and asks
@@ -28,19 +38,20 @@ enum class ColumnAccess { kRead, kTry, kWrite };
 // whole.
 void RequireTokenColumn(Oid relation, const char *column);
 
-// CheckColumn checks, before `column` of `relation` and of the tables below it
-// is read or written as a whole, everything that can be checked. Raises 42P01
-// or 42703 if it does not exist, 42501 without the privilege or if row security
-// would hide rows, 0A000 for a temporary table of another session, 42809 for a
-// relation that is not a table or a column of another type; and, for kTry and
-// kWrite, 428C9 for a generated column and 0A000 for a rule; for kWrite, 25006
-// if nothing can be written. Returns the
-// column's number in `relation`.
-AttrNumber CheckColumn(Oid relation, const char *column, ColumnAccess access);
+// CheckColumns checks, before `columns` of `relation` and of the tables below
+// it are read or written as a whole, everything that can be checked. Raises
+// 42P01 or 42703 if one does not exist, 42501 without the privilege or if row
+// security would hide rows, 0A000 for a temporary table of another session,
+// 42809 for a relation that is not a table or a column of another type; and,
+// for kTry and kWrite, 428C9 for a generated column and 0A000 for a rule; for
+// kWrite, 25006 if nothing can be written. Returns the numbers of the columns
+// in `relation`, in the current memory context.
+const AttrNumber *CheckColumns(Oid relation, ColumnNames columns,
+                               ColumnAccess access);
 
-// RequireRights raises CheckColumn's 42501: a role can lose a privilege between
+// RequireRights raises CheckColumns' 42501: a role can lose a privilege between
 // two transactions of a job.
-void RequireRights(Oid relation, const char *column, ColumnAccess access);
+void RequireRights(Oid relation, ColumnNames columns, ColumnAccess access);
 
 // TablesBelow lists `relation`, its partitions and its inheritance children, as
 // Oids in the current memory context. It leaves out relations without rows and
@@ -50,12 +61,13 @@ List *TablesBelow(Oid relation, ColumnAccess access);
 // IsBelow says whether `table` is still one of them: it may have been detached.
 bool IsBelow(Oid relation, Oid table);
 
-// OpenTarget opens `column` of the table `relation`, with CheckColumn's checks
-// of the column. As in every statement, only the table that the caller named is
-// checked for privileges and row security. Returns false if the table is gone.
-bool OpenTarget(Oid relation, const char *column, ColumnAccess access,
-                ColumnTarget *out);
-void CloseTarget(const ColumnTarget &target);
+// OpenTarget opens `columns` of the table `relation`, with CheckColumns' checks
+// of the columns. As in every statement, only the table that the caller named
+// is checked for privileges and row security. Returns false if the table is
+// gone.
+bool OpenTarget(Oid relation, ColumnNames columns, ColumnAccess access,
+                TableTarget *out);
+void CloseTarget(const TableTarget &target);
 
 // PadForColumn returns `value` as the column stores it, a char(n) in its whole
 // width: `value` itself, or a new value after it has wiped and freed `value`.
@@ -65,12 +77,14 @@ varlena *PadForColumn(const ColumnTarget &target, varlena *value);
 // or a new value.
 varlena *TrimOfColumn(const ColumnTarget &target, varlena *value);
 
-// DescribeOpenColumn is OpenTarget for writing to a table that the caller has
-// open, whatever its access method or rules.
+// DescribeOpenColumn describes a column that will be written to, of a table
+// that the caller has open, whatever its access method or rules.
 void DescribeOpenColumn(Relation relation, const char *column,
                         ColumnTarget *out);
 
-// NameOf is the names of the table and the column, as in "public"."t"."c".
+// NameOf is the names of the table and the column, as in "public"."t"."c", or
+// of several columns, as in "public"."t" ("c", "d").
 const char *NameOf(Oid relation, const char *column);
+const char *NameOf(Oid relation, ColumnNames columns);
 
 }  // namespace fernet::pg

@@ -1,17 +1,23 @@
 #include "pg/column/dry_run.hpp"
 
+#include <algorithm>
+
 namespace fernet::pg {
 namespace {
 
-bool HasSomethingToTry(const ColumnTarget &target) {
-  return OidIsValid(target.domain) || OidIsValid(target.holder_type) ||
-         target.relation->rd_att->constr != nullptr ||
-         target.relation->rd_rel->relispartition;
+bool HasSomethingToTry(const TableTarget &target) {
+  return target.relation->rd_att->constr != nullptr ||
+         target.relation->rd_rel->relispartition ||
+         std::any_of(target.columns.begin(), target.columns.end(),
+                     [](const ColumnTarget &column) {
+                       return OidIsValid(column.domain) ||
+                              OidIsValid(column.holder_type);
+                     });
 }
 
 }  // namespace
 
-void BeginTrial(const ColumnTarget *target, Trial *out) {
+void BeginTrial(const TableTarget *target, Trial *out) {
   *out = {};
   out->needed = HasSomethingToTry(*target);
   if (!out->needed) {
@@ -22,15 +28,15 @@ void BeginTrial(const ColumnTarget *target, Trial *out) {
   BeginNewRows(target, GetCurrentCommandId(false), &out->row);
 }
 
-void TryValue(Trial *trial, TupleTableSlot *row, Datum value) {
+void TryRow(Trial *trial, TupleTableSlot *row, const NewValue *values) {
   if (!trial->needed) {
     return;
   }
   NewRow *const new_row = &trial->row;
   ResetPerTupleExprContext(new_row->state);
-  FillNewRow(*new_row, row, value);
+  FillNewRow(new_row, row, values);
   ComputeGenerated(*new_row);
-  CheckConstraints(new_row, value);
+  CheckConstraints(new_row, values);
 }
 
 void EndTrial(const Trial &trial) {

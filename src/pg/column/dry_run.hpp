@@ -7,7 +7,7 @@
 
 namespace fernet::pg {
 
-// Trial tries new values of a column: generated columns, CHECK and NOT NULL
+// Trial tries new rows of a table: generated columns, CHECK and NOT NULL
 // constraints, domains and the bounds of partitions. It writes nothing and
 // fires no trigger, so it cannot try triggers, unique indexes and foreign keys.
 struct Trial {
@@ -16,14 +16,13 @@ struct Trial {
   OwnerRights rights;
 };
 
-// BeginTrial begins to try values of `*target`, which must stay, under the
+// BeginTrial begins to try rows of `*target`, which must stay, under the
 // rights that BeginWriting takes, for the same reason. An error ends that with
 // the subtransaction.
-void BeginTrial(const ColumnTarget *target, Trial *out);
+void BeginTrial(const TableTarget *target, Trial *out);
 
-// TryValue raises what the table raises against `value`, in the form of the
-// column, in the row in `row`.
-void TryValue(Trial *trial, TupleTableSlot *row, Datum value);
+// TryRow raises what the table raises against `values` in the row in `row`.
+void TryRow(Trial *trial, TupleTableSlot *row, const NewValue *values);
 
 void EndTrial(const Trial &trial);
 

@@ -55,12 +55,13 @@ bool HasIndex(Relation relation, const char *name) {
 
 // HasConstraint: a trigger may give any text as the name of a constraint, for
 // example a part of the row. Only a name that the table has may be shown.
-bool HasConstraint(const ColumnTarget &target, const char *name) {
-  return OidIsValid(get_relation_constraint_oid(
-             RelationGetRelid(target.relation), name, true)) ||
-         HasIndex(target.relation, name) ||
-         (OidIsValid(target.domain) &&
-          OidIsValid(get_domain_constraint_oid(target.domain, name, true)));
+bool HasConstraint(Relation relation, const ColumnTarget &column,
+                   const char *name) {
+  return OidIsValid(get_relation_constraint_oid(RelationGetRelid(relation),
+                                                name, true)) ||
+         HasIndex(relation, name) ||
+         (OidIsValid(column.domain) &&
+          OidIsValid(get_domain_constraint_oid(column.domain, name, true)));
 }
 
 // ExplainNewValue is for a refusal of the new value itself.
@@ -77,9 +78,10 @@ const char *ExplainNewValue(int sqlstate) {
   }
 }
 
-const char *ExplainRefusal(const ColumnTarget &target, const Failure &failure) {
+const char *ExplainRefusal(Relation relation, const ColumnTarget &column,
+                           const Failure &failure) {
   const char *const constraint = NameStr(failure.refusal.constraint);
-  if (*constraint != '\0' && HasConstraint(target, constraint)) {
+  if (*constraint != '\0' && HasConstraint(relation, column, constraint)) {
     return psprintf("The constraint or index \"%s\" refuses the new row.",
                     constraint);
   }
@@ -89,7 +91,7 @@ const char *ExplainRefusal(const ColumnTarget &target, const Failure &failure) {
   const char *const triggers =
       failure.phase == WritePhase::kRow
           ? ""
-          : TriggersOnUpdate(target.relation, target.attribute,
+          : TriggersOnUpdate(relation, column.attribute,
                              failure.phase == WritePhase::kBeforeTriggers);
   if (*triggers != '\0') {
     return psprintf(failure.phase == WritePhase::kBeforeTriggers
@@ -102,7 +104,8 @@ const char *ExplainRefusal(const ColumnTarget &target, const Failure &failure) {
          "row.";
 }
 
-const char *Explain(const ColumnTarget &target, const Failure &failure) {
+const char *Explain(Relation relation, const ColumnTarget &column,
+                    const Failure &failure) {
   switch (failure.reason) {
     case Reason::kMalformed:
       return "The value is not a Fernet token.";
@@ -146,27 +149,28 @@ const char *Explain(const ColumnTarget &target, const Failure &failure) {
     case Reason::kRefused:
       break;
   }
-  return ExplainRefusal(target, failure);
+  return ExplainRefusal(relation, column, failure);
 }
 
 bool IsTold(const FailureWarnings &warnings, Oid table,
-            const ItemPointerData &place) {
-  return std::any_of(warnings.told, warnings.told + warnings.count,
-                     [&](const FailureWarnings::Told &told) {
-                       return told.table == table &&
-                              ItemPointerCompare(
-                                  const_cast<ItemPointer>(&told.place),
+            const ColumnTarget &column, const ItemPointerData &place) {
+  return std::any_of(
+      warnings.told, warnings.told + warnings.count,
+      [&](const FailureWarnings::Told &told) {
+        return told.table == table && told.attribute == column.attribute &&
+               ItemPointerCompare(const_cast<ItemPointer>(&told.place),
                                   const_cast<ItemPointer>(&place)) == 0;
-                     });
+      });
 }
 
 }  // namespace
 
-void WarnOfFailure(FailureWarnings *warnings, const ColumnTarget &target,
-                   const ItemPointerData &place, const Failure &failure) {
-  const Oid table = RelationGetRelid(target.relation);
+void WarnOfFailure(FailureWarnings *warnings, Relation relation,
+                   const ColumnTarget &column, const ItemPointerData &place,
+                   const Failure &failure) {
+  const Oid table = RelationGetRelid(relation);
   if (warnings->muted || warnings->count > FailureWarnings::kMost ||
-      IsTold(*warnings, table, place)) {
+      IsTold(*warnings, table, column, place)) {
     return;
   }
   ++warnings->count;
@@ -176,16 +180,17 @@ void WarnOfFailure(FailureWarnings *warnings, const ColumnTarget &target,
             HideStatement());
     return;
   }
-  warnings->told[warnings->count - 1] = {table, place};
-  const auto *const column =
-      TupleDescAttr(RelationGetDescr(target.relation), target.attribute - 1);
+  warnings->told[warnings->count - 1] = {table, column.attribute, place};
+  const char *const name = NameStr(
+      TupleDescAttr(RelationGetDescr(relation), column.attribute - 1)->attname);
   ereport(
       WARNING, errcode(SqlStateOf(failure)),
       errmsg("value at ctid (%u,%u) of %s was not changed",
              ItemPointerGetBlockNumberNoCheck(&place),
              static_cast<unsigned>(ItemPointerGetOffsetNumberNoCheck(&place)),
-             NameOf(table, NameStr(column->attname))),
-      errdetail_internal("%s", Explain(target, failure)), HideStatement());
+             NameOf(table, name)),
+      errdetail_internal("%s", Explain(relation, column, failure)),
+      HideStatement());
 }
 
 }  // namespace fernet::pg

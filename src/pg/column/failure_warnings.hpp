@@ -25,6 +25,7 @@ struct FailureWarnings {
   static constexpr int kMost = 20;
   struct Told {
     Oid table;
+    AttrNumber attribute;
     ItemPointerData place;
   };
 
@@ -34,8 +35,10 @@ struct FailureWarnings {
   std::int64_t too_long = 0;  // new values that the column has no room for
 };
 
-// WarnOfFailure warns the client about the value at `place` of `target`.
-void WarnOfFailure(FailureWarnings *warnings, const ColumnTarget &target,
-                   const ItemPointerData &place, const Failure &failure);
+// WarnOfFailure warns the client about the value of `column` at `place` of
+// `relation`.
+void WarnOfFailure(FailureWarnings *warnings, Relation relation,
+                   const ColumnTarget &column, const ItemPointerData &place,
+                   const Failure &failure);
 
 }  // namespace fernet::pg

@@ -85,14 +85,10 @@ void LockUntilEndOfJob(MemoryContext job_memory, Oid relation,
 
 }  // namespace
 
-std::uint32_t LockPart(AttrNumber attribute, int slice) {
-  return static_cast<std::uint32_t>(attribute) * 2048 +
-         static_cast<std::uint32_t>(slice);
+std::uint32_t LockPart(int slice) {
+  return static_cast<std::uint32_t>(slice) + 1;
 }
 
-// TakeTurn keeps two jobs off the same rows, where each would find the other's
-// locks: a job on the whole table excludes all others, a slice excludes the
-// same slice.
 void RequireNoOtherJob(const List *tables) {
   const LockData *const locks = GetLockStatusData();
   for (int i = 0; i < locks->nelements; ++i) {
@@ -107,13 +103,13 @@ void RequireNoOtherJob(const List *tables) {
   }
 }
 
-void TakeTurn(MemoryContext job_memory, Oid relation, AttrNumber attribute,
-              int slice, int slices) {
-  LockUntilEndOfJob(job_memory, relation, LockPart(attribute, 0),
+// TakeTurn: a job on the whole table excludes all others, a slice excludes the
+// same slice.
+void TakeTurn(MemoryContext job_memory, Oid relation, int slice, int slices) {
+  LockUntilEndOfJob(job_memory, relation, LockPart(0),
                     slices == 1 ? ExclusiveLock : RowExclusiveLock);
   if (slices > 1) {
-    LockUntilEndOfJob(job_memory, relation, LockPart(attribute, slice),
-                      ExclusiveLock);
+    LockUntilEndOfJob(job_memory, relation, LockPart(slice), ExclusiveLock);
   }
 }
 

@@ -39,15 +39,18 @@ ColumnAccess AccessNow(const Running &running) {
   return running.reading ? ColumnAccess::kRead : AccessOf(*running.job);
 }
 
-// RequireSameColumn: columns may be renamed, and so swapped, between two
+// RequireSameColumns: columns may be renamed, and so swapped, between two
 // batches.
-void RequireSameColumn(const Running &running) {
-  if (get_attnum(running.job->relation, running.job->column) !=
-      running.attribute) {
+void RequireSameColumns(const Running &running) {
+  const ColumnJob &job = *running.job;
+  for (std::size_t i = 0; i < job.columns.size(); ++i) {
+    if (get_attnum(job.relation, job.columns[i]) == running.attributes[i]) {
+      continue;
+    }
     FERNET_RAISE(
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         errmsg("column %s was renamed or dropped while the job ran",
-               running.name),
+               NameOf(job.relation, job.columns[i])),
         errdetail("All batches up to then are committed."),
         errhint("Run the job again, for each column that holds tokens now."));
   }
@@ -55,14 +58,14 @@ void RequireSameColumn(const Running &running) {
 
 // OpenTable opens `table` anew: the lock of the batch before went with its
 // commit. Returns false if it is gone or no longer a part of the relation.
-bool OpenTable(const Running &running, Oid table, ColumnTarget *out) {
+bool OpenTable(const Running &running, Oid table, TableTarget *out) {
   const ColumnJob &job = *running.job;
   const ColumnAccess access = AccessNow(running);
-  if (!OpenTarget(table, job.column, access, out)) {
+  if (!OpenTarget(table, job.columns, access, out)) {
     return false;
   }
-  RequireRights(job.relation, job.column, access);
-  RequireSameColumn(running);
+  RequireRights(job.relation, job.columns, access);
+  RequireSameColumns(running);
   if (!IsBelow(job.relation, table)) {
     CloseTarget(*out);
     return false;
@@ -106,8 +109,15 @@ void AdaptBatch(Running *running, const BatchResult &batch, std::int64_t took) {
       std::clamp<std::int64_t>(rows, 1, running->job->batch_rows);
 }
 
+void AddToPass(Running *running, const BatchResult &batch) {
+  running->tally.Add(batch.tally);
+  for (std::size_t i = 0; i < running->job->columns.size(); ++i) {
+    running->of_column[i] += batch.of_column[i];
+  }
+}
+
 // WriteRange is one batch, and commits it.
-BatchResult WriteRange(Running *running, const ColumnTarget &target,
+BatchResult WriteRange(Running *running, const TableTarget &target,
                        PageRange range, const BatchOrder &order) {
   const TimestampTz start = GetCurrentTimestamp();
   const BatchResult batch = RunBatch(target, running->job->rule, range, order,
@@ -116,7 +126,7 @@ BatchResult WriteRange(Running *running, const ColumnTarget &target,
   AdaptBatch(running, batch, GetCurrentTimestamp() - start);
   CloseTarget(target);
   const Tally &tally = batch.tally;
-  running->tally.Add(tally);
+  AddToPass(running, batch);
   running->pages_done += batch.rest.from - range.from;
   running->changed += tally.changed;
   running->refused += tally.refused;
@@ -126,7 +136,7 @@ BatchResult WriteRange(Running *running, const ColumnTarget &target,
   return batch;
 }
 
-BatchResult ReadRange(Running *running, const ColumnTarget &target,
+BatchResult ReadRange(Running *running, const TableTarget &target,
                       PageRange range) {
   const BatchResult batch = ReadBatch(
       target, running->job->rule, range,
@@ -134,7 +144,7 @@ BatchResult ReadRange(Running *running, const ColumnTarget &target,
       &running->warnings, &running->left);
   CloseTarget(target);
   running->pages_done += batch.rest.from - range.from;
-  running->tally.Add(batch.tally);
+  AddToPass(running, batch);
   MemoryContextReset(running->batch_memory);
   return batch;
 }
@@ -187,7 +197,7 @@ void AfterBatch(Running *running, const BatchResult &batch) {
 void PassOverTable(Running *running, Oid table) {
   PageRange rest = {0, InvalidBlockNumber};
   while (!rest.empty()) {
-    ColumnTarget target;
+    TableTarget target;
     if (!OpenTable(*running, table, &target)) {
       return;
     }
@@ -214,6 +224,7 @@ void BeginPass(Running *running, bool reading) {
   running->pages_done = 0;
   running->pages_of_pass = 0;
   running->tally = {};
+  std::fill_n(running->of_column, running->job->columns.size(), 0);
   running->left.Clear();
   running->pass_started = GetCurrentTimestamp();
   Commit(running);
@@ -228,7 +239,7 @@ void RetryRange(Running *running, const LeftPages::Range &left,
                 const BatchOrder *order, TimestampTz end) {
   PageRange rest = left.pages;
   while (!rest.empty() && GetCurrentTimestamp() < end) {
-    ColumnTarget target;
+    TableTarget target;
     if (!OpenTable(*running, left.table, &target)) {
       return;
     }
@@ -360,9 +371,9 @@ Tally ReadPass(Running *running, bool proof) {
     PassOverTable(running, list_nth_oid(reading.tables, i));
   }
   if (proof) {
-    RequireSameColumn(*running);
-    RequireSameCount(reading, running->job->relation, running->job->column,
-                     running->tally.total());
+    RequireSameColumns(*running);
+    RequireSameCount(reading, running->job->relation, running->job->columns,
+                     running->of_column);
     running->subscribed = IsSubscribed(reading);
     running->is_quiet = reading.is_quiet;
   }

@@ -29,9 +29,11 @@ const char *DescribeKeys(const Running &running, const JobResult &result) {
   for (std::size_t i = 0; i < keys.size(); ++i) {
     appendStringInfo(&text, " Key %s decrypts " INT64_FORMAT " tokens%s.",
                      FingerprintOf(keys[i]), running.seen.of_key[i],
-                     i == 0   ? ", the first key"
-                     : proved ? " and is not needed for this column any more"
-                              : "");
+                     i == 0    ? ", the first key"
+                     : !proved ? ""
+                     : running.job->columns.size() == 1
+                         ? " and is not needed for this column any more"
+                         : " and is not needed for these columns any more");
   }
   if (running.subscribed) {
     appendStringInfoString(

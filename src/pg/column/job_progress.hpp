@@ -13,13 +13,13 @@ namespace fernet::pg {
 // Running is the state of a job; plain data.
 struct Running {
   const ColumnJob *job;
-  const char *name;            // of the column, while it is known to be there
+  const char *name;            // of the columns, while they are there
   const char *operation;       // for the ledger and the log
   MemoryContext job_memory;    // as long as the job
   MemoryContext batch_memory;  // reset after each batch
   FailureWarnings warnings;
-  AttrNumber attribute;  // of the column in the relation
-  Ledger *ledger;        // null for a dry run
+  const AttrNumber *attributes;  // of the columns in the relation
+  Ledger *ledger;                // null for a dry run
   StandbyLag lag;
 
   TimestampTz started;
@@ -35,8 +35,9 @@ struct Running {
   bool reading;                 // this pass reads, with one snapshot
   std::int64_t pages_done;      // of this pass
   std::int64_t pages_of_pass;
-  Tally tally;  // of this pass so far
-  Tally seen;   // by the last reading
+  Tally tally;              // of this pass so far
+  std::int64_t *of_column;  // see BatchResult; of this pass so far
+  Tally seen;               // by the last reading
   int readings;
 
   std::int64_t changed;  // by this job

@@ -1,5 +1,7 @@
 #include "pg/column/ledger.hpp"
 
+#include <algorithm>
+
 #include "pg/column/job_lock.hpp"
 #include "pg/column/ledger_pages.hpp"
 #include "pg/report/events.hpp"
@@ -32,7 +34,7 @@ constexpr std::int64_t kLastTries = 2000000;
 constexpr std::int64_t kLastWait = 50000;
 
 // A row is always shorter than a page.
-constexpr int kMostColumns = 64;
+constexpr std::size_t kMostColumns = 64;
 
 const char *NameOfState(JobState state) {
   switch (state) {
@@ -53,7 +55,7 @@ const char *DescribeJob(const LedgerJob &job) {
   StringInfoData text;
   initStringInfo(&text);
   appendStringInfo(&text, "%s %s (", job.operation, job.relation_name);
-  for (int i = 0; i < job.column_count; ++i) {
+  for (std::size_t i = 0; i < job.columns.size(); ++i) {
     appendStringInfo(&text, "%s%s", i == 0 ? "" : ", ",
                      quote_identifier(job.columns[i]));
   }
@@ -63,16 +65,15 @@ const char *DescribeJob(const LedgerJob &job) {
 }
 
 ArrayType *ColumnNames(const LedgerJob &job) {
-  const int count = Min(job.column_count, kMostColumns);
-  auto *const names =
-      static_cast<Datum *>(palloc(static_cast<Size>(count) * sizeof(Datum)));
-  for (int i = 0; i < count; ++i) {
+  const std::size_t count = std::min(job.columns.size(), kMostColumns);
+  auto *const names = static_cast<Datum *>(palloc(count * sizeof(Datum)));
+  for (std::size_t i = 0; i < count; ++i) {
     auto *const name = static_cast<Name>(palloc(NAMEDATALEN));
     namestrcpy(name, job.columns[i]);
     names[i] = NameGetDatum(name);
   }
-  return construct_array(names, count, NAMEOID, NAMEDATALEN, false,
-                         TYPALIGN_CHAR);
+  return construct_array(names, static_cast<int>(count), NAMEOID, NAMEDATALEN,
+                         false, TYPALIGN_CHAR);
 }
 
 // GoneJobs lists jobs whose rows say that they are under way, but that are

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "core/key.hpp"
+#include "pg/column/column_target.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/server/result_rows.hpp"
 
@@ -19,8 +20,7 @@ struct LedgerJob {
   Oid caller;  // the function that was called, which tells the extension
   Oid relation;
   const char *relation_name;  // qualified
-  const char *const *columns;
-  int column_count;
+  ColumnNames columns;
   const char *operation;  // rotate or decrypt
   int slice;
   int slices;

@@ -5,6 +5,7 @@
 #include "pg/column/dry_run.hpp"
 #include "pg/column/writers.hpp"
 #include "pg/report/counters.hpp"
+#include "pg/server/raise.hpp"
 #include "pg/server/subtransaction.hpp"
 #include "pg/value/inner_tokens.hpp"
 #include "pg/value/text_encoding.hpp"
@@ -15,9 +16,20 @@ namespace {
 // No row of a batch waits longer for a lock, whatever deadlock_timeout is.
 constexpr int kLongestLockWait = 500;  // milliseconds
 
+// Cell is a value of the row that a batch is at.
+struct Cell {
+  bool is_there;  // it is not NULL, and it was read
+  StoredValue read;
+  ValueChange change;
+};
+
 // Batch is the state of a batch; plain data.
 struct Batch {
-  const ColumnTarget *target;
+  const TableTarget *target;
+  // For each column:
+  Cell *cells;
+  bool *left_out;        // the table refuses the new value of this row
+  NewValue *new_values;  // of MakeNewValues
   const ValueRule *rule;
   PageRange range;
   const BatchOrder *order;
@@ -41,7 +53,7 @@ void RememberPage(Batch *batch, TupleTableSlot *row) {
 }
 
 void CountFailure(Batch *batch, const ItemPointerData &place,
-                  const Failure &failure) {
+                  std::size_t column, const Failure &failure) {
   Tally &tally = batch->result.tally;
   ++tally.failed;
   tally.refused += failure.reason == Reason::kRefused ||
@@ -59,7 +71,8 @@ void CountFailure(Batch *batch, const ItemPointerData &place,
                             ? 1
                             : 0;
   batch->warnings->too_long += failure.reason == Reason::kTooLong ? 1 : 0;
-  WarnOfFailure(batch->warnings, *batch->target, place, failure);
+  WarnOfFailure(batch->warnings, batch->target->relation,
+                batch->target->columns[column], place, failure);
 }
 
 // HolderOf names the transaction that holds the lock of `row`, or is null if
@@ -73,214 +86,320 @@ const char *HolderOf(TupleTableSlot *row) {
   return is_one ? NameOfHolder(HeapTupleHeaderGetRawXmax(header)) : nullptr;
 }
 
-void CountBusy(Batch *batch, TupleTableSlot *row) {
+void CountBusy(Batch *batch, TupleTableSlot *row, std::size_t column) {
   ++batch->result.tally.busy;
   RememberPage(batch, row);
   if (batch->order->busy == BatchOrder::kName) {
-    WarnOfFailure(batch->warnings, *batch->target, row->tts_tid,
+    WarnOfFailure(batch->warnings, batch->target->relation,
+                  batch->target->columns[column], row->tts_tid,
                   {.reason = Reason::kLocked, .holder = HolderOf(row)});
   }
 }
 
-void CountResult(Batch *batch, TupleTableSlot *row, RowResult result,
-                 bool was_plaintext) {
-  Tally &tally = batch->result.tally;
-  switch (result) {
-    case RowResult::kWritten:
-      ++tally.changed;
-      tally.adopted += was_plaintext ? 1 : 0;
-      break;
-    case RowResult::kBusy:
-      CountBusy(batch, row);
-      break;
-    case RowResult::kUnwanted:
-      CountFailure(batch, row->tts_tid, {.reason = Reason::kSuppressed});
-      break;
-    case RowResult::kGone:
-      break;
-  }
+// MayPass says whether the same may succeed later.
+bool MayPass(const Batch &batch, const Refusal &refusal, WritePhase phase) {
+  return refusal.by_lock() &&
+         (phase == WritePhase::kLock || !batch.order->is_last_try);
 }
 
-void CountRefusal(Batch *batch, TupleTableSlot *row, const Refusal &refusal,
-                  WritePhase phase) {
-  const bool may_pass =
-      phase == WritePhase::kLock || !batch->order->is_last_try;
-  if (refusal.by_lock() && may_pass) {
-    CountBusy(batch, row);
+void CountRefusal(Batch *batch, TupleTableSlot *row, std::size_t column,
+                  const Refusal &refusal, WritePhase phase) {
+  if (MayPass(*batch, refusal, phase)) {
+    CountBusy(batch, row, column);
     return;
   }
   CountFailure(
-      batch, row->tts_tid,
+      batch, row->tts_tid, column,
       {.reason = Reason::kRefused, .refusal = refusal, .phase = phase});
 }
 
-// ChangeOf is the change of a value, with a new one in the form of the column.
-// For NewValue.
-ValueChange ChangeOf(const Batch &batch, const varlena *value) {
-  if (OidIsValid(batch.target->holder_type)) {
-    return ChangeInside(*batch.rule, PointerGetDatum(value),
-                        batch.target->holder_type);
+// IsToChange says whether the row gets a new value in place of `cells[column]`.
+bool IsToChange(const Batch &batch, const Cell *cells, std::size_t column) {
+  return cells[column].is_there && !batch.left_out[column] &&
+         cells[column].change.kind == ValueChange::kChanged;
+}
+
+// Changes counts the new values of a row.
+struct Changes {
+  std::int64_t values = 0;
+  std::int64_t adopted = 0;
+};
+
+Changes ChangesOf(const Batch &batch, const Cell *cells) {
+  Changes changes;
+  for (std::size_t i = 0; i < batch.target->columns.size(); ++i) {
+    if (IsToChange(batch, cells, i)) {
+      ++changes.values;
+      changes.adopted += cells[i].change.was_plaintext ? 1 : 0;
+    }
   }
-  ValueChange change =
-      ChangeValue(*batch.rule, value, batch.target->value_type == TEXTOID,
-                  batch.target->max_characters);
+  return changes;
+}
+
+// CountResult counts what became of the new values of the row.
+void CountResult(Batch *batch, TupleTableSlot *row, RowResult result,
+                 const Changes &changes) {
+  if (result == RowResult::kWritten) {
+    batch->result.tally.changed += changes.values;
+    batch->result.tally.adopted += changes.adopted;
+    if (batch->dry_run) {
+      RememberPage(batch, row);
+    }
+    return;
+  }
+  for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
+    if (!IsToChange(*batch, batch->cells, i)) {
+      continue;
+    }
+    if (result == RowResult::kBusy) {
+      CountBusy(batch, row, i);
+    } else if (result == RowResult::kUnwanted) {
+      CountFailure(batch, row->tts_tid, i, {.reason = Reason::kSuppressed});
+    }
+  }
+}
+
+// ChangeOf is the change of a value, with a new one in the form of the column.
+// For MakeValue.
+ValueChange ChangeOf(const ValueRule &rule, const ColumnTarget &column,
+                     const varlena *value) {
+  if (OidIsValid(column.holder_type)) {
+    return ChangeInside(rule, PointerGetDatum(value), column.holder_type);
+  }
+  ValueChange change = ChangeValue(rule, value, column.value_type == TEXTOID,
+                                   column.max_characters);
   if (change.kind == ValueChange::kChanged) {
-    change.value = PadForColumn(*batch.target, change.value);
+    change.value = PadForColumn(column, change.value);
   }
   return change;
 }
 
-// NewValue is what the column gets. To make it of a document can be refused,
+// MakeValue is what the column gets. To make it of a document can be refused,
 // and runs the code of domains.
-Datum NewValue(const Batch &batch, const varlena *old,
-               const ValueChange &change) {
-  const Oid holder = batch.target->holder_type;
+Datum MakeValue(const ValueRule &rule, const ColumnTarget &column,
+                const Cell &cell) {
+  const Oid holder = column.holder_type;
   return OidIsValid(holder)
-             ? RotateInnerTokens(batch.rule->keys, PointerGetDatum(old), holder)
-             : PointerGetDatum(change.value);
+             ? RotateInnerTokens(rule.keys, PointerGetDatum(cell.read.value),
+                                 holder)
+             : PointerGetDatum(cell.change.value);
+}
+
+// MakeNewValues makes the new values of a row, and returns them.
+const NewValue *MakeNewValues(Batch *batch, const Cell *cells) {
+  for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
+    const bool is_set = IsToChange(*batch, cells, i);
+    batch->new_values[i] = {
+        is_set,
+        is_set ? MakeValue(*batch->rule, batch->target->columns[i], cells[i])
+               : Datum{0}};
+  }
+  return batch->new_values;
+}
+
+// WipeCells wipes what the cells hold, which may be plaintext.
+void WipeCells(const Batch &batch, Cell *cells) {
+  for (std::size_t i = 0; i < batch.target->columns.size(); ++i) {
+    Cell *const cell = &cells[i];
+    if (cell->change.value != nullptr &&
+        batch.rule->direction == ValueRule::kDecrypt) {
+      WipeAndFree(cell->change.value, nullptr);
+    }
+    if (cell->read.value != nullptr) {
+      WipeStored(cell->read);
+    }
+    *cell = {};
+  }
 }
 
 // OneRow is a row that is written in its own subtransaction.
 struct OneRow {
-  const Batch *batch;
+  Batch *batch;
   TupleTableSlot *row;
-  const varlena *old;
-  const ValueChange *change;
+  // Of a row that was waited for, to be wiped after an error, too:
+  Cell *newest;
+  Changes changes;
   RowResult result;
   RowWriter writer;
-  bool makes_value;  // NewValue is under way
-  // Of a row that was waited for, to be wiped after an error, too:
-  StoredValue newest_value;
-  ValueChange newest_change;
 };
 
-Datum NewValueAlone(OneRow *one, const varlena *old,
-                    const ValueChange &change) {
-  one->makes_value = true;
-  const Datum value = NewValue(*one->batch, old, change);
-  one->makes_value = false;
-  return value;
+const NewValue *MakeValuesAlone(OneRow *one, const Cell *cells) {
+  one->writer.phase = WritePhase::kValue;
+  const NewValue *const values = MakeNewValues(one->batch, cells);
+  one->writer.phase = WritePhase::kRow;
+  return values;
 }
 
 void WriteOneRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
+  Batch *const batch = one->batch;
   // Triggers of earlier rows may have changed this one.
-  BeginWriting(one->batch->target, true, &one->writer);
-  one->result = WriteValue(&one->writer, one->row,
-                           NewValueAlone(one, one->old, *one->change));
+  BeginWriting(batch->target, true, &one->writer);
+  one->changes = ChangesOf(*batch, batch->cells);
+  one->result =
+      WriteRow(&one->writer, one->row, MakeValuesAlone(one, batch->cells));
   FinishWriting(&one->writer);
 }
 
-// WaitAndWriteOneRow changes the value that the row has when its lock is there.
+// WaitAndWriteOneRow changes the values that the row has when its lock is
+// there.
 void WaitAndWriteOneRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
-  BeginWriting(one->batch->target, true, &one->writer);
+  Batch *const batch = one->batch;
+  BeginWriting(batch->target, true, &one->writer);
   TupleTableSlot *const newest = WaitForRow(&one->writer, one->row);
-  bool is_null = true;
-  const Datum stored =
-      newest == nullptr
-          ? Datum{0}
-          : slot_getattr(newest, one->batch->target->attribute, &is_null);
-  one->result = RowResult::kGone;
-  if (!is_null) {
-    one->newest_value =
-        ReadStored(*one->batch->target,
-                   reinterpret_cast<varlena *>(DatumGetPointer(stored)));
-    const varlena *const value = one->newest_value.value;
-    one->newest_change = ChangeOf(*one->batch, value);
-    if (one->newest_change.kind == ValueChange::kChanged) {
-      one->result = WriteValue(&one->writer, newest,
-                               NewValueAlone(one, value, one->newest_change));
+  for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
+    const ColumnTarget &column = batch->target->columns[i];
+    varlena *const stored =
+        newest == nullptr ? nullptr : ValueIn(newest, column);
+    if (stored != nullptr) {
+      Cell *const cell = &one->newest[i];
+      cell->read = ReadStored(column, stored);
+      cell->change = ChangeOf(*batch->rule, column, cell->read.value);
+      cell->is_there = true;
     }
   }
+  one->changes = ChangesOf(*batch, one->newest);
+  one->result =
+      one->changes.values == 0
+          ? RowResult::kGone
+          : WriteRow(&one->writer, newest, MakeValuesAlone(one, one->newest));
   FinishWriting(&one->writer);
-}
-
-void WipeNewest(const OneRow &one) {
-  if (one.newest_change.value != nullptr &&
-      one.batch->rule->direction == ValueRule::kDecrypt) {
-    WipeAndFree(one.newest_change.value, nullptr);
-  }
-  if (one.newest_value.value != nullptr) {
-    WipeStored(one.newest_value);
-  }
-}
-
-void WriteAlone(Batch *batch, TupleTableSlot *row, const varlena *old,
-                const ValueChange &change) {
-  const bool waits = batch->order->busy == BatchOrder::kWait;
-  OneRow one = {batch, row, old, &change, RowResult::kBusy, {}, false, {}, {}};
-  const Refusal refusal =
-      RunInSubtransaction(waits ? WaitAndWriteOneRow : WriteOneRow, &one);
-  if (refusal.refused()) {
-    CountRefusal(batch, row, refusal,
-                 one.makes_value ? WritePhase::kValue : one.writer.phase);
-  } else {
-    CountResult(batch, row, one.result,
-                (waits ? one.newest_change : change).was_plaintext);
-  }
-  WipeNewest(one);
 }
 
 void TryOneRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
+  Batch *const batch = one->batch;
   Trial trial;
-  BeginTrial(one->batch->target, &trial);
-  TryValue(&trial, one->row, NewValueAlone(one, one->old, *one->change));
+  BeginTrial(batch->target, &trial);
+  one->changes = ChangesOf(*batch, batch->cells);
+  TryRow(&trial, one->row, MakeValuesAlone(one, batch->cells));
   EndTrial(trial);
+  one->result = RowResult::kWritten;
 }
 
-// Try is Write for a reading: if it is to try the write, it counts a refusal in
-// place of a change.
-void Try(Batch *batch, TupleTableSlot *row, const varlena *old,
-         const ValueChange &change) {
-  Refusal refusal = {};
-  WritePhase phase = WritePhase::kRow;
-  if (batch->order->tries_writing && batch->row_by_row) {
-    OneRow one = {batch, row,   old, &change, RowResult::kWritten,
-                  {},    false, {},  {}};
-    refusal = RunInSubtransaction(TryOneRow, &one);
-    phase = one.makes_value ? WritePhase::kValue : phase;
+void AttemptRow(void *state) {
+  const Batch &batch = *static_cast<OneRow *>(state)->batch;
+  if (batch.dry_run) {
+    TryOneRow(state);
+  } else if (batch.order->busy == BatchOrder::kWait) {
+    WaitAndWriteOneRow(state);
+  } else {
+    WriteOneRow(state);
+  }
+}
+
+void AttemptAndUndo(void *state) { RunAndUndo(AttemptRow, state); }
+
+Refusal Attempt(OneRow *one, void (*attempt)(void *state)) {
+  one->writer.phase = WritePhase::kRow;
+  const Refusal refusal = RunInSubtransaction(attempt, one);
+  WipeCells(*one->batch, one->newest);
+  return refusal;
+}
+
+// IsSettled says whether the table has taken the row or cannot take it now, so
+// that it makes no difference which of its new values there are.
+bool IsSettled(const OneRow &one, const Refusal &refusal) {
+  return refusal.refused() ? MayPass(*one.batch, refusal, one.writer.phase)
+                           : one.result != RowResult::kUnwanted;
+}
+
+// LeaveOutRefused finds the new values that the table takes: one after the
+// other is tried with those that it has taken so far. It counts the others.
+void LeaveOutRefused(OneRow *one) {
+  Batch *const batch = one->batch;
+  const std::size_t count = batch->target->columns.size();
+  std::fill_n(batch->left_out, count, true);
+  for (std::size_t i = 0; i < count; ++i) {
+    batch->left_out[i] = false;
+    if (!IsToChange(*batch, batch->cells, i)) {
+      continue;
+    }
+    const Refusal refusal = Attempt(one, AttemptAndUndo);
+    if (IsSettled(*one, refusal)) {
+      continue;
+    }
+    batch->left_out[i] = true;
+    if (refusal.refused()) {
+      CountRefusal(batch, one->row, i, refusal, one->writer.phase);
+    } else {
+      CountFailure(batch, one->row->tts_tid, i,
+                   {.reason = Reason::kSuppressed});
+    }
+  }
+}
+
+// WriteAlone writes the row in a subtransaction of its own, or tries to.
+void WriteAlone(Batch *batch, TupleTableSlot *row) {
+  OneRow one = {.batch = batch,
+                .row = row,
+                .newest = static_cast<Cell *>(
+                    palloc0(batch->target->columns.size() * sizeof(Cell))),
+                .changes = {},
+                .result = RowResult::kGone,
+                .writer = {}};
+  Refusal refusal = Attempt(&one, AttemptRow);
+  if (!IsSettled(one, refusal) && ChangesOf(*batch, batch->cells).values > 1) {
+    LeaveOutRefused(&one);
+    if (ChangesOf(*batch, batch->cells).values == 0) {
+      return;
+    }
+    refusal = Attempt(&one, AttemptRow);
+  }
+  if (!refusal.refused()) {
+    CountResult(batch, row, one.result, one.changes);
+    return;
+  }
+  for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
+    if (IsToChange(*batch, batch->cells, i)) {
+      CountRefusal(batch, row, i, refusal, one.writer.phase);
+    }
+  }
+}
+
+// WriteWithOthers writes the row as one of its batch, or tries to. It raises
+// what has to be found out for the row alone.
+void WriteWithOthers(Batch *batch, TupleTableSlot *row,
+                     const Changes &changes) {
+  RowResult result = RowResult::kWritten;
+  if (!batch->dry_run) {
+    result = WriteRow(&batch->writer, row, MakeNewValues(batch, batch->cells));
   } else if (batch->order->tries_writing) {
-    TryValue(&batch->trial, row, NewValue(*batch, old, change));
+    TryRow(&batch->trial, row, MakeNewValues(batch, batch->cells));
   }
-  if (refusal.refused()) {
-    CountRefusal(batch, row, refusal, phase);
-    return;
+  if (result == RowResult::kUnwanted && changes.values > 1) {
+    FERNET_RAISE(ERRCODE_TRIGGERED_ACTION_EXCEPTION,
+                 errmsg("a BEFORE trigger suppressed the update"));
   }
-  ++batch->result.tally.changed;
-  RememberPage(batch, row);
+  CountResult(batch, row, result, changes);
 }
 
-void Write(Batch *batch, TupleTableSlot *row, const varlena *old,
-           const ValueChange &change) {
-  if (batch->dry_run) {
-    Try(batch, row, old, change);
-    return;
-  }
+void Write(Batch *batch, TupleTableSlot *row, const Changes &changes) {
   ++batch->tried;
-  batch->bytes += static_cast<std::int64_t>(
-      VARSIZE_ANY(change.value == nullptr ? old : change.value));
-  if (batch->row_by_row) {
-    WriteAlone(batch, row, old, change);
-    return;
+  for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
+    if (IsToChange(*batch, batch->cells, i)) {
+      const Cell &cell = batch->cells[i];
+      batch->bytes += static_cast<std::int64_t>(VARSIZE_ANY(
+          cell.change.value == nullptr ? cell.read.value : cell.change.value));
+    }
   }
-  CountResult(batch, row,
-              WriteValue(&batch->writer, row, NewValue(*batch, old, change)),
-              change.was_plaintext);
+  const bool tries = !batch->dry_run || batch->order->tries_writing;
+  if (batch->row_by_row && tries) {
+    WriteAlone(batch, row);
+  } else {
+    WriteWithOthers(batch, row, changes);
+  }
 }
 
-void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
-  const ValueChange change = ChangeOf(*batch, value);
+// CountChange counts what becomes of a value, but for one that is to change.
+void CountChange(Batch *batch, TupleTableSlot *row, std::size_t column) {
+  const ValueChange &change = batch->cells[column].change;
   Tally &tally = batch->result.tally;
   tally.holding_unknown += change.holds_unknown ? 1 : 0;
   switch (change.kind) {
     case ValueChange::kChanged:
       tally.of_key[change.key_index] += change.was_plaintext ? 0 : 1;
-      Write(batch, row, value, change);
-      if (batch->rule->direction == ValueRule::kDecrypt) {
-        WipeAndFree(change.value, nullptr);
-      }
       break;
     case ValueChange::kUnchanged:
       tally.of_key[0] += change.is_empty ? 0 : 1;
@@ -293,21 +412,41 @@ void TreatValue(Batch *batch, TupleTableSlot *row, const varlena *value) {
       ++tally.unknown_left;
       break;
     case ValueChange::kFailed:
-      CountFailure(batch, row->tts_tid,
+      CountFailure(batch, row->tts_tid, column,
                    {.reason = change.reason, .offset = change.offset});
       break;
   }
 }
 
 struct ValueToRead {
-  const ColumnTarget *target;
+  const ColumnTarget *column;
   varlena *stored;
   StoredValue read;
 };
 
 void ReadOne(void *state) {
   auto *const one = static_cast<ValueToRead *>(state);
-  one->read = ReadStored(*one->target, one->stored);
+  one->read = ReadStored(*one->column, one->stored);
+}
+
+void TreatValue(Batch *batch, TupleTableSlot *row, varlena *stored,
+                std::size_t column) {
+  ++batch->result.of_column[column];
+  ValueToRead one = {&batch->target->columns[column], stored, {}};
+  Refusal refusal = {};
+  if (batch->row_by_row) {
+    refusal = RunInSubtransaction(ReadOne, &one);
+  } else {
+    ReadOne(&one);
+  }
+  if (refusal.refused()) {
+    CountFailure(batch, row->tts_tid, column,
+                 {.reason = Reason::kUnreadable, .refusal = refusal});
+    return;
+  }
+  batch->cells[column] = {true, one.read,
+                          ChangeOf(*batch->rule, *one.column, one.read.value)};
+  CountChange(batch, row, column);
 }
 
 bool HasMore(const Batch &batch) {
@@ -318,29 +457,31 @@ bool HasMore(const Batch &batch) {
          GetCurrentTimestamp() - batch.started < order.microseconds;
 }
 
-bool TreatRow(TupleTableSlot *row, varlena *stored, void *state) {
+bool TreatRow(TupleTableSlot *row, void *state) {
   auto *const batch = static_cast<Batch *>(state);
-  ValueToRead one = {batch->target, stored, {}};
-  Refusal refusal = {};
-  if (batch->row_by_row) {
-    refusal = RunInSubtransaction(ReadOne, &one);
-  } else {
-    ReadOne(&one);
+  bool has_value = false;
+  for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
+    batch->left_out[i] = false;
+    varlena *const stored = ValueIn(row, batch->target->columns[i]);
+    if (stored != nullptr) {
+      has_value = true;
+      TreatValue(batch, row, stored, i);
+    }
   }
-  if (refusal.refused()) {
-    CountFailure(batch, row->tts_tid,
-                 {.reason = Reason::kUnreadable, .refusal = refusal});
-  } else {
-    TreatValue(batch, row, one.read.value);
-    WipeStored(one.read);
+  if (!has_value) {
+    return true;
   }
+  const Changes changes = ChangesOf(*batch, batch->cells);
+  if (changes.values > 0) {
+    Write(batch, row, changes);
+  }
+  WipeCells(*batch, batch->cells);
   return HasMore(*batch);
 }
 
 void Scan(Batch *batch) {
   batch->started = GetCurrentTimestamp();
-  batch->result.rest =
-      ScanValues(*batch->target, batch->range, TreatRow, batch);
+  batch->result.rest = ScanRows(*batch->target, batch->range, TreatRow, batch);
 }
 
 void ScanAndWrite(void *state) {
@@ -373,8 +514,14 @@ void ScanInSteps(Batch *batch, void (*attempt)(void *state)) {
   if (!refusal.refused()) {
     return;
   }
-  batch->result = {};
-  batch->result.met_lock = refusal.by_lock();
+  const std::size_t count = batch->target->columns.size();
+  std::int64_t *const of_column = batch->result.of_column;
+  std::fill_n(of_column, count, 0);
+  WipeCells(*batch, batch->cells);
+  batch->result = {.tally = {},
+                   .of_column = of_column,
+                   .rest = {},
+                   .met_lock = refusal.by_lock()};
   batch->tried = 0;
   batch->bytes = 0;
   batch->warnings->too_long = too_long;
@@ -400,10 +547,19 @@ int LockTimeoutFor(int session) {
   return session > 0 ? std::min(session, ours) : ours;
 }
 
-Batch NewBatch(const ColumnTarget &target, const ValueRule &rule,
+// NewArray is an array with a place for each column, all zero.
+template <typename T>
+T *NewArray(const TableTarget &target) {
+  return static_cast<T *>(palloc0(target.columns.size() * sizeof(T)));
+}
+
+Batch NewBatch(const TableTarget &target, const ValueRule &rule,
                PageRange range, const BatchOrder &order,
                FailureWarnings *warnings, LeftPages *left) {
   return {.target = &target,
+          .cells = NewArray<Cell>(target),
+          .left_out = NewArray<bool>(target),
+          .new_values = NewArray<NewValue>(target),
           .rule = &rule,
           .range = range,
           .order = &order,
@@ -416,7 +572,10 @@ Batch NewBatch(const ColumnTarget &target, const ValueRule &rule,
           .bytes = 0,
           .writer = {},
           .trial = {},
-          .result = {}};
+          .result = {.tally = {},
+                     .of_column = NewArray<std::int64_t>(target),
+                     .rest = {},
+                     .met_lock = false}};
 }
 
 void AddToCounter(counters::Kind kind, std::int64_t times) {
@@ -456,7 +615,7 @@ void CountFailures(const Tally &tally) {
   AddToCounter(counters::kNoKeyOpens, tally.no_key_opens);
 }
 
-BatchResult RunBatch(const ColumnTarget &target, const ValueRule &rule,
+BatchResult RunBatch(const TableTarget &target, const ValueRule &rule,
                      PageRange range, const BatchOrder &order,
                      FailureWarnings *warnings, LeftPages *left) {
   Batch batch = NewBatch(target, rule, range, order, warnings, left);
@@ -476,7 +635,7 @@ BatchResult RunBatch(const ColumnTarget &target, const ValueRule &rule,
   return batch.result;
 }
 
-BatchResult ReadBatch(const ColumnTarget &target, const ValueRule &rule,
+BatchResult ReadBatch(const TableTarget &target, const ValueRule &rule,
                       PageRange range, const BatchOrder &order,
                       FailureWarnings *warnings, LeftPages *left) {
   Batch batch = NewBatch(target, rule, range, order, warnings, left);

@@ -1,4 +1,4 @@
-// One batch of a job on a column: a range of heap pages in one transaction.
+// One batch of a job on columns: a range of heap pages in one transaction.
 #pragma once
 
 #include <array>
@@ -62,26 +62,32 @@ struct BatchOrder {
 
 struct BatchResult {
   Tally tally;
+  // How many values there are in each column, in the memory of whoever called
+  // RunBatch or ReadBatch.
+  std::int64_t *of_column;
   PageRange rest;  // of the range, for the next batch
   // The batch met a lock of others that it could not get as a whole.
   bool met_lock = false;
 };
 
 // RunBatch applies `rule` to the values in `range` of `target`, as a new
-// snapshot sees them, until it has done what `order` allows. The pages of rows
-// that are busy are added to `left`, unless it is null.
+// snapshot sees them, until it has done what `order` allows. A row gets all of
+// its new values in one version. If the table refuses it with all of them, it
+// gets those that the table takes one after the other, in the order of the
+// columns, and the others stay as they are. The pages of rows that are busy are
+// added to `left`, unless it is null.
 //
 // No statement of a trigger waits for a lock for longer than half of
 // deadlock_timeout, so that the application is never the victim of a deadlock
 // with a job. The setting returns to what it was.
-BatchResult RunBatch(const ColumnTarget &target, const ValueRule &rule,
+BatchResult RunBatch(const TableTarget &target, const ValueRule &rule,
                      PageRange range, const BatchOrder &order,
                      FailureWarnings *warnings, LeftPages *left);
 
 // ReadBatch writes nothing and counts what RunBatch would do with the values
 // that the active snapshot sees. The pages of values that RunBatch would change
 // are added to `left`, unless it is null.
-BatchResult ReadBatch(const ColumnTarget &target, const ValueRule &rule,
+BatchResult ReadBatch(const TableTarget &target, const ValueRule &rule,
                       PageRange range, const BatchOrder &order,
                       FailureWarnings *warnings, LeftPages *left);
 

@@ -13,9 +13,9 @@ ItemPointerData PlaceOf(BlockNumber page, OffsetNumber offset) {
   return place;
 }
 
-StoredValue ReadStored(const ColumnTarget &target, varlena *stored) {
+StoredValue ReadStored(const ColumnTarget &column, varlena *stored) {
   varlena *const detoasted = pg_detoast_datum_packed(stored);
-  return {stored, detoasted, TrimOfColumn(target, detoasted)};
+  return {stored, detoasted, TrimOfColumn(column, detoasted)};
 }
 
 void WipeStored(const StoredValue &value) {
@@ -23,8 +23,15 @@ void WipeStored(const StoredValue &value) {
   WipeAndFree(value.detoasted, value.stored);
 }
 
-PageRange ScanValues(const ColumnTarget &target, PageRange range,
-                     VisitValue visit, void *state) {
+varlena *ValueIn(TupleTableSlot *row, const ColumnTarget &column) {
+  bool is_null = false;
+  const Datum value = slot_getattr(row, column.attribute, &is_null);
+  return is_null ? nullptr
+                 : reinterpret_cast<varlena *>(DatumGetPointer(value));
+}
+
+PageRange ScanRows(const TableTarget &target, PageRange range, VisitRow visit,
+                   void *state) {
   PageRange left = {range.end, range.end};
   if (range.empty()) {
     return left;
@@ -41,15 +48,10 @@ PageRange ScanValues(const ColumnTarget &target, PageRange range,
   while (go_on &&
          table_scan_getnextslot_tidrange(scan, ForwardScanDirection, row)) {
     CHECK_FOR_INTERRUPTS();
-    bool is_null = false;
-    const Datum datum = slot_getattr(row, target.attribute, &is_null);
-    if (!is_null) {
-      MemoryContextSwitchTo(row_memory);
-      go_on = visit(row, reinterpret_cast<varlena *>(DatumGetPointer(datum)),
-                    state);
-      MemoryContextSwitchTo(caller_memory);
-      MemoryContextReset(row_memory);
-    }
+    MemoryContextSwitchTo(row_memory);
+    go_on = visit(row, state);
+    MemoryContextSwitchTo(caller_memory);
+    MemoryContextReset(row_memory);
   }
   if (!go_on) {
     left.from = ItemPointerGetBlockNumberNoCheck(&row->tts_tid);

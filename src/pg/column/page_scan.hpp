@@ -24,18 +24,21 @@ struct StoredValue {
   varlena *value;  // without what pads it
 };
 
-// ReadStored reads a value of `target`, in the current memory context. Raises
+// ReadStored reads a value of `column`, in the current memory context. Raises
 // XX001 for a damaged one. WipeStored wipes what it has allocated: the value
 // may be a plaintext that is being adopted.
-StoredValue ReadStored(const ColumnTarget &target, varlena *stored);
+StoredValue ReadStored(const ColumnTarget &column, varlena *stored);
 void WipeStored(const StoredValue &value);
 
-// ScanValues calls `visit` for each row of `range` that the active snapshot
-// sees and whose value is not NULL, with the row and the value as it is stored,
+// ValueIn is the value of `column` in `row` as it is stored, or null if it is
+// NULL.
+varlena *ValueIn(TupleTableSlot *row, const ColumnTarget &column);
+
+// ScanRows calls `visit` for each row of `range` that the active snapshot sees,
 // until `visit` returns false. It returns what is left of the range. Memory
-// that `visit` allocates is freed after the row. ScanValues can be interrupted.
-using VisitValue = bool (*)(TupleTableSlot *row, varlena *stored, void *state);
-PageRange ScanValues(const ColumnTarget &target, PageRange range,
-                     VisitValue visit, void *state);
+// that `visit` allocates is freed after the row. ScanRows can be interrupted.
+using VisitRow = bool (*)(TupleTableSlot *row, void *state);
+PageRange ScanRows(const TableTarget &target, PageRange range, VisitRow visit,
+                   void *state);
 
 }  // namespace fernet::pg

@@ -1,6 +1,7 @@
 #include "pg/column/reading.hpp"
 
-#include "pg/column/column_target.hpp"
+#include <algorithm>
+
 #include "pg/column/job_lock.hpp"
 #include "pg/column/owner_rights.hpp"
 #include "pg/column/writers.hpp"
@@ -38,13 +39,26 @@ List *PartitionedAbove(Oid relation) {
                                           : NIL;
 }
 
-std::int64_t CountIn(const char *from, const char *column) {
-  Datum count = Int64GetDatum(-1);
-  static_cast<void>(
-      AskOne(psprintf("SELECT pg_catalog.count(t.%s) FROM %s AS t",
-                      quote_identifier(column), from),
-             0, nullptr, nullptr, &count));
-  return DatumGetInt64(count);
+// AddCounts adds to `counts` how many values a query finds in each column.
+void AddCounts(const char *from, ColumnNames columns, std::int64_t *counts) {
+  StringInfoData query;
+  initStringInfo(&query);
+  appendStringInfoString(&query, "SELECT");
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    appendStringInfo(&query, "%s pg_catalog.count(t.%s)", i == 0 ? "" : ",",
+                     quote_identifier(columns[i]));
+  }
+  appendStringInfo(&query, " FROM %s AS t", from);
+  SPI_connect();
+  if (SPI_execute(query.data, true, 1) == SPI_OK_SELECT && SPI_processed == 1) {
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      bool is_null = false;
+      counts[i] += DatumGetInt64(
+          SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+                        static_cast<int>(i + 1), &is_null));
+    }
+  }
+  SPI_finish();
 }
 
 const char *QualifiedName(Oid table) {
@@ -54,11 +68,14 @@ const char *QualifiedName(Oid table) {
 
 // RequireSelect: a partition may belong to a superuser, and the tables above
 // it, with whose code it is read, to another role.
-void RequireSelect(Relation relation, Oid role, const char *column) {
+void RequireSelect(Relation relation, Oid role, ColumnNames columns) {
   const Oid table = RelationGetRelid(relation);
+  const auto may_read = [=](const char *column) {
+    return pg_attribute_aclcheck(table, get_attnum(table, column), role,
+                                 ACL_SELECT) == ACLCHECK_OK;
+  };
   if (pg_class_aclcheck(table, role, ACL_SELECT) != ACLCHECK_OK &&
-      pg_attribute_aclcheck(table, get_attnum(table, column), role,
-                            ACL_SELECT) != ACLCHECK_OK) {
+      !std::all_of(columns.begin(), columns.end(), may_read)) {
     const char *const table_name = QualifiedName(table);
     const char *const role_name =
         quote_identifier(GetUserNameFromId(role, false));
@@ -78,51 +95,50 @@ void RequireSelect(Relation relation, Oid role, const char *column) {
 // CountAsOwner counts one table of those that a superuser reads: the planner
 // evaluates constant expressions of its indexes, which are the owner's code.
 // Children are counted on their own, for each may have another owner.
-std::int64_t CountAsOwner(Oid table, const char *column) {
+void CountAsOwner(Oid table, ColumnNames columns, std::int64_t *counts) {
   const Relation relation = relation_open(table, NoLock);
   OwnerRights rights = {};
   TakeOwnerRights(relation, &rights);
   Oid user = InvalidOid;
   int context = 0;
   GetUserIdAndSecContext(&user, &context);
-  RequireSelect(relation, user, column);
+  RequireSelect(relation, user, columns);
   // Row security hides nothing from the caller.
   SetUserIdAndSecContext(user, context | SECURITY_NOFORCE_RLS);
-  const std::int64_t count =
-      CountIn(psprintf("%s%s", has_subclass(table) ? "ONLY " : "",
-                       QualifiedName(table)),
-              column);
+  AddCounts(psprintf("%s%s", has_subclass(table) ? "ONLY " : "",
+                     QualifiedName(table)),
+            columns, counts);
   SetUserIdAndSecContext(user, context);
   LeaveOwnerRights(rights);
   relation_close(relation, NoLock);
-  return count;
 }
 
 // CountAsCaller has the rights of the caller, as any SELECT, but such code gets
 // no key and changes no setting.
-std::int64_t CountAsCaller(Oid relation, const char *column) {
+void CountAsCaller(Oid relation, ColumnNames columns, std::int64_t *counts) {
   Oid user = InvalidOid;
   int context = 0;
   GetUserIdAndSecContext(&user, &context);
   const int settings_level = NewGUCNestLevel();
   SetUserIdAndSecContext(user, context | SECURITY_RESTRICTED_OPERATION |
                                    session_keys::kOutOfReach);
-  const std::int64_t count = CountIn(QualifiedName(relation), column);
+  AddCounts(QualifiedName(relation), columns, counts);
   AtEOXact_GUC(false, settings_level);
   SetUserIdAndSecContext(user, context);
-  return count;
 }
 
-std::int64_t CountByQuery(const Reading &reading, Oid relation,
-                          const char *column) {
+const std::int64_t *CountByQuery(const Reading &reading, Oid relation,
+                                 ColumnNames columns) {
+  auto *const counts = static_cast<std::int64_t *>(
+      palloc0(columns.size() * sizeof(std::int64_t)));
   if (!superuser()) {
-    return CountAsCaller(relation, column);
+    CountAsCaller(relation, columns, counts);
+    return counts;
   }
-  std::int64_t count = 0;
   for (int i = 0; i < list_length(reading.tables); ++i) {
-    count += CountAsOwner(list_nth_oid(reading.tables, i), column);
+    CountAsOwner(list_nth_oid(reading.tables, i), columns, counts);
   }
-  return count;
+  return counts;
 }
 
 // IsQuiet: a transaction that could bring an old value after `snapshot` was
@@ -182,15 +198,18 @@ void EndReading(const Reading &reading) {
   UnmarkAsReader();
 }
 
-void RequireSameCount(const Reading &reading, Oid relation, const char *column,
-                      std::int64_t values) {
-  const std::int64_t counted = CountByQuery(reading, relation, column);
-  if (counted != values) {
+void RequireSameCount(const Reading &reading, Oid relation, ColumnNames columns,
+                      const std::int64_t *values) {
+  const std::int64_t *const counted = CountByQuery(reading, relation, columns);
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (counted[i] == values[i]) {
+      continue;
+    }
     FERNET_RAISE(
         ERRCODE_FEATURE_NOT_SUPPORTED,
         errmsg("the pages of \"%s\" hold " INT64_FORMAT
                " values of \"%s\", but a query counts " INT64_FORMAT,
-               get_rel_name(relation), values, column, counted),
+               get_rel_name(relation), values[i], columns[i], counted[i]),
         errdetail("Rows of this table are stored somewhere else, as those of a "
                   "distributed table or a compressed chunk are. Nothing is "
                   "proved about them."),

@@ -1,6 +1,7 @@
 // One reading of a whole column that proves something.
 #pragma once
 
+#include "pg/column/column_target.hpp"
 #include "pg/server/boundary.hpp"
 
 namespace fernet::pg {
@@ -32,11 +33,12 @@ void RequireReadCommitted();
 Reading BeginReading(Oid relation);
 void EndReading(const Reading &reading);
 
-// RequireSameCount compares the number of `values` that were read from pages
-// with what a query counts in the same snapshot. Raises 0A000 if they differ:
-// then rows of the table are not in its pages, and nothing is proved.
-void RequireSameCount(const Reading &reading, Oid relation, const char *column,
-                      std::int64_t values);
+// RequireSameCount compares how many `values` of each of `columns` were read
+// from pages with what a query counts in the same snapshot. Raises 0A000 if
+// they differ: then rows of the table are not in its pages, and nothing is
+// proved.
+void RequireSameCount(const Reading &reading, Oid relation, ColumnNames columns,
+                      const std::int64_t *values);
 
 // IsSubscribed says whether an enabled subscription of this database writes to
 // one of the tables, from which old values may come at any time.

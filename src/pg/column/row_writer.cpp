@@ -1,5 +1,7 @@
 #include "pg/column/row_writer.hpp"
 
+#include <utility>
+
 #include "pg/report/report.hpp"
 #include "pg/session/session_keys.hpp"
 
@@ -21,7 +23,10 @@ bool LockWithoutWaiting(RowWriter *writer, TupleTableSlot *row) {
 void FireStatementTriggers(RowWriter *writer) {
   if (!writer->has_written) {
     writer->has_written = true;
+    Bitmapset *const columns =
+        std::exchange(*writer->row.columns, writer->row.all_columns);
     ExecBSUpdateTriggers(writer->row.state, writer->row.result);
+    *writer->row.columns = columns;
   }
 }
 
@@ -49,14 +54,14 @@ bool FireBeforeTriggers(RowWriter *writer, TupleTableSlot *row) {
 
 }  // namespace
 
-void RequireReplicaIdentity(const ColumnTarget &target) {
+void RequireReplicaIdentity(const TableTarget &target) {
   OwnerRights rights = {};
   TakeOwnerRights(target.relation, &rights);
   CheckCmdReplicaIdentity(target.relation, CMD_UPDATE);
   LeaveOwnerRights(rights);
 }
 
-void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
+void BeginWriting(const TableTarget *target, bool lock_first, RowWriter *out) {
   const Relation relation = target->relation;
   // First of all: to open an index evaluates its constant expressions.
   TakeOwnerRights(relation, &out->rights);
@@ -74,13 +79,14 @@ void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out) {
       relation->trigdesc, RelationGetRelid(relation), CMD_UPDATE);
 }
 
-RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
+RowResult WriteRow(RowWriter *writer, TupleTableSlot *row,
+                   const NewValue *values) {
   const Relation relation = writer->row.target->relation;
   EState *const state = writer->row.state;
   TupleTableSlot *const new_row = writer->row.slot;
   // What the row before has left, whatever became of it.
   ResetPerTupleExprContext(state);
-  FillNewRow(writer->row, row, value);
+  FillNewRow(&writer->row, row, values);
   if (writer->lock_first && !LockWithoutWaiting(writer, row)) {
     return RowResult::kBusy;
   }
@@ -88,7 +94,7 @@ RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
     return RowResult::kUnwanted;
   }
   ComputeGenerated(writer->row);
-  CheckConstraints(&writer->row, value);
+  CheckConstraints(&writer->row, values);
   FireStatementTriggers(writer);
 
   // A lock of our own counts as being modified, and so do locks of others that
@@ -129,7 +135,7 @@ RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value) {
 
 TupleTableSlot *WaitForRow(RowWriter *writer, TupleTableSlot *row) {
   writer->phase = WritePhase::kLock;
-  // A slot of its own: WriteValue uses locked_row.
+  // A slot of its own: WriteRow uses locked_row.
   TupleTableSlot *const newest = table_slot_create(
       writer->row.target->relation, &writer->row.state->es_tupleTable);
   TM_FailureData failure;
@@ -145,6 +151,7 @@ TupleTableSlot *WaitForRow(RowWriter *writer, TupleTableSlot *row) {
 void FinishWriting(RowWriter *writer) {
   writer->phase = WritePhase::kAfterTriggers;
   if (writer->has_written) {
+    *writer->row.columns = writer->row.all_columns;
     ExecASUpdateTriggers(writer->row.state, writer->row.result,
                          writer->transitions);
   }

@@ -11,7 +11,7 @@ namespace fernet::pg {
 // Before it, kValue makes the new value of a document, an array or a row.
 enum class WritePhase { kValue, kLock, kRow, kBeforeTriggers, kAfterTriggers };
 
-// RowWriter updates one column of rows that a scan of the table has found, as
+// RowWriter updates columns of rows that a scan of the table has found, as
 // UPDATE would: with triggers, indexes, constraints and generated columns, but
 // without ever waiting for another transaction's lock on a row.
 struct RowWriter {
@@ -34,7 +34,7 @@ enum class RowResult {
 
 // RequireReplicaIdentity raises 55000 if the table is published and updates of
 // it cannot be.
-void RequireReplicaIdentity(const ColumnTarget &target);
+void RequireReplicaIdentity(const TableTarget &target);
 
 // BeginWriting starts a command on `*target`, which must stay. The snapshot is
 // the active one. With `lock_first`, a row is locked before it is written, and
@@ -45,11 +45,14 @@ void RequireReplicaIdentity(const ColumnTarget &target);
 // operation, as in VACUUM: the triggers, constraints and index expressions are
 // the owner's. They get no key (session_keys::kOutOfReach), and no setting of
 // theirs remains. An error ends that with the subtransaction.
-void BeginWriting(const ColumnTarget *target, bool lock_first, RowWriter *out);
+void BeginWriting(const TableTarget *target, bool lock_first, RowWriter *out);
 
-// WriteValue puts `value`, of the column's base type, into the row in `row`, as
-// the snapshot saw it. What UPDATE would raise, it raises.
-RowResult WriteValue(RowWriter *writer, TupleTableSlot *row, Datum value);
+// WriteRow puts `values`, at least one of them set, into the row in `row`, as
+// the snapshot saw it. What UPDATE would raise, it raises. Triggers of
+// statements fire as if it named all columns of the target, those of a row by
+// the columns that the row changes.
+RowResult WriteRow(RowWriter *writer, TupleTableSlot *row,
+                   const NewValue *values);
 
 // WaitForRow locks the newest version of the row in `row`, and returns it, or
 // null if the row is gone. It waits for whoever holds the row, and raises what

@@ -1,6 +1,7 @@
 #include "pg/column/triggers.hpp"
 
-#include "pg/column/column_target.hpp"
+#include <algorithm>
+
 #include "pg/server/raise.hpp"
 
 // A trigger that calls this function encrypts.
@@ -36,15 +37,23 @@ bool Encrypts(Relation relation, const char *column) {
   return false;
 }
 
-// TriggersThatFire lists the names of the triggers that an update of the column
-// `attribute` fires.
-const char *TriggersThatFire(Relation relation, AttrNumber attribute) {
+bool FiresOnUpdateOfOne(Relation relation, const Trigger &trigger,
+                        ColumnNames columns) {
+  return std::any_of(columns.begin(), columns.end(), [&](const char *column) {
+    return FiresOnUpdate(trigger,
+                         get_attnum(RelationGetRelid(relation), column));
+  });
+}
+
+// TriggersThatFire lists the names of the triggers that an update of one of
+// `columns` fires.
+const char *TriggersThatFire(Relation relation, ColumnNames columns) {
   StringInfoData names;
   initStringInfo(&names);
   const TriggerDesc *const triggers = relation->trigdesc;
   for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
     const Trigger &trigger = triggers->triggers[i];
-    if (FiresOnUpdate(trigger, attribute)) {
+    if (FiresOnUpdateOfOne(relation, trigger, columns)) {
       appendStringInfo(&names, "%s%s", names.len == 0 ? "" : ", ",
                        quote_identifier(trigger.tgname));
     }
@@ -86,15 +95,13 @@ const char *TriggersOnUpdate(Relation relation, AttrNumber attribute,
   return names.data;
 }
 
-void NameTriggers(Oid relation_oid, AttrNumber attribute) {
+void NameTriggers(Oid relation_oid, ColumnNames columns) {
   constexpr int kMaxTables = 10;
-  const char *const column = get_attname(relation_oid, attribute, false);
   List *const tables = TablesBelow(relation_oid, ColumnAccess::kWrite);
   int found = 0;
   for (int i = 0; i < list_length(tables); ++i) {
     const Relation relation = relation_open(list_nth_oid(tables, i), NoLock);
-    const char *const names =
-        TriggersThatFire(relation, get_attnum(list_nth_oid(tables, i), column));
+    const char *const names = TriggersThatFire(relation, columns);
     if (*names != '\0' && ++found <= kMaxTables) {
       ereport(NOTICE,
               errmsg("triggers of \"%s\" will fire: %s",

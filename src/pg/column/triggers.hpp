@@ -1,6 +1,7 @@
-// The triggers of the application on a column.
+// The triggers of the application on columns.
 #pragma once
 
+#include "pg/column/column_target.hpp"
 #include "pg/server/boundary.hpp"
 
 namespace fernet::pg {
@@ -17,8 +18,8 @@ const char *TriggersOnUpdate(Relation relation, AttrNumber attribute,
                              bool before);
 
 // NameTriggers lists in a NOTICE the triggers of the application that an update
-// of the column `attribute` of a locked table will fire.
-void NameTriggers(Oid relation, AttrNumber attribute);
+// of one of `columns` of a locked table will fire.
+void NameTriggers(Oid relation, ColumnNames columns);
 
 // RequireNoEncryption raises 55000 if `relation` or a table below it has a
 // trigger that would encrypt the decrypted values of `column` again.

@@ -43,7 +43,8 @@ void RequirePrimary() {
 void WaitForWriters(const Gate &gate) {
   // What is wrong with the column, the census tells.
   if (get_attnum(gate.relation, gate.column) > 0) {
-    RequireRights(gate.relation, gate.column, ColumnAccess::kRead);
+    RequireRights(gate.relation, ColumnNames(&gate.column, 1),
+                  ColumnAccess::kRead);
     RequireReadCommitted();
     WaitForOldWriters(gate.relation, gate.name(), nullptr, nullptr);
   }
@@ -124,8 +125,8 @@ void RequireRotated(void *state) {
   auto *const gate = static_cast<Gate *>(state);
   // Asked for each time: what counts the rows may run code of the table's
   // owner, which resets its settings.
-  TakeCensus(gate->relation, gate->column, session_keys::Current(),
-             &gate->census);
+  TakeCensus(gate->relation, ColumnNames(&gate->column, 1),
+             session_keys::Current(), &gate->census);
   RequireFingerprint(*gate);
   RequireNothingLeft(*gate);
   RequireToken(*gate);

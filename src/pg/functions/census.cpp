@@ -97,7 +97,8 @@ FERNET_SQL_FUNCTION(fernet_census) {
   namespace pg = fernet::pg;
   const pg::ResultRows rows(fcinfo);
   pg::ColumnCensus census;
-  pg::TakeCensus(PG_GETARG_OID(0), NameStr(*PG_GETARG_NAME(1)),
+  const char *const column = NameStr(*PG_GETARG_NAME(1));
+  pg::TakeCensus(PG_GETARG_OID(0), pg::ColumnNames(&column, 1),
                  pg::session_keys::CurrentOrNone(), &census);
   pg::AddTokens(rows, census);
   const std::int64_t damaged = census.malformed.values - census.plaintext;

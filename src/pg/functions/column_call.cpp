@@ -47,6 +47,15 @@ bool IsOneOfSeveral(Oid function) {
                     "driver. Inside a transaction, use fernet_rotate_batch."));
 }
 
+ColumnNames CopyOf(ColumnNames columns, MemoryContext memory) {
+  auto *const names = static_cast<const char **>(
+      MemoryContextAlloc(memory, columns.size() * sizeof(const char *)));
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    names[i] = MemoryContextStrdup(memory, columns[i]);
+  }
+  return {names, columns.size()};
+}
+
 void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
   if (job.dry_run || result.left() == 0) {
     return;
@@ -56,7 +65,7 @@ void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
   FERNET_RAISE(
       kValuesLeft,
       errmsg(INT64_FORMAT " of " INT64_FORMAT " values in %s could not be %s",
-             result.left(), result.total, NameOf(job.relation, job.column),
+             result.left(), result.total, NameOf(job.relation, job.columns),
              changed),
       errdetail("Failed: " INT64_FORMAT
                 ". Locked or written by other transactions: " INT64_FORMAT ".",
@@ -119,7 +128,7 @@ Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job) {
   const MemoryContext caller_memory = CurrentMemoryContext;
   const MemoryContext call_memory = AllocSetContextCreate(
       PortalContext, "pg_fernet job", ALLOCSET_DEFAULT_SIZES);
-  job.column = MemoryContextStrdup(call_memory, job.column);
+  job.columns = CopyOf(job.columns, call_memory);
   // The first commit removes a key that was set with SET LOCAL.
   job.rule.keys = session_keys::PinUntil(call_memory);
   const bool is_nested = SPI_inside_nonatomic_context();
@@ -129,7 +138,7 @@ Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job) {
   MemoryContextSwitchTo(call_memory);
   if (job.rule.direction == ValueRule::kDecrypt ||
       job.rule.on_plaintext == OnPlaintext::kEncrypt) {
-    RequireTokenColumn(job.relation, job.column);
+    RequireTokenColumn(job.relation, job.columns[0]);
   }
   const JobResult result = RunColumnJob(job);
   RequireNothingLeft(job, result);

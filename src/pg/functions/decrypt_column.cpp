@@ -23,9 +23,10 @@ FERNET_SQL_FUNCTION(fernet_decrypt_column) {
                            "WAL, backups and replicas."),
                  errhint("Add \"confirm => true\"."));
   }
+  const char *const column = NameStr(*PG_GETARG_NAME(1));
   pg::ColumnJob job = {
       .relation = PG_GETARG_OID(0),
-      .column = NameStr(*PG_GETARG_NAME(1)),
+      .columns = pg::ColumnNames(&column, 1),
       .rule = {.direction = pg::ValueRule::kDecrypt,
                .on_plaintext = pg::OnPlaintext::kLeave,
                .keys = {}},

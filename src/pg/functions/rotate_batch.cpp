@@ -23,7 +23,7 @@ constexpr std::int64_t kBatchBytes = 8 * 1024 * 1024;  // of new values
 constexpr BlockNumber kBatchPages = 8192;  // that hold no value at all
 
 // RangeFrom is at most kBatchPages of `target` from `position` on.
-PageRange RangeFrom(const ColumnTarget &target, std::int64_t position) {
+PageRange RangeFrom(const TableTarget &target, std::int64_t position) {
   const std::int64_t page = position >> kRowBits;
   return {static_cast<BlockNumber>(page),
           static_cast<BlockNumber>(
@@ -61,7 +61,9 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
   const pg::ValueRule rule = {.direction = pg::ValueRule::kRotate,
                               .on_plaintext = pg::OnPlaintext::kFail,
                               .keys = pg::session_keys::PinUntil(memory)};
-  pg::CheckColumn(relation, column, pg::ColumnAccess::kWrite);
+  const pg::ColumnNames columns(&column, 1);
+  static_cast<void>(
+      pg::CheckColumns(relation, columns, pg::ColumnAccess::kWrite));
   if (get_rel_relkind(relation) != RELKIND_RELATION) {
     FERNET_RAISE(
         ERRCODE_WRONG_OBJECT_TYPE,
@@ -69,8 +71,8 @@ FERNET_SQL_FUNCTION(fernet_rotate_batch) {
         errhint("Rotate each of its partitions, or use "
                 "fernet_rotate_column."));
   }
-  pg::ColumnTarget target;
-  if (!pg::OpenTarget(relation, column, pg::ColumnAccess::kWrite, &target)) {
+  pg::TableTarget target;
+  if (!pg::OpenTarget(relation, columns, pg::ColumnAccess::kWrite, &target)) {
     FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
                  errmsg("relation with OID %u does not exist", relation));
   }

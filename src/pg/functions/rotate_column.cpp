@@ -16,9 +16,10 @@ FERNET_SQL_FUNCTION(fernet_rotate_column) {
                                     "dry_run",  "on_plaintext", "on_unknown"};
   pg::RequireNoTransactionBlock(fcinfo);
   pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
+  const char *const column = NameStr(*PG_GETARG_NAME(1));
   pg::ColumnJob job = {
       .relation = PG_GETARG_OID(0),
-      .column = NameStr(*PG_GETARG_NAME(1)),
+      .columns = pg::ColumnNames(&column, 1),
       .rule = {.direction = pg::ValueRule::kRotate,
                .on_plaintext = pg::ReadOnPlaintext(fcinfo, 7),
                .on_unknown = pg::ReadOnUnknown(fcinfo, 8),

@@ -61,21 +61,25 @@ inline bool IntervalIsMinusInfinity(const Interval *interval) {
 
 // PostgreSQL 16 moved the updated columns from the entry of the range table to
 // a list of permissions beside it; 18 takes the set of relations that are not
-// pruned.
-inline void InitRangeTable(EState *state, RangeTblEntry *entry,
-                           Bitmapset *updated_columns) {
+// pruned. Returns where the set of updated columns is kept.
+inline Bitmapset **InitRangeTable(EState *state, RangeTblEntry *entry,
+                                  Bitmapset *updated_columns) {
 #if PG_VERSION_NUM >= 160000
   List *permissions = NIL;
-  addRTEPermissionInfo(&permissions, entry)->updatedCols = updated_columns;
+  RTEPermissionInfo *const permission =
+      addRTEPermissionInfo(&permissions, entry);
+  permission->updatedCols = updated_columns;
 #if PG_VERSION_NUM >= 180000
   ExecInitRangeTable(state, list_make1(entry), permissions,
                      bms_make_singleton(1));
 #else
   ExecInitRangeTable(state, list_make1(entry), permissions);
 #endif
+  return &permission->updatedCols;
 #else
   entry->updatedCols = updated_columns;
   ExecInitRangeTable(state, list_make1(entry));
+  return &entry->updatedCols;
 #endif
 }
 
