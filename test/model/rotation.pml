@@ -7,7 +7,7 @@
  */
 
 #ifndef APPS
-#define APPS 1		/* sessions of the application, 0 to 2 */
+#define APPS 1		/* sessions of the application, 0 to 3 */
 #endif
 #ifndef STATEMENTS
 #define STATEMENTS 1	/* statements of a transaction of the application */
@@ -25,10 +25,6 @@
 #define PASSES 2	/* kMaxPasses */
 #endif
 
-#ifdef MUTANT_NO_FINAL_READING
-#define MUTANT_ONE_READING
-#endif
-
 /* Keys. Each is the first of the list after the one before. NONE: no value. */
 #define NONE 0
 #define OLD 1
@@ -42,7 +38,8 @@
 #define APP_A 3
 #define APP_B 4
 #define DDL 5
-#define SESSIONS 6
+#define APP_C 6
+#define SESSIONS 7
 #define Bit(p) (1 << (p))
 
 /*
@@ -82,6 +79,8 @@ bit swapped;
 byte waited_for[SESSIONS];	/* whose transactions a proof waits for */
 byte turns;		/* jobs that are alive */
 byte readers;		/* who is marked as a reader */
+byte watching;		/* who watches what comes and goes while it waits */
+byte missed;		/* of these, who may have missed an old value */
 byte slices = 1;
 
 bit switched;		/* from here on, no statement begins with an old key */
@@ -121,6 +120,7 @@ inline EndRow(p, r, commits) {
 	:: row[r].owner == p + 1 ->
 		if
 		:: commits ->
+			missed = missed | (row[r].key != NONE && row[r].key < row[r].new_key -> watching : 0);
 			row[r].key = row[r].new_key;
 			row[r].data = row[r].new_data;
 			row[r].version++;
@@ -141,6 +141,7 @@ inline EndTransaction(p, commits) {
 	reading[0] = reading[0] & ~Bit(p); reading[1] = reading[1] & ~Bit(p);
 	DropSnapshot(p);
 	readers = readers & ~Bit(p);
+	watching = watching & ~Bit(p); missed = missed & ~Bit(p);
 	waited_for[JOB_A] = waited_for[JOB_A] & ~Bit(p);
 	waited_for[JOB_B] = waited_for[JOB_B] & ~Bit(p);
 	waited_for[GATE_SESSION] = waited_for[GATE_SESSION] & ~Bit(p)
@@ -233,6 +234,7 @@ end_waits:	atomic {
 		}
 		d_step {
 			rewrites[t]++;
+			missed = missed | watching;
 			swapped = (t == 1 -> !swapped : swapped);
 			exclusive[t] = 0
 		}
@@ -314,7 +316,11 @@ inline Promise() {
 
 /* WaitForOldWriters and BeginReading. Goes to `no_promise` when time is up. */
 inline ProveQuiet(p) {
+#ifdef MUTANT_NO_WATCH
 	d_step { readers = readers | Bit(p) }
+#else
+	d_step { readers = readers | Bit(p); watching = watching | Bit(p) }
+#endif
 #ifndef MUTANT_IGNORE_WRITERS
 #ifdef MUTANT_LOCKS_BEFORE_SNAPSHOTS
 	d_step { CollectLockHolders(p) }
@@ -436,15 +442,6 @@ start:
 			od;
 			if :: slices > 1 -> goto over :: else fi;
 			honest = switched;
-#ifndef MUTANT_ONE_READING
-			/* The first reading; what it waits for before is left out. */
-			SnapshotForReading(p);
-			d_step { ReadAll(p, Mine) }
-			atomic {
-				EndTransaction(p, 0);
-				if :: others > 0 -> goto next :: else fi
-			}
-#endif
 #ifndef MUTANT_NO_FINAL_READING
 			ProveQuiet(p);
 			SnapshotForReading(p);
@@ -452,13 +449,13 @@ start:
 #endif
 			atomic {
 				if
-				:: others == 0 && honest && IsReading(found) -> Promise()
+				:: others == 0 && honest && IsReading(found) && !(missed & Bit(p)) -> Promise()
 				:: else
 				fi;
+				found = (missed & Bit(p) -> 1 : 0);
 				EndTransaction(p, 0);
-				if :: others == 0 -> goto over :: else fi
+				if :: others == 0 && found == 0 -> goto over :: else fi
 			}
-next:			skip
 		:: else -> goto over
 		od
 	} unless {
@@ -513,14 +510,6 @@ end_not_told:
 	:: turns != 0 -> goto no_promise	/* RequireNoOtherJob */
 	:: turns == 0
 	fi;
-#if !defined(MUTANT_ONE_READING) && !defined(MUTANT_EMPTY_SNAPSHOT)
-	SnapshotForReading(p);
-	d_step { ReadAll(p, mine) }
-	atomic {
-		EndTransaction(p, 0);
-		if :: others > 0 -> goto no_promise :: else fi
-	}
-#endif
 	ProveQuiet(p);
 #ifdef MUTANT_EMPTY_SNAPSHOT
 	LockForReading(p);
@@ -530,7 +519,7 @@ end_not_told:
 	d_step {
 		ReadAll(p, mine);
 		if
-		:: others == 0 && IsProof(found) -> Promise()
+		:: others == 0 && IsProof(found) && !(missed & Bit(p)) -> Promise()
 		:: else
 		fi
 	}
@@ -554,6 +543,9 @@ init {
 #endif
 #if APPS > 1
 		run App(APP_B);
+#endif
+#if APPS > 2
+		run App(APP_C);
 #endif
 #if JOBS > 0
 		run Job(JOB_A);

@@ -5,10 +5,11 @@
 use strict;
 use warnings FATAL => 'all';
 
-use FernetTest qw(session);
+use FernetTest qw(session start_session finish_session);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('proof');
 $node->init;
@@ -100,6 +101,104 @@ like(told("SELECT fernet_assert_rotated('t', 'token', on_unknown => 'leave', all
 like(told("SELECT fernet_assert_rotated('t', 'token', on_unknown => 'other')", $both), qr/ERROR:  22023: "on_unknown" must be "fail", "leave" or "plaintext"/, 'an unknown word');
 like(told("SELECT fernet_assert_rotated('t', 'token', allow_empty => NULL)", $both), qr/ERROR:  22004: "allow_empty" must not be null/, 'NULL');
 
+
+# An old value may hop from one transaction to the next while a proof waits: the
+# first brings it and ends, the second copies it, and it is deleted again before
+# the reading, when the second has not ended yet. The proof must have seen it.
+# That is how a soak found a value after a key was called dispensable.
+my %hops = (
+	'deleted' => [ 'DELETE FROM hop WHERE id = 11' ],
+	'renewed' => [ 'UPDATE hop SET token = (SELECT token FROM hop WHERE id = 2) WHERE id = 11' ],
+	'vacuumed' => [ 'DELETE FROM hop WHERE id = 11', 'VACUUM hop' ]);
+foreach my $how (sort keys %hops)
+{
+	foreach my $what ('job', 'gate')
+	{
+		session($node, <<'SQL', options => $old_only);
+DROP TABLE IF EXISTS hop, kept;
+CREATE TABLE hop AS SELECT i AS id, fernet_encrypt('secret') AS token FROM generate_series(1, 4) AS i;
+CREATE TABLE kept AS SELECT * FROM hop WHERE id = 1;
+SQL
+		session($node, "CALL fernet_rotate_column('hop', 'token')", options => $both) if $what eq 'gate';
+		my ($first, $keeper, $second) = map { $node->background_psql('postgres') } 1 .. 3;
+		$first->query('BEGIN; INSERT INTO hop SELECT 11, token FROM kept;');
+		$keeper->query('BEGIN; DELETE FROM hop WHERE id = 4;');
+		my $call = $what eq 'job' ? "CALL fernet_rotate_column('hop', 'token')" : "SELECT fernet_assert_rotated('hop', 'token')";
+		my $proof = start_session($node, $call, options => $both, name => 'proof');
+		my $waits = "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'proof' AND wait_event = 'Extension'";
+		$node->poll_query_until('postgres', $waits) or BAIL_OUT('the proof does not wait');
+		$first->query('COMMIT;');
+		$second->query('BEGIN; INSERT INTO hop SELECT 21, token FROM hop WHERE id = 11;');
+		$node->safe_psql('postgres', $_) foreach @{ $hops{$how} };
+		$keeper->query('COMMIT;');
+		# Long enough for a proof that does not wait for the second.
+		usleep(300_000);
+		$second->query('COMMIT;');
+		my (undef, $told) = finish_session($proof);
+		$_->quit foreach $first, $keeper, $second;
+		my ($left) = session($node, 'SELECT count(fernet_key_index(token)) FROM hop', options => $old_only);
+		if ($what eq 'job')
+		{
+			like($told, $claim, "$how, job: the claim is made");
+			is($left, '0', "$how, job: and true");
+		}
+		else
+		{
+			like($told, qr/ERROR:  PF007: /, "$how, gate: it finds the copy");
+		}
+	}
+}
+# Two proofs do not wait for each other, though each is a statement with an old
+# snapshot. But one that other code calls is waited for: this code may write an
+# old value when it has ended, be it read before or be it read afterwards, with
+# the snapshot of the statement.
+session($node, <<'SQL', options => $old_only);
+CREATE TABLE source (id integer, token text);
+CREATE FUNCTION asks() RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM fernet_assert_rotated('nothing', 'token', allow_empty => true);
+	RETURN 1;
+END $$;
+CREATE FUNCTION reads() RETURNS text STABLE LANGUAGE sql AS 'SELECT token FROM source WHERE id = 1';
+CREATE FUNCTION brings(n integer, value text) RETURNS void LANGUAGE sql AS 'INSERT INTO source VALUES (n, value)';
+CREATE FUNCTION reads_first() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	value text := reads();
+BEGIN
+	PERFORM brings(asks(), value);
+END $$;
+SQL
+foreach my $how ('reads_first()', 'brings(asks(), reads())')
+{
+	session($node, "TRUNCATE source; INSERT INTO source SELECT i, fernet_encrypt('secret') FROM generate_series(1, 3) AS i", options => $old_only);
+	my $keeper = $node->background_psql('postgres');
+	$keeper->query('BEGIN; DELETE FROM nothing;');
+	my $caller = start_session($node, "SELECT $how", options => $both, name => 'caller');
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'caller' AND wait_event = 'Extension'")
+	  or BAIL_OUT('the gate does not wait');
+	my $job = start_session($node, "CALL fernet_rotate_column('source', 'token')", options => $both, name => 'proof');
+	$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM fernet_rotation WHERE relation LIKE '%source' AND state IN ('waiting', 'done') AND started > (SELECT backend_start FROM pg_stat_activity WHERE application_name = 'caller')")
+	  or BAIL_OUT('the rotation does not end');
+	$keeper->query('ROLLBACK;');
+	$keeper->quit;
+	my (undef, $caller_told) = finish_session($caller);
+	is($caller_told, '', "$how: the gate passes, and its caller goes on");
+	my (undef, $told) = finish_session($job);
+	like($told, $claim, "$how: the rotation makes its claim");
+	is((session($node, 'SELECT count(fernet_key_index(token)) FROM source', options => $old_only))[0], '0', "$how: and it is true");
+}
+
+# A table that is rewritten meanwhile does not show what has been in it.
+my $keeper = $node->background_psql('postgres');
+$keeper->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM nothing;');
+my $proof = start_session($node, $rotate, options => $both, name => 'proof');
+$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'proof' AND wait_event = 'Extension'")
+  or BAIL_OUT('the proof does not wait');
+$node->safe_psql('postgres', 'ALTER TABLE t ADD COLUMN added double precision DEFAULT random()');
+$keeper->query('COMMIT;');
+$keeper->quit;
+(undef, $err) = finish_session($proof);
+like($err, $claim, 'after a rewrite, another proof is made');
 
 $node->stop;
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "pg/column/page_scan.hpp"
-#include "pg/column/reading.hpp"
 #include "pg/server/interrupts.hpp"
 #include "pg/value/inner_tokens.hpp"
 #include "pg/value/token_places.hpp"
@@ -196,13 +195,12 @@ void CensusGroup::Add(std::uint64_t timestamp) {
 }
 
 void TakeCensus(Oid relation, ColumnNames columns, const SessionKeys &keys,
-                ColumnCensus *out) {
+                Reader reader, Proof *proof, ColumnCensus *out) {
   static_cast<void>(CheckColumns(relation, columns, ColumnAccess::kRead));
-  const Reading reading = BeginReading(relation);
+  const Reading reading = BeginReading(relation, reader);
   for (std::size_t i = 0; i < columns.size(); ++i) {
     out[i] = {};
     out[i].keys = keys;
-    out[i].is_quiet = reading.is_quiet;
   }
   for (int i = 0; i < list_length(reading.tables); ++i) {
     CountTable(list_nth_oid(reading.tables, i), columns, out);
@@ -213,6 +211,9 @@ void TakeCensus(Oid relation, ColumnNames columns, const SessionKeys &keys,
     values[i] = out[i].values();
   }
   RequireSameCount(reading, relation, columns, values);
+  if (proof != nullptr) {
+    JudgeProof(reading, columns, proof);
+  }
   EndReading(reading);
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "pg/column/column_target.hpp"
+#include "pg/column/reading.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/session/session_keys.hpp"
 
@@ -49,9 +50,8 @@ struct ColumnCensus {
   // that quote them; and values that hold one, and are no such text.
   std::int64_t quoting = 0;
   std::int64_t unknown_inside = 0;
-  CensusGroup empty;      // empty strings
-  CensusGroup without;    // documents, arrays and rows without a token
-  bool is_quiet = false;  // see Reading
+  CensusGroup empty;    // empty strings
+  CensusGroup without;  // documents, arrays and rows without a token
 
   CensusTokens *of(TokenForm form) {
     return &tokens[static_cast<std::size_t>(form)];
@@ -61,8 +61,8 @@ struct ColumnCensus {
 
 // TakeCensus counts every value of `columns`, with `keys` and in one reading,
 // into `out`, which has a place for each column. Raises what CheckColumns,
-// BeginReading and RequireSameCount do.
+// BeginReading and RequireSameCount do. Unless it is null, it judges `proof`.
 void TakeCensus(Oid relation, ColumnNames columns, const SessionKeys &keys,
-                ColumnCensus *out);
+                Reader reader, Proof *proof, ColumnCensus *out);
 
 }  // namespace fernet::pg

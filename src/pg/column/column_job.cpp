@@ -31,29 +31,20 @@ void TellOfWaiting(void *state) {
           HideStatement());
 }
 
-// WaitAndRead waits for whoever may still bring an old value, and reads
-// everything.
-Tally WaitAndRead(Running *running) {
+// Prove waits for whoever may still bring an old value, and reads everything.
+// One of several slices proves nothing: the gate does, when all have ended.
+Tally Prove(Running *running) {
+  const ColumnJob &job = *running->job;
+  if (job.slices > 1) {
+    return ReadPass(running, nullptr);
+  }
   Commit(running);
-  WaitForOldWriters(running->job->relation, running->name, TellOfWaiting,
+  // A job begins its own transactions, in which nothing else runs.
+  Proof proof = {.reader = Reader::kAlone, .rule = job.rule};
+  WaitForOldWriters(job.relation, running->name, &proof, TellOfWaiting,
                     running);
   Record(running);
-  return ReadPass(running, true);
-}
-
-// Prove reads twice. One reading proves nothing: between the wait and its
-// snapshot, a transaction may have begun that has copied an old value which was
-// overwritten since. After a reading that found no old value, there is none
-// that such a transaction could see, so a second one proves it. Where no
-// transaction could bring a value, the first one does. One of several slices
-// proves nothing: the gate does, when all have ended.
-Tally Prove(Running *running) {
-  if (running->job->slices > 1) {
-    return ReadPass(running, false);
-  }
-  const Tally seen = WaitAndRead(running);
-  running->warnings.muted = true;
-  return seen.changed > 0 || running->is_quiet ? seen : WaitAndRead(running);
+  return ReadPass(running, &proof);
 }
 
 bool HasWidth(const ColumnJob &job) {
@@ -77,7 +68,7 @@ void RequireWidth(Running *running) {
     return;
   }
   running->warnings.muted = true;
-  static_cast<void>(ReadPass(running, false));
+  static_cast<void>(ReadPass(running, nullptr));
   running->warnings.muted = false;
   const std::int64_t too_long = std::exchange(running->warnings.too_long, 0);
   if (too_long > 0) {
@@ -117,9 +108,25 @@ JobResult Judge(const Running &running, const Tally &seen) {
 // ReadAll proves, unless a row is busy: then nothing can be proved.
 JobResult ReadAll(Running *running) {
   const Tally seen =
-      running->left.empty() ? Prove(running) : ReadPass(running, false);
+      running->left.empty() ? Prove(running) : ReadPass(running, nullptr);
   running->warnings.muted = true;
   return Judge(*running, seen);
+}
+
+// LacksProof: nothing is left, but what is busy kept the last reading from
+// being a proof, or something came and went meanwhile.
+bool LacksProof(const Running &running, const JobResult &result) {
+  return result.left() == 0 && running.job->slices == 1 && !running.is_proved;
+}
+
+// RetryPending writes what the last reading has found. It returns false if
+// another try would not help.
+bool RetryPending(Running *running) {
+  const std::int64_t changed_before = running->changed;
+  running->refused = 0;
+  RetryLeft(running);
+  const bool is_stuck = !running->left.empty() || running->refused > 0;
+  return running->changed != changed_before || !is_stuck;
 }
 
 // WriteUntilDone writes, and reads everything, until nothing is left that
@@ -128,21 +135,18 @@ JobResult WriteUntilDone(Running *running) {
   WritePass(running);
   RetryLeft(running);
   JobResult result = ReadAll(running);
-  for (int i = 1; i < kMaxReadings && result.pending > 0; ++i) {
-    const std::int64_t changed_before = running->changed;
-    running->refused = 0;
-    RetryLeft(running);
-    const bool is_stuck = !running->left.empty() || running->refused > 0;
-    if (running->changed == changed_before && is_stuck) {
+  for (int i = 1;
+       i < kMaxReadings && (result.pending > 0 || LacksProof(*running, result));
+       ++i) {
+    if (result.pending > 0 && !RetryPending(running)) {
       return Judge(*running, running->seen);
     }
     result = ReadAll(running);
   }
-  // The last reading may have found that what was busy is gone.
-  const bool may_prove = running->job->slices == 1;
-  return result.left() == 0 && may_prove && !running->is_proved
-             ? ReadAll(running)
-             : result;
+  if (LacksProof(*running, result)) {
+    RefuseProof(running->name);
+  }
+  return result;
 }
 
 }  // namespace
@@ -157,6 +161,9 @@ JobResult RunColumnJob(const ColumnJob &job) {
   // A dry run writes nothing, so it must not keep a job from running.
   if (!job.dry_run) {
     TakeTurn(job_memory, job.relation, job.slice, job.slices);
+    // After the own turn is taken: of two that begin at once, one sees the
+    // other.
+    RequireNoJobBeside(job.relation);
     NameTriggers(job.relation, job.columns);
   }
   const char *const relation_name = quote_qualified_identifier(
@@ -195,14 +202,13 @@ JobResult RunColumnJob(const ColumnJob &job) {
       .changed = 0,
       .refused = 0,
       .subscribed = false,
-      .is_quiet = false,
       .is_proved = false,
   };
   NoticeStart(running);
   Commit(&running);
   JobResult result;
   if (job.dry_run) {
-    result = Judge(running, ReadPass(&running, false));
+    result = Judge(running, ReadPass(&running, nullptr));
   } else {
     RequireWidth(&running);
     running.ledger = OpenLedger(

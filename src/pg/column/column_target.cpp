@@ -307,13 +307,17 @@ const AttrNumber *CheckColumns(Oid relation_oid, ColumnNames columns,
   return attributes;
 }
 
+bool HoldsRows(Oid table) {
+  return get_rel_relkind(table) == RELKIND_RELATION &&
+         !isOtherTempNamespace(get_rel_namespace(table));
+}
+
 List *TablesBelow(Oid relation, ColumnAccess access) {
   List *const below = find_all_inheritors(relation, LockFor(access), nullptr);
   List *tables = NIL;
   for (int i = 0; i < list_length(below); ++i) {
     const Oid table = list_nth_oid(below, i);
-    if (get_rel_relkind(table) == RELKIND_RELATION &&
-        !isOtherTempNamespace(get_rel_namespace(table))) {
+    if (HoldsRows(table)) {
       tables = lappend_oid(tables, table);
     }
   }

@@ -58,6 +58,9 @@ void RequireRights(Oid relation, ColumnNames columns, ColumnAccess access);
 // temporary tables of other sessions.
 List *TablesBelow(Oid relation, ColumnAccess access);
 
+// HoldsRows says whether it lists `table`.
+bool HoldsRows(Oid table);
+
 // IsBelow says whether `table` is still one of them: it may have been detached.
 bool IsBelow(Oid relation, Oid table);
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "pg/column/reading.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/interrupts.hpp"
 #include "pg/server/transactions.hpp"
@@ -217,8 +216,8 @@ void PassOverTable(Running *running, Oid table) {
   }
 }
 
-// BeginPass starts a transaction and forgets what the pass before has counted.
-void BeginPass(Running *running, bool reading) {
+// ForgetPass forgets what the pass before has counted.
+void ForgetPass(Running *running, bool reading) {
   running->reading = reading;
   running->pass += reading ? 0 : 1;
   running->pages_done = 0;
@@ -227,11 +226,20 @@ void BeginPass(Running *running, bool reading) {
   std::fill_n(running->of_column, running->job->columns.size(), 0);
   running->left.Clear();
   running->pass_started = GetCurrentTimestamp();
-  Commit(running);
-  if (get_rel_name(running->job->relation) == nullptr) {
+}
+
+void RequireRelation(const Running &running) {
+  if (get_rel_name(running.job->relation) == nullptr) {
     FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
-                 errmsg("%s no longer exists", running->name));
+                 errmsg("%s no longer exists", running.name));
   }
+}
+
+// BeginPass starts a transaction for a pass that writes.
+void BeginPass(Running *running) {
+  ForgetPass(running, false);
+  Commit(running);
+  RequireRelation(*running);
 }
 
 // RetryRange goes over pages that were left, with `order` for each batch.
@@ -326,7 +334,7 @@ void Commit(Running *running) {
 }
 
 void WritePass(Running *running) {
-  BeginPass(running, false);
+  BeginPass(running);
   // Looked up in each pass: partitions come and go.
   MemoryContextSwitchTo(running->job_memory);
   List *const tables =
@@ -345,7 +353,7 @@ void RetryLeft(Running *running) {
   }
   LeftPages left(running->job_memory);
   left.Take(&running->left);
-  BeginPass(running, false);
+  BeginPass(running);
   running->left.Take(&left);
   std::int64_t wait = kFirstWait;
   RetryOnce(running, nullptr);
@@ -362,25 +370,32 @@ void RetryLeft(Running *running) {
   }
 }
 
-Tally ReadPass(Running *running, bool proof) {
-  BeginPass(running, true);
+Tally ReadPass(Running *running, Proof *proof) {
+  ForgetPass(running, true);
+  if (proof == nullptr) {
+    Commit(running);
+  }
+  RequireRelation(*running);
   MemoryContextSwitchTo(running->job_memory);
-  const Reading reading = BeginReading(running->job->relation);
+  const Reading reading = BeginReading(running->job->relation, Reader::kAlone);
   MemoryContextSwitchTo(running->batch_memory);
   for (int i = 0; i < list_length(reading.tables); ++i) {
     PassOverTable(running, list_nth_oid(reading.tables, i));
   }
-  if (proof) {
+  if (proof != nullptr) {
     RequireSameColumns(*running);
     RequireSameCount(reading, running->job->relation, running->job->columns,
                      running->of_column);
     running->subscribed = IsSubscribed(reading);
-    running->is_quiet = reading.is_quiet;
+    JudgeProof(reading, running->job->columns, proof);
   }
   EndReading(reading);
+  if (proof != nullptr) {
+    EndProof(*proof);
+  }
   list_free(reading.tables);
   running->reading = false;
-  running->is_proved = proof;
+  running->is_proved = proof != nullptr && proof->holds;
   running->seen = running->tally;
   ++running->readings;
   Commit(running);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pg/column/job_progress.hpp"
+#include "pg/column/reading.hpp"
 
 namespace fernet::pg {
 
@@ -23,8 +24,9 @@ void WritePass(Running *running);
 void RetryLeft(Running *running);
 
 // ReadPass reads every value once, with one snapshot, and writes nothing; pages
-// with values that a write would change are in `running->left` then. A proof
+// with values that a write would change are in `running->left` then. Unless it
+// is null, it ends `proof`, which was begun in the same transaction, and
 // compares the number of values with what a query counts.
-Tally ReadPass(Running *running, bool proof);
+Tally ReadPass(Running *running, Proof *proof);
 
 }  // namespace fernet::pg

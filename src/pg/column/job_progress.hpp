@@ -43,8 +43,7 @@ struct Running {
   std::int64_t changed;  // by this job
   std::int64_t refused;  // rows that the table or its triggers refused
   bool subscribed;       // see IsSubscribed
-  bool is_quiet;         // see Reading; of the last reading
-  bool is_proved;        // the last reading was a proof
+  bool is_proved;        // the last reading was a proof that holds
 };
 
 // Record writes the progress into the ledger. No row is locked then.

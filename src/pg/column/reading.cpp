@@ -4,7 +4,6 @@
 
 #include "pg/column/job_lock.hpp"
 #include "pg/column/owner_rights.hpp"
-#include "pg/column/writers.hpp"
 #include "pg/server/raise.hpp"
 #include "pg/session/session_keys.hpp"
 
@@ -144,10 +143,10 @@ const std::int64_t *CountByQuery(const Reading &reading, Oid relation,
 // IsQuiet: a transaction that could bring an old value after `snapshot` was
 // taken has an xid in it; or it has got one since, so that the next one is
 // another; or it is still there, with a lock or an old snapshot.
-bool IsQuiet(Oid relation, Snapshot snapshot) {
+bool IsQuiet(Oid relation, Snapshot snapshot, Reader reader) {
   return snapshot->xcnt == 0 && !snapshot->suboverflowed &&
-         CollectWriters(find_all_inheritors(relation, NoLock, nullptr)).count ==
-             0 &&
+         CollectWriters(find_all_inheritors(relation, NoLock, nullptr), reader)
+                 .count == 0 &&
          TransactionIdEquals(ReadNextTransactionId(), snapshot->xmax);
 }
 
@@ -165,19 +164,50 @@ void RequireReadCommitted() {
   }
 }
 
-void WaitForOldWriters(Oid relation, const char *name,
+void RefuseProof(const char *name) {
+  FERNET_RAISE(
+      ERRCODE_OBJECT_IN_USE,
+      errmsg("old values came into %s, or its table was rewritten, while open "
+             "transactions were waited for",
+             name),
+      errdetail(
+          "A transaction that is still open may have copied such a value."),
+      errhint("Run this again. No key can be dropped yet."));
+}
+
+void RequireNoJobBeside(Oid relation) {
+  List *const tables =
+      list_concat_copy(find_all_inheritors(relation, NoLock, nullptr),
+                       PartitionedAbove(relation));
+  RequireNoOtherJob(list_delete_oid(tables, relation));
+}
+
+void WaitForOldWriters(Oid relation, const char *name, Proof *proof,
                        void (*on_wait)(void *state), void *state) {
   List *tables = find_all_inheritors(relation, NoLock, nullptr);
   RequireNoOtherJob(list_concat_copy(tables, PartitionedAbove(relation)));
-  MarkAsReader();
-  WaitForWriters(CollectWriters(tables), name, on_wait, state);
-  UnmarkAsReader();
+  MarkAsReader(proof->reader);
+  // Before they are collected: what has ended by then is watched.
+  proof->watch = BeginWatch(relation);
+  WaitForWriters(CollectWriters(tables, proof->reader), name, on_wait, state);
 }
 
-Reading BeginReading(Oid relation) {
+void JudgeProof(const Reading &reading, ColumnNames columns, Proof *proof) {
+  proof->holds =
+      reading.is_quiet ||
+      !MayHaveMissed(proof->watch, reading.tables, columns, proof->rule);
+}
+
+void EndProof(const Proof &proof) {
+  EndWatch(proof.watch);
+  UnmarkAsReader(proof.reader);
+}
+
+Reading BeginReading(Oid relation, Reader reader) {
   RequireReadCommitted();
-  MarkAsReader();
+  MarkAsReader(reader);
   Reading reading;
+  reading.reader = reader;
   while (true) {
     reading.tables = TablesBelow(relation, ColumnAccess::kRead);
     reading.snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -187,7 +217,7 @@ Reading BeginReading(Oid relation) {
     }
     UnregisterSnapshot(reading.snapshot);
   }
-  reading.is_quiet = IsQuiet(relation, reading.snapshot);
+  reading.is_quiet = IsQuiet(relation, reading.snapshot, reader);
   PushActiveSnapshot(reading.snapshot);
   return reading;
 }
@@ -195,7 +225,7 @@ Reading BeginReading(Oid relation) {
 void EndReading(const Reading &reading) {
   PopActiveSnapshot();
   UnregisterSnapshot(reading.snapshot);
-  UnmarkAsReader();
+  UnmarkAsReader(reading.reader);
 }
 
 void RequireSameCount(const Reading &reading, Oid relation, ColumnNames columns,

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "pg/column/column_target.hpp"
+#include "pg/column/watch.hpp"
+#include "pg/column/writers.hpp"
 #include "pg/server/boundary.hpp"
 
 namespace fernet::pg {
@@ -11,17 +13,43 @@ namespace fernet::pg {
 struct Reading {
   List *tables;  // that hold rows, by Oid, in ACCESS SHARE
   Snapshot snapshot;
-  // When the snapshot was taken, no transaction could bring an old value: what
-  // this reading proves needs no second one.
+  Reader reader;
+  // When the snapshot was taken, no transaction could bring an old value.
   bool is_quiet;
 };
 
-// WaitForOldWriters waits for every transaction that could still bring an old
-// value into `relation` or a table below it: see writers.hpp. `name` is what an
-// error calls the column. Locks nothing. Raises 55006 too while another
-// session runs a job on one of these tables, or on a table above.
-void WaitForOldWriters(Oid relation, const char *name,
+// Proof is what a reading needs to prove that nobody brings an old value later.
+struct Proof {
+  Reader reader = Reader::kUnmarked;
+  ValueRule rule = {};  // which values are old
+  Watch watch = {};
+  bool holds =
+      false;  // nothing has come and gone that somebody may have copied
+};
+
+// kMaxProofs is how often a proof begins anew because of such a value, or of a
+// table that was rewritten.
+inline constexpr int kMaxProofs = 8;
+
+// RefuseProof raises 55006 after so many.
+[[noreturn]] void RefuseProof(const char *name);
+
+// WaitForOldWriters begins the watch of `proof`, and waits for every
+// transaction that could still bring an old value into `relation` or a table
+// below it: see writers.hpp. `name` is what an error calls the column. Locks
+// nothing. Raises 55006 too while another session runs a job on one of these
+// tables, or on a table above.
+void WaitForOldWriters(Oid relation, const char *name, Proof *proof,
                        void (*on_wait)(void *state), void *state);
+
+// JudgeProof says in `proof` whether it holds for `reading`. EndProof ends its
+// watch, with the resource owner that began it.
+void JudgeProof(const Reading &reading, ColumnNames columns, Proof *proof);
+void EndProof(const Proof &proof);
+
+// RequireNoJobBeside raises 55006 if another session runs a job on a table
+// above or below `relation`.
+void RequireNoJobBeside(Oid relation);
 
 // RequireReadCommitted raises 55000 above READ COMMITTED, where the snapshot is
 // older than a lock that is taken now.
@@ -30,7 +58,7 @@ void RequireReadCommitted();
 // BeginReading locks the tables, then takes the snapshot and makes it the
 // active one. Raises what RequireReadCommitted does. EndReading lets go of the
 // snapshot.
-Reading BeginReading(Oid relation);
+Reading BeginReading(Oid relation, Reader reader);
 void EndReading(const Reading &reading);
 
 // RequireSameCount compares how many `values` of each of `columns` were read

@@ -67,13 +67,22 @@ TransactionId OldestNow() {
   return xmin;
 }
 
-Writers Readers(const LockData *data) {
+// ModeOf: the modes do not conflict, and tell one kind of readers from another.
+LOCKMODE ModeOf(Reader reader) {
+  return reader == Reader::kAlone ? AccessShareLock : RowShareLock;
+}
+
+// Readers are those that a `reader` need not wait for.
+Writers Readers(const LockData *data, Reader reader) {
   Writers readers;
   const LOCKTAG reader_lock = ReaderLock();
+  const LOCKMASK modes =
+      LOCKBIT_ON(AccessShareLock) |
+      (reader == Reader::kAlone ? 0 : LOCKBIT_ON(RowShareLock));
   for (int i = 0; i < data->nelements; ++i) {
     const LockInstanceData &lock = data->locks[i];
     if (memcmp(&lock.locktag, &reader_lock, sizeof reader_lock) == 0 &&
-        lock.holdMask != 0) {
+        (lock.holdMask & modes) != 0) {
       Append(&readers, TransactionOf(lock), lock.pid);
     }
   }
@@ -102,6 +111,58 @@ void AddOldSnapshots(const OldSnapshots &snapshots, const Writers &readers,
       Append(writers, transaction, ProcessOf(transaction));
     }
   }
+}
+
+bool HoldsLock(const List *tables) {
+  const LockData *const data = GetLockStatusData();
+  for (int i = 0; i < data->nelements; ++i) {
+    const LockInstanceData &lock = data->locks[i];
+    if (lock.pid == MyProcPid && lock.holdMask != 0 &&
+        lock.locktag.locktag_type == LOCKTAG_RELATION &&
+        lock.locktag.locktag_field1 == MyDatabaseId &&
+        list_member_oid(tables, lock.locktag.locktag_field2)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool ReadsTable(const PlannedStmt &statement) {
+  for (int i = 0; i < list_length(statement.rtable); ++i) {
+    const auto *const entry =
+        static_cast<const RangeTblEntry *>(list_nth(statement.rtable, i));
+    if (entry->rtekind == RTE_RELATION) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// CallsOnly says whether `function` is the only one that `statement` calls, but
+// for those of PostgreSQL itself, on which no plan depends.
+bool CallsOnly(const PlannedStmt &statement, Oid function) {
+  const uint32 hash =
+      GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function));
+  for (int i = 0; i < list_length(statement.invalItems); ++i) {
+    const auto *const item =
+        static_cast<const PlanInvalItem *>(list_nth(statement.invalItems, i));
+    if (item->cacheId != PROCOID || item->hashValue != hash) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// IsCalledAlone: the statement of the client is the call and nothing else, and
+// no cursor is open, which might have an old snapshot of its own.
+bool IsCalledAlone(Oid function) {
+  if (!PortalIsValid(ActivePortal) || ActivePortal->queryDesc == nullptr ||
+      !ThereAreNoReadyPortals()) {
+    return false;
+  }
+  const PlannedStmt &statement = *ActivePortal->queryDesc->plannedstmt;
+  return statement.commandType == CMD_SELECT && !statement.hasModifyingCTE &&
+         !ReadsTable(statement) && CallsOnly(statement, function);
 }
 
 // GidOf names the prepared transaction `id`, or is null if it has ended
@@ -185,24 +246,37 @@ const char *NameOfHolder(TransactionId id) {
   return nullptr;
 }
 
-void MarkAsReader() {
-  const LOCKTAG tag = ReaderLock();
-  static_cast<void>(LockAcquire(&tag, AccessShareLock, false, false));
+Reader ReaderOf(Oid function, Oid relation) {
+  if (IsCalledAlone(function)) {
+    return Reader::kAlone;
+  }
+  return HoldsLock(find_all_inheritors(relation, NoLock, nullptr))
+             ? Reader::kUnmarked
+             : Reader::kInOthers;
 }
 
-void UnmarkAsReader() {
-  const LOCKTAG tag = ReaderLock();
-  LockRelease(&tag, AccessShareLock, false);
+void MarkAsReader(Reader reader) {
+  if (reader != Reader::kUnmarked) {
+    const LOCKTAG tag = ReaderLock();
+    static_cast<void>(LockAcquire(&tag, ModeOf(reader), false, false));
+  }
 }
 
-Writers CollectWriters(const List *tables) {
+void UnmarkAsReader(Reader reader) {
+  if (reader != Reader::kUnmarked) {
+    const LOCKTAG tag = ReaderLock();
+    LockRelease(&tag, ModeOf(reader), false);
+  }
+}
+
+Writers CollectWriters(const List *tables, Reader reader) {
   Writers writers;
   // Snapshots first: a statement with an old one may take its lock and end, and
   // so lose its snapshot, between the two looks.
   const OldSnapshots snapshots = CollectOldSnapshots();
   const LockData *const data = GetLockStatusData();
   AddLockHolders(data, tables, &writers);
-  AddOldSnapshots(snapshots, Readers(data), &writers);
+  AddOldSnapshots(snapshots, Readers(data, reader), &writers);
   return writers;
 }
 

@@ -19,19 +19,34 @@ struct Writers {
 // transaction `id`; null if none does.
 const char *NameOfHolder(TransactionId id);
 
+// Reader is what the statement of a reading may do with its old snapshot when
+// the reading has ended.
+enum class Reader {
+  kAlone,     // nothing: it reads no table and calls nothing else
+  kInOthers,  // it is called by other code, which has not read the tables yet
+  kUnmarked,  // it is called by other code, which may have read an old value
+};
+
+// ReaderOf says what a call of the SQL function `function` is, which reads
+// `relation` and the tables below it. It is asked before the function locks one
+// of them.
+Reader ReaderOf(Oid function, Oid relation);
+
 // MarkAsReader tells other sessions that the old snapshot of this one belongs
 // to a reading, so that two readings do not wait for each other. UnmarkAsReader
 // ends that, as does the end of the transaction: what the transaction does
 // later with a snapshot of its own counts again.
-void MarkAsReader();
-void UnmarkAsReader();
+void MarkAsReader(Reader reader);
+void UnmarkAsReader(Reader reader);
 
 // CollectWriters finds, in the current memory context, the transactions that
 // hold a lock on one of `tables` with which they write (ROW EXCLUSIVE, SHARE
 // ROW EXCLUSIVE, EXCLUSIVE or ACCESS EXCLUSIVE), prepared ones too, and those
 // of this database whose snapshot is as old as a new one: with it they may copy
-// an old value later. VACUUM, readings and this session do not count.
-Writers CollectWriters(const List *tables);
+// an old value later. VACUUM and this session do not count. Nor do readings
+// that are alone; if `reader` is not, other marked ones do not count either:
+// two of them would wait for each other.
+Writers CollectWriters(const List *tables, Reader reader);
 
 // WaitForWriters returns when all of them have ended. The caller holds no lock
 // on the tables and, in a job, no snapshot. It polls, and calls `on_wait` once

@@ -22,6 +22,7 @@ struct Gate {
   OnUnknown on_unknown;
   const char *fingerprint;  // that the first key must have, or null
   bool allow_empty;
+  Proof proof;
   ColumnCensus census;
 
   const char *name() const { return NameOf(relation, column); }
@@ -38,16 +39,21 @@ void RequirePrimary() {
   }
 }
 
-// WaitForWriters waits for open transactions while no lock on the table is
-// held.
-void WaitForWriters(const Gate &gate) {
-  // What is wrong with the column, the census tells.
-  if (get_attnum(gate.relation, gate.column) > 0) {
-    RequireRights(gate.relation, ColumnNames(&gate.column, 1),
-                  ColumnAccess::kRead);
-    RequireReadCommitted();
-    WaitForOldWriters(gate.relation, gate.name(), nullptr, nullptr);
+// BeginProof waits for open transactions while no lock on the table is held.
+void BeginProof(Gate *gate) {
+  const ColumnNames columns(&gate->column, 1);
+  if (get_attnum(gate->relation, gate->column) <= 0) {
+    CheckColumns(gate->relation, columns, ColumnAccess::kRead);
   }
+  RequireRights(gate->relation, columns, ColumnAccess::kRead);
+  RequireReadCommitted();
+  // Asked for each time: what counts the rows may run code of the table's
+  // owner, which resets its settings.
+  gate->proof.rule = {.on_plaintext = OnPlaintext::kLeave,
+                      .on_unknown = gate->on_unknown,
+                      .keys = session_keys::Current()};
+  WaitForOldWriters(gate->relation, gate->name(), &gate->proof, nullptr,
+                    nullptr);
 }
 
 void RequireFingerprint(const Gate &gate) {
@@ -115,21 +121,28 @@ void RequireToken(const Gate &gate) {
   }
 }
 
-// RequireRotated reads the column. One reading proves nothing: between the wait
-// and its snapshot, a transaction may have begun that has copied an old value
-// which was overwritten since. After a reading that found no old value, there
-// is none that such a transaction could see; so all that were open then are
-// waited for, and the column is read once more, unless none was. The first
-// reading is undone, so that its locks are not held while waiting.
+// RequireRotated reads the column.
 void RequireRotated(void *state) {
   auto *const gate = static_cast<Gate *>(state);
-  // Asked for each time: what counts the rows may run code of the table's
-  // owner, which resets its settings.
   TakeCensus(gate->relation, ColumnNames(&gate->column, 1),
-             session_keys::Current(), &gate->census);
+             session_keys::Current(), gate->proof.reader, &gate->proof,
+             &gate->census);
   RequireFingerprint(*gate);
   RequireNothingLeft(*gate);
   RequireToken(*gate);
+}
+
+// Prove undoes each reading, so that its locks are not held while the next one
+// waits.
+void Prove(Gate *gate) {
+  for (int i = 0; i < kMaxProofs && !gate->proof.holds; ++i) {
+    BeginProof(gate);
+    RunAndUndo(RequireRotated, gate);
+    EndProof(gate->proof);
+  }
+  if (!gate->proof.holds) {
+    RefuseProof(gate->name());
+  }
 }
 
 void TellOfUnknown(const Gate &gate) {
@@ -164,6 +177,8 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
       .fingerprint =
           PG_ARGISNULL(4) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(4)),
       .allow_empty = PG_GETARG_BOOL(5),
+      .proof = {.reader =
+                    pg::ReaderOf(fcinfo->flinfo->fn_oid, PG_GETARG_OID(0))},
       .census = {},
   };
   if (gate.on_plaintext == pg::OnPlaintext::kEncrypt) {
@@ -171,12 +186,7 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
   }
   static_cast<void>(pg::session_keys::Current());  // raises if there is none
   pg::RequirePrimary();
-  pg::WaitForWriters(gate);
-  pg::RunAndUndo(pg::RequireRotated, &gate);
-  if (!gate.census.is_quiet) {
-    pg::WaitForWriters(gate);
-    pg::RequireRotated(&gate);
-  }
+  pg::Prove(&gate);
   pg::TellOfUnknown(gate);
   PG_RETURN_VOID();
 }

@@ -95,11 +95,13 @@ void AddTokens(const ResultRows &rows, const ColumnCensus &census) {
 //     returns setof record
 FERNET_SQL_FUNCTION(fernet_census) {
   namespace pg = fernet::pg;
+  const pg::Reader reader =
+      pg::ReaderOf(fcinfo->flinfo->fn_oid, PG_GETARG_OID(0));
   const pg::ResultRows rows(fcinfo);
   pg::ColumnCensus census;
   const char *const column = NameStr(*PG_GETARG_NAME(1));
   pg::TakeCensus(PG_GETARG_OID(0), pg::ColumnNames(&column, 1),
-                 pg::session_keys::CurrentOrNone(), &census);
+                 pg::session_keys::CurrentOrNone(), reader, nullptr, &census);
   pg::AddTokens(rows, census);
   const std::int64_t damaged = census.malformed.values - census.plaintext;
   pg::AddOthers(rows, "malformed", nullptr, {.values = damaged});

@@ -203,6 +203,27 @@ inline TableScanDesc BeginPageRangeScan(Relation relation, Snapshot snapshot,
 #endif
 }
 
+// Before PostgreSQL 17, old_snapshot_threshold lets the server remove what an
+// old snapshot still sees. RequireNotPruned raises 72000 if that may be so for
+// `page`, which is locked.
+inline bool MayBePruned() {
+#if PG_VERSION_NUM >= 170000
+  return false;
+#else
+  return OldSnapshotThresholdActive();
+#endif
+}
+
+inline void RequireNotPruned(Snapshot snapshot, Relation relation, Page page) {
+#if PG_VERSION_NUM >= 170000
+  static_cast<void>(snapshot);
+  static_cast<void>(relation);
+  static_cast<void>(page);
+#else
+  TestForOldSnapshot(snapshot, relation, page);
+#endif
+}
+
 // PostgreSQL 16 can return errors of a range instead of raising them.
 inline RangeType *MakeRange(TypeCacheEntry *type, RangeBound *lower,
                             RangeBound *upper) {

@@ -1,0 +1,216 @@
+#include "pg/column/watch.hpp"
+
+#include "pg/column/page_scan.hpp"
+#include "pg/value/text_encoding.hpp"
+
+extern "C" {
+#include "access/heapam.h"
+#include "access/visibilitymap.h"
+}
+
+namespace fernet::pg {
+namespace {
+
+// FileOf changes whenever a table is rewritten or emptied.
+Oid FileOf(Oid table) {
+  const HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+  if (!HeapTupleIsValid(tuple)) {
+    return InvalidOid;
+  }
+  const Oid file =
+      reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relfilenode;
+  ReleaseSysCache(tuple);
+  return file;
+}
+
+bool AreSameFiles(const Watch &watch, const List *tables) {
+  if (list_length(tables) != list_length(watch.tables)) {
+    return false;
+  }
+  for (int i = 0; i < list_length(watch.tables); ++i) {
+    const Oid table = list_nth_oid(watch.tables, i);
+    if (!list_member_oid(tables, table) ||
+        FileOf(table) != list_nth_oid(watch.files, i)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Search is for a vanished old value in one table.
+struct Search {
+  const TableTarget *target;
+  const ValueRule *rule;
+  Snapshot since;
+  Snapshot now;
+  BufferAccessStrategy strategy;
+  Buffer visibility;     // a page of the visibility map
+  MemoryContext memory;  // of the rows of one page
+};
+
+// HasVanished says whether a snapshot after `since` could see the row, while
+// `now` cannot because it is deleted. The page is locked.
+bool HasVanished(const Search &search, HeapTupleHeader header) {
+  if ((header->t_infomask & HEAP_XMAX_INVALID) != 0 ||
+      HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask)) {
+    return false;
+  }
+  const TransactionId deleter = HeapTupleHeaderGetUpdateXid(header);
+  return TransactionIdIsNormal(deleter) &&
+         XidInMVCCSnapshot(deleter, search.since) &&
+         !XidInMVCCSnapshot(deleter, search.now) &&
+         (HeapTupleHeaderXminCommitted(header) ||
+          TransactionIdDidCommit(HeapTupleHeaderGetRawXmin(header)));
+}
+
+// VanishedRows copies such rows of a page.
+List *VanishedRows(const Search &search, Buffer buffer) {
+  List *rows = NIL;
+  LockBuffer(buffer, BUFFER_LOCK_SHARE);
+  const Page page = BufferGetPage(buffer);
+  RequireNotPruned(search.since, search.target->relation, page);
+  const auto last = static_cast<OffsetNumber>(PageGetMaxOffsetNumber(page));
+  for (OffsetNumber i = FirstOffsetNumber; i <= last; ++i) {
+    const ItemId item = PageGetItemId(page, i);
+    if (!ItemIdIsNormal(item)) {
+      continue;
+    }
+    HeapTupleData row = {};
+    row.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
+    row.t_len = ItemIdGetLength(item);
+    row.t_tableOid = RelationGetRelid(search.target->relation);
+    if (HasVanished(search, row.t_data)) {
+      rows = lappend(rows, heap_copytuple(&row));
+    }
+  }
+  LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+  return rows;
+}
+
+ValueChange ChangeOf(const ValueRule &rule, const ColumnTarget &column,
+                     const varlena *value) {
+  return OidIsValid(column.holder_type)
+             ? ChangeInside(rule, PointerGetDatum(value), column.holder_type)
+             : ChangeValue(rule, value, column.value_type == TEXTOID, 0);
+}
+
+// IsOld says whether the value of `column` in `row` needs more than the first
+// key.
+bool IsOld(const Search &search, const ColumnTarget &column, HeapTuple row) {
+  bool is_null = false;
+  const Datum datum =
+      heap_getattr(row, column.attribute,
+                   RelationGetDescr(search.target->relation), &is_null);
+  if (is_null) {
+    return false;
+  }
+  const StoredValue stored =
+      ReadStored(column, reinterpret_cast<varlena *>(DatumGetPointer(datum)));
+  const ValueChange change = ChangeOf(*search.rule, column, stored.value);
+  if (change.value != nullptr) {
+    WipeAndFree(change.value, nullptr);
+  }
+  WipeStored(stored);
+  // What has no trace of a token may come and go.
+  return change.kind == ValueChange::kChanged ||
+         (change.kind == ValueChange::kFailed &&
+          change.reason != Reason::kMalformed);
+}
+
+bool HasOldValue(const Search &search, HeapTuple row) {
+  for (const ColumnTarget &column : search.target->columns) {
+    if (IsOld(search, column, row)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// HasOldRow looks at one page. On a page that everybody sees alike, nothing has
+// been deleted since the watch began: its snapshot would still see it.
+bool HasOldRow(Search *search, BlockNumber page) {
+  const Relation relation = search->target->relation;
+  if (!MayBePruned() && VM_ALL_VISIBLE(relation, page, &search->visibility)) {
+    return false;
+  }
+  const Buffer buffer = ReadBufferExtended(relation, MAIN_FORKNUM, page,
+                                           RBM_NORMAL, search->strategy);
+  const List *const rows = VanishedRows(*search, buffer);
+  ReleaseBuffer(buffer);
+  bool found = false;
+  for (int i = 0; i < list_length(rows) && !found; ++i) {
+    CHECK_FOR_INTERRUPTS();
+    found = HasOldValue(*search, static_cast<HeapTuple>(list_nth(rows, i)));
+  }
+  return found;
+}
+
+bool HasVanishedOldRow(const TableTarget &target, const Watch &watch,
+                       const ValueRule &rule) {
+  const MemoryContext caller_memory = CurrentMemoryContext;
+  Search search = {
+      .target = &target,
+      .rule = &rule,
+      .since = watch.since,
+      .now = GetActiveSnapshot(),
+      .strategy = GetAccessStrategy(BAS_BULKREAD),
+      .visibility = InvalidBuffer,
+      .memory = AllocSetContextCreate(caller_memory, "pg_fernet rows",
+                                      ALLOCSET_DEFAULT_SIZES),
+  };
+  MemoryContextSwitchTo(search.memory);
+  bool found = false;
+  for (BlockNumber page = 0; page < target.pages && !found; ++page) {
+    CHECK_FOR_INTERRUPTS();
+    found = HasOldRow(&search, page);
+    MemoryContextReset(search.memory);
+  }
+  MemoryContextSwitchTo(caller_memory);
+  MemoryContextDelete(search.memory);
+  if (BufferIsValid(search.visibility)) {
+    ReleaseBuffer(search.visibility);
+  }
+  FreeAccessStrategy(search.strategy);
+  return found;
+}
+
+}  // namespace
+
+Watch BeginWatch(Oid relation) {
+  Watch watch = {};
+  const MemoryContext caller_memory =
+      MemoryContextSwitchTo(CurTransactionContext);
+  const List *const below = find_all_inheritors(relation, NoLock, nullptr);
+  for (int i = 0; i < list_length(below); ++i) {
+    const Oid table = list_nth_oid(below, i);
+    if (HoldsRows(table)) {
+      watch.tables = lappend_oid(watch.tables, table);
+      watch.files = lappend_oid(watch.files, FileOf(table));
+    }
+  }
+  MemoryContextSwitchTo(caller_memory);
+  // After the files: one that is rewritten in between counts as rewritten.
+  watch.since = RegisterSnapshot(GetLatestSnapshot());
+  return watch;
+}
+
+void EndWatch(const Watch &watch) { UnregisterSnapshot(watch.since); }
+
+bool MayHaveMissed(const Watch &watch, const List *tables, ColumnNames columns,
+                   const ValueRule &rule) {
+  if (!AreSameFiles(watch, tables)) {
+    return true;
+  }
+  bool found = false;
+  for (int i = 0; i < list_length(tables) && !found; ++i) {
+    TableTarget target;
+    if (OpenTarget(list_nth_oid(tables, i), columns, ColumnAccess::kRead,
+                   &target)) {
+      found = HasVanishedOldRow(target, watch, rule);
+      CloseTarget(target);
+    }
+  }
+  return found;
+}
+
+}  // namespace fernet::pg
