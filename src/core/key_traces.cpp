@@ -131,6 +131,16 @@ bool IsInLiteral(std::span<const char> text,
   return before == '\'' || before == ',' || before == '$' || before == '=';
 }
 
+// WithoutEscape is `run` without the end of an escape before it: a URI writes
+// fernet.key%3D and the key.
+std::span<const char> WithoutEscape(std::span<const char> text,
+                                    std::span<const char> run) noexcept {
+  const bool escaped = run.data() != text.data() && run.data()[-1] == '%' &&
+                       run.size() > 2 && IsHexDigit(run[0]) &&
+                       IsHexDigit(run[1]);
+  return run.subspan(escaped ? 2 : 0);
+}
+
 // NextName is the first name of a setting of ours in `text`; empty without one.
 std::span<const char> NextName(std::span<const char> text) noexcept {
   for (auto rest = text; !rest.empty();) {
@@ -234,8 +244,10 @@ void KeyTraces::AddStatement(std::span<const char> text) noexcept {
     }
     const bool is_value = value_after != nullptr && IsLikeKey(run) &&
                           JoinsNameAndValue({value_after, run.data()});
-    if (is_value || (IsInLiteral(text, run) && IsKey(run))) {
-      Add(run);
+    const auto key = WithoutEscape(text, run);
+    const bool may_be_key = key.data() != run.data() || IsInLiteral(text, run);
+    if (is_value || (may_be_key && IsKey(key))) {
+      Add(is_value ? run : key);
     }
     rest = After(rest, run);
     if (is_value) {

@@ -160,6 +160,17 @@ foreach my $row (@rows)
 my ($on_page) = slurp('docs/keys.md') =~ /<!-- spelling table -->\n(.*?)<!-- end of spelling table -->/s;
 is($on_page, $table, 'docs/keys.md has this table between its "spelling table" comments');
 
+# A bound key is in the context of an error of the same statement, where the
+# server is told to log parameters with errors; and in no other's.
+my @bound = (new_key(), new_key());
+run_bound(
+	$node, "SELECT set_config('fernet.key', :key$_->[0], false)$_->[1];",
+	{ 'key0' => $bound[0], 'key1' => $bound[1], 'zero' => 0 },
+	'-c log_parameter_max_length_on_error=-1')
+  foreach [ 0, ', 1/(g - 1 - :zero::integer) FROM generate_series(1, 2) AS g' ], [ 1, ";\nSELECT 1/:zero::integer" ];
+is(keys_logged($bound[0]), 1, 'a bound key is logged with an error of its statement, if parameters are');
+is(keys_logged($bound[1]), 0, 'not with an error of the next');
+
 # The message of a literal without its end quotes the rest of the statement.
 my $open = new_key();
 {

@@ -120,6 +120,13 @@ TEST(KeyTraces, FindsTheKeysThatAStatementGives) {
     expected += stars + after;
     EXPECT_EQ(AfterStatement(before + list + after), expected);
   }
+  // In a URI, the padding too may be an escape.
+  const std::string uri =
+      "SELECT dblink_connect('postgresql://h/d?options=-c%20fernet.key%3D";
+  EXPECT_EQ(AfterStatement(uri + kA + "%2C" + kB + "')"),
+            uri + Stars(44) + "%2C" + Stars(44) + "')");
+  EXPECT_EQ(AfterStatement(uri + kA.substr(0, 43) + "%3D')"),
+            uri + Stars(43) + "%3D')");
   // Whatever is a key, anywhere, when the statement speaks of ours.
   EXPECT_EQ(AfterStatement("CALL f('" + kA + "') /* fernet. */"),
             "CALL f('" + Stars(44) + "') /* fernet. */");
