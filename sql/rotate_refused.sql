@@ -94,6 +94,12 @@ CALL fernet_rotate_column('partitioned', 'token');
 CREATE FOREIGN TABLE partition_2 PARTITION OF partitioned FOR VALUES IN (2) SERVER regress_fernet_server;
 CALL fernet_rotate_column('partitioned', 'token');
 \echo :SQLSTATE
+-- nor a catalog of the server, which a superuser may update
+BEGIN;
+SELECT * FROM fernet_rotate_batch('pg_catalog.pg_shdescription', 'description');
+ROLLBACK;
+CALL fernet_rotate_column('pg_catalog.pg_shdescription', 'description', dry_run => true);
+\echo :SQLSTATE
 -- nor what is not there
 CALL fernet_rotate_column('no_such_table', 'token');
 \echo :SQLSTATE

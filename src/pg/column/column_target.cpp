@@ -5,6 +5,7 @@
 #include "pg/value/value_form.hpp"
 
 extern "C" {
+#include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "commands/extension.h"
 #include "parser/parse_coerce.h"
@@ -52,6 +53,16 @@ void RequirePageRanges(Relation relation) {
         errmsg("\"%s\" cannot be read by ranges of pages",
                RelationGetRelationName(relation)),
         errdetail("The access method of the table has no TID range scan."));
+  }
+}
+
+// RequireNoCatalog: a superuser may update catalogs, but whoever names one here
+// has taken it for a table, and would lose the database.
+void RequireNoCatalog(Relation relation) {
+  if (IsCatalogRelation(relation)) {
+    FERNET_RAISE(ERRCODE_WRONG_OBJECT_TYPE,
+                 errmsg("\"%s\" is a system catalog",
+                        RelationGetRelationName(relation)));
   }
 }
 
@@ -221,6 +232,7 @@ void Describe(Relation relation, ColumnNames names, ColumnAccess access,
   RequireTable(relation);
   RequirePageRanges(relation);
   if (access != ColumnAccess::kRead) {
+    RequireNoCatalog(relation);
     RequireNoUpdateRules(relation);
   }
   auto *const columns =
