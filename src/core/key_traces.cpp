@@ -81,23 +81,28 @@ struct RunDigit {
   char digit;
 };
 
-// StartOfRun is the part of `text` that spells the first digits of the run at
-// its beginning, up to `most`, and the '=' after them.
+// StartOfRun is the part of `text` that spells the run at its beginning, with
+// the '=' after it: all literals that are joined until there are `known`
+// digits, as many as a value had, and more of the last one up to
+// kMostOfLongerRun.
 std::span<const char> StartOfRun(std::span<const char> text, Spelling spelling,
-                                 std::size_t most) noexcept {
+                                 std::size_t known) noexcept {
+  const std::size_t most = std::max(known, kMostOfLongerRun);
+  std::size_t digits = 0;
   std::size_t size = 0;
-  for (std::size_t i = 0; i < text.size() && most > 0;) {
+  for (std::size_t i = 0; i < text.size() && digits < most;) {
     const Step step = NextStep(text.subspan(i), spelling);
     i += step.size;
     if (step.digit != '\0') {
       size = i;
-      --most;
-    } else if (!step.joins) {
+      ++digits;
+    } else if (!step.joins || digits >= known) {
       break;
     }
   }
-  for (int i = 0; i < 2 && most > 0 && size < text.size() && text[size] == '=';
-       ++i, --most) {
+  for (int i = 0;
+       i < 2 && digits < most && size < text.size() && text[size] == '=';
+       ++i, ++digits) {
     ++size;
   }
   return text.first(size);
@@ -195,8 +200,7 @@ bool JoinsNameAndValue(std::span<const char> between) noexcept {
 
 void KeyTraces::Add(std::span<const char> run) noexcept {
   const std::uint64_t hash = HashOfStart(run);
-  const auto size =
-      static_cast<std::uint16_t>(std::max(run.size(), kMostOfLongerRun));
+  const auto size = static_cast<std::uint16_t>(run.size());
   const std::uint32_t known = Find(hash);
   if (known < size_) {
     sizes_[known] = std::max(sizes_[known], size);

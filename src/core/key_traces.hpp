@@ -50,7 +50,7 @@ class KeyTraces {
 
   std::uint32_t size_ = 0;
   std::array<std::uint64_t, kMaxKeys> hashes_{};
-  // How many characters of a run go, at most.
+  // How many characters each run had.
   std::array<std::uint16_t, kMaxKeys> sizes_{};
   // One bit for each hash, by its first bits: most of a text needs no more.
   std::array<std::uint64_t, 64> filter_{};

@@ -176,6 +176,11 @@ TEST(KeyTraces, OverwritesWhatIsSpelledInPieces) {
               "('" + Stars(9) + join + Stars(20) + join + Stars(15) + "')")
         << join;
   }
+  // Nothing is hidden behind a key.
+  EXPECT_EQ(
+      AfterValue(kA.substr(0, 43), "'" + one + "' || '" + two +
+                                       three.substr(0, 14) + "', 'somebody'"),
+      "'" + Stars(9) + "' || '" + Stars(34) + "', 'somebody'");
   for (const std::string no_join :
        {"' . '", "' || x || '", "\n", " ", "\\n", "' DELETE '", "$1."}) {
     const std::string text = one + no_join + two + no_join + three;
