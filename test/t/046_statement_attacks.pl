@@ -56,8 +56,11 @@ foreach my $i (0 .. $#statements)
 {
 	$script .= ($statements[$i] =~ s/:KEY/:key$i/gr) . ";\n";
 }
+# From PostgreSQL 16 on auto_explain shows the parameters beside the plan.
+my $version = $node->safe_psql('postgres', 'SHOW server_version_num');
 my ($ok, $out) = run_bound($node, $script, \%keys,
-	'-c auto_explain.log_min_duration=0 -c auto_explain.log_verbose=on');
+	'-c auto_explain.log_min_duration=0 -c auto_explain.log_verbose=on'
+	  . ($version >= 160000 ? ' -c auto_explain.log_parameter_max_length=0' : ''));
 ok($ok, 'each statement sets its key');
 is(scalar(() = ${ server_logs($node) } =~ /Query Text:/g),
 	scalar(@statements), 'auto_explain shows them');
