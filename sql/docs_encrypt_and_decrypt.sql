@@ -57,6 +57,17 @@ CREATE VIEW slack_connection_decrypted WITH (security_invoker = true) AS
 
 SELECT * FROM slack_connection_decrypted WHERE id = 1;
 
+-- docs/encrypt-and-decrypt.md: Strings in documents
+CREATE TABLE integration (id int PRIMARY KEY, metadata jsonb);
+CREATE TRIGGER zz_encrypt BEFORE INSERT OR UPDATE ON integration
+  FOR EACH ROW EXECUTE FUNCTION fernet_encrypt_trigger('metadata:$.access_token', 'metadata:$.hooks[*].secret');
+
+INSERT INTO integration VALUES (1, '{"team": "red", "access_token": "xoxb-1", "hooks": [{"secret": "s1"}, {"secret": "s2"}]}');
+
+SELECT metadata ->> 'team' AS team, fernet_is_token(metadata ->> 'access_token') AS is_token,
+       fernet_decrypt_json(fernet_decrypt_json(metadata, '$.access_token'), '$.hooks[*].secret') AS metadata
+FROM integration;
+
 -- docs/encrypt-and-decrypt.md: Decrypt
 SELECT id, fernet_decrypt(password) FROM connection ORDER BY id;
 

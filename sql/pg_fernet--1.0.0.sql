@@ -134,7 +134,7 @@ CREATE FUNCTION fernet_encrypt_trigger()
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_encrypt_trigger()
-	IS 'encrypts the columns that its arguments name before each row is inserted or updated; tokens and NULL stay as they are';
+	IS 'encrypts the columns that its arguments name, or the strings at a path of a jsonb column (column:path), before each row is inserted or updated; tokens and NULL stay as they are';
 
 --
 -- Decrypt
@@ -219,6 +219,17 @@ CREATE FUNCTION fernet_try_decrypt_bytea(token bytea, ttl interval DEFAULT NULL,
 
 COMMENT ON FUNCTION fernet_try_decrypt_bytea(bytea, interval, timestamptz)
 	IS 'decrypts a token to bytes; NULL if it is malformed or expired, or if no key of fernet.key decrypts it';
+
+CREATE FUNCTION fernet_decrypt_json(document jsonb, path jsonpath)
+	RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'fernet_decrypt_json'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_decrypt_json(jsonb, jsonpath)
+	IS 'the document with the tokens at path decrypted';
 
 CREATE FUNCTION fernet_verify(token text, ttl interval DEFAULT NULL, at timestamptz DEFAULT NULL)
 	RETURNS boolean

@@ -13,6 +13,7 @@ int SqlStateOf(const Failure &failure) {
   switch (failure.reason) {
     case Reason::kMalformed:
     case Reason::kHoldsToken:
+    case Reason::kPartHoldsToken:
     case Reason::kHoldsRemnant:
       return kMalformedToken;
     case Reason::kNotRead:
@@ -114,6 +115,8 @@ const char *Explain(Relation relation, const ColumnTarget &column,
           "The value is not a Fernet token. It holds one, at "
           "offset %zu.",
           failure.offset);
+    case Reason::kPartHoldsToken:
+      return "A string or a key in the document holds a token, and is none.";
     case Reason::kTooManyCandidates:
       return "Too much in the value looks like a token to try it all.";
     case Reason::kNoKeyOpens:

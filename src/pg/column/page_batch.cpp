@@ -62,6 +62,7 @@ void CountFailure(Batch *batch, const ItemPointerData &place,
                        : 0;
   tally.malformed += failure.reason == Reason::kMalformed ||
                              failure.reason == Reason::kHoldsToken ||
+                             failure.reason == Reason::kPartHoldsToken ||
                              failure.reason == Reason::kHoldsRemnant
                          ? 1
                          : 0;
@@ -178,11 +179,10 @@ ValueChange ChangeOf(const ValueRule &rule, const ColumnTarget &column,
 // and runs the code of domains.
 Datum MakeValue(const ValueRule &rule, const ColumnTarget &column,
                 const Cell &cell) {
-  const Oid holder = column.holder_type;
-  return OidIsValid(holder)
-             ? RotateInnerTokens(rule.keys, PointerGetDatum(cell.read.value),
-                                 holder)
-             : PointerGetDatum(cell.change.value);
+  return cell.change.value != nullptr
+             ? PointerGetDatum(cell.change.value)
+             : RotateInnerTokens(rule.keys, PointerGetDatum(cell.read.value),
+                                 column.holder_type);
 }
 
 // MakeNewValues makes the new values of a row, and returns them.

@@ -10,9 +10,16 @@ extern "C" PGDLLEXPORT Datum fernet_encrypt_trigger(PG_FUNCTION_ARGS);
 namespace fernet::pg {
 namespace {
 
-bool Names(const Trigger &trigger, const char *column) {
+// Names says whether an argument of `trigger` is `column`, or `column` with ':'
+// and a path.
+bool Names(Relation relation, const Trigger &trigger, const char *column) {
+  const std::size_t length = strlen(column);
   for (int i = 0; i < trigger.tgnargs; ++i) {
-    if (strcmp(trigger.tgargs[i], column) == 0) {
+    const char *const argument = trigger.tgargs[i];
+    const bool begins = strncmp(argument, column, length) == 0;
+    if (begins && (argument[length] == '\0' ||
+                   (argument[length] == ':' &&
+                    get_attnum(RelationGetRelid(relation), argument) <= 0))) {
       return true;
     }
   }
@@ -25,7 +32,8 @@ bool Encrypts(Relation relation, const char *column) {
   const TriggerDesc *const triggers = relation->trigdesc;
   for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
     const Trigger &trigger = triggers->triggers[i];
-    if (!FiresOnUpdate(trigger, attribute) || !Names(trigger, column)) {
+    if (!FiresOnUpdate(trigger, attribute) ||
+        !Names(relation, trigger, column)) {
       continue;
     }
     FmgrInfo function;

@@ -56,6 +56,22 @@ ColumnNames CopyOf(ColumnNames columns, MemoryContext memory) {
   return {names, columns.size()};
 }
 
+// RequireWholeValues refuses a column of values that are no tokens to a job
+// that encrypts or decrypts values. The strings of a jsonb document can be
+// decrypted.
+void RequireWholeValues(const ColumnJob &job) {
+  const AttrNumber attribute = get_attnum(job.relation, job.columns[0]);
+  const bool is_jsonb =
+      attribute > 0 &&
+      getBaseType(get_atttype(job.relation, attribute)) == JSONBOID;
+  const bool encrypts = job.rule.direction == ValueRule::kRotate &&
+                        job.rule.on_plaintext == OnPlaintext::kEncrypt;
+  const bool decrypts = job.rule.direction == ValueRule::kDecrypt;
+  if (encrypts || (decrypts && !is_jsonb)) {
+    RequireTokenColumn(job.relation, job.columns[0]);
+  }
+}
+
 void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
   if (job.dry_run || result.left() == 0) {
     return;
@@ -136,10 +152,7 @@ Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job) {
     SPI_connect_ext(SPI_OPT_NONATOMIC);
   }
   MemoryContextSwitchTo(call_memory);
-  if (job.rule.direction == ValueRule::kDecrypt ||
-      job.rule.on_plaintext == OnPlaintext::kEncrypt) {
-    RequireTokenColumn(job.relation, job.columns[0]);
-  }
+  RequireWholeValues(job);
   const JobResult result = RunColumnJob(job);
   RequireNothingLeft(job, result);
   if (is_nested) {

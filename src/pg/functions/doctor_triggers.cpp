@@ -43,12 +43,15 @@ bool Holds(std::span<const char> text, std::span<const char> word) {
 }
 
 // NamesOneOf says whether `text` has one of `names`, each of which a zero byte
-// ends.
+// ends. A path after ':' is left out.
 bool NamesOneOf(std::span<const char> text, std::span<const char> names) {
   while (!names.empty()) {
     const auto end = std::ranges::find(names, '\0');
     const auto size = static_cast<std::size_t>(end - names.begin());
-    if (size > 0 && Holds(text, names.first(size))) {
+    const auto name = names.first(size);
+    const auto length =
+        static_cast<std::size_t>(std::ranges::find(name, ':') - name.begin());
+    if (length > 0 && Holds(text, name.first(length))) {
       return true;
     }
     names = names.subspan(std::min(size + 1, names.size()));

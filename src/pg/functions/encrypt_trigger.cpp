@@ -5,6 +5,7 @@
 #include "pg/column/column_target.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/unix_time.hpp"
+#include "pg/value/json_tree.hpp"
 #include "pg/value/text_encoding.hpp"
 #include "pg/value/token_value.hpp"
 #include "pg/value/verdict.hpp"
@@ -16,10 +17,12 @@ extern "C" {
 namespace fernet::pg {
 namespace {
 
-// Column is a column that the trigger encrypts.
+// Column is a column that the trigger encrypts: its values, or, with paths, the
+// strings to which they lead in a document.
 struct Column {
   ColumnTarget target;
   NameData name;
+  List *paths;  // values of type jsonpath
   // A digest of the value that the last row of an UPDATE had before and keeps,
   // if that value is no token.
   std::uint64_t kept;
@@ -90,6 +93,99 @@ void Link(Columns *columns) {
   MemoryContextRegisterResetCallback(columns->memory, &columns->unlink);
 }
 
+// LengthOfName is the length of the name of the column in `argument`, which may
+// be followed by ':' and a path.
+std::size_t LengthOfName(Relation relation, const char *argument) {
+  const Oid table = RelationGetRelid(relation);
+  if (get_attnum(table, argument) > 0) {
+    return strlen(argument);
+  }
+  for (const char *at = strchr(argument, ':'); at != nullptr;
+       at = strchr(at + 1, ':')) {
+    const auto length = static_cast<std::size_t>(at - argument);
+    if (get_attnum(table, pnstrdup(argument, length)) > 0) {
+      return length;
+    }
+  }
+  return strlen(argument);
+}
+
+// DescribeDocuments fills in `*out` for a column of documents. Its
+// max_characters and value_type are those of a string in one.
+void DescribeDocuments(Relation relation, const char *name, ColumnTarget *out) {
+  const AttrNumber attribute = get_attnum(RelationGetRelid(relation), name);
+  const auto *const column =
+      TupleDescAttr(RelationGetDescr(relation), attribute - 1);
+  const Oid base = getBaseType(column->atttypid);
+  if (base != JSONBOID) {
+    FERNET_RAISE(ERRCODE_WRONG_OBJECT_TYPE,
+                 errmsg("column \"%s\" of type %s has no strings at a path",
+                        name, format_type_be(column->atttypid)),
+                 errdetail("A path needs a column of type jsonb."));
+  }
+  if (column->attgenerated != '\0') {
+    FERNET_RAISE(ERRCODE_GENERATED_ALWAYS,
+                 errmsg("column \"%s\" is a generated column", name));
+  }
+  *out = {.attribute = attribute,
+          .value_type = TEXTOID,
+          .holder_type = InvalidOid,
+          .max_characters = 0,
+          .is_padded = false,
+          .domain = base == column->atttypid ? InvalidOid : column->atttypid};
+}
+
+void *ReadPath(const char *text) {
+  varlena *const path =
+      PG_DETOAST_DATUM(DirectFunctionCall1(jsonpath_in, CStringGetDatum(text)));
+  RequireLeafPath(path);
+  return path;
+}
+
+// AddDocuments adds `path` to the column `name`, which may have others.
+void AddDocuments(Columns *columns, Relation relation, const char *name,
+                  void *path) {
+  Column *column = columns->columns;
+  Column *const end = column + columns->count;
+  while (column != end &&
+         (column->paths == NIL || namestrcmp(&column->name, name) != 0)) {
+    ++column;
+  }
+  if (column == end) {
+    ++columns->count;
+    namestrcpy(&column->name, name);
+    DescribeDocuments(relation, name, &column->target);
+  }
+  column->paths = lappend(column->paths, path);
+}
+
+void RequireNoDocuments(Relation relation, const char *name) {
+  const Oid table = RelationGetRelid(relation);
+  const AttrNumber attribute = get_attnum(table, name);
+  if (attribute > 0 && getBaseType(get_atttype(table, attribute)) == JSONBOID) {
+    FERNET_RAISE(ERRCODE_WRONG_OBJECT_TYPE,
+                 errmsg("column \"%s\" of type jsonb cannot be encrypted as a "
+                        "whole",
+                        name),
+                 errhint("Add the path of the strings to encrypt, as in "
+                         "fernet_encrypt_trigger('%s:$.password').",
+                         name));
+  }
+}
+
+void AddColumn(Columns *columns, Relation relation, const char *argument) {
+  const std::size_t length = LengthOfName(relation, argument);
+  if (argument[length] == ':') {
+    AddDocuments(columns, relation, pnstrdup(argument, length),
+                 ReadPath(argument + length + 1));
+    return;
+  }
+  RequireNoDocuments(relation, argument);
+  Column *const column = &columns->columns[columns->count++];
+  namestrcpy(&column->name, argument);
+  DescribeOpenColumn(relation, argument, &column->target);
+}
+
 Columns *NewColumns(const TriggerData *call, MemoryContext memory) {
   const int count = call->tg_trigger->tgnargs;
   auto *const columns = static_cast<Columns *>(MemoryContextAllocZero(
@@ -97,13 +193,11 @@ Columns *NewColumns(const TriggerData *call, MemoryContext memory) {
                   sizeof(Column) * static_cast<std::size_t>(count)));
   columns->memory = memory;
   columns->root = RootOf(call->tg_relation);
-  columns->count = count;
+  const MemoryContext before = MemoryContextSwitchTo(memory);
   for (int i = 0; i < count; ++i) {
-    Column *const column = &columns->columns[i];
-    namestrcpy(&column->name, call->tg_trigger->tgargs[i]);
-    DescribeOpenColumn(call->tg_relation, call->tg_trigger->tgargs[i],
-                       &column->target);
+    AddColumn(columns, call->tg_relation, call->tg_trigger->tgargs[i]);
   }
+  MemoryContextSwitchTo(before);
   if (OidIsValid(columns->root)) {
     Link(columns);
   }
@@ -329,20 +423,127 @@ varlena *TreatStored(const ColumnTarget &column, varlena *stored, Origin origin,
   return token;
 }
 
+List *StringsAt(const Column &column, JsonbValue *tree) {
+  List *strings = NIL;
+  for (int i = 0; i < list_length(column.paths); ++i) {
+    strings = FindStrings(tree, list_nth(column.paths, i), strings);
+  }
+  return strings;
+}
+
+bool Contains(List *strings, const JsonbValue &wanted) {
+  const auto &text = wanted.val.string;
+  for (int i = 0; i < list_length(strings); ++i) {
+    const auto &other =
+        static_cast<const JsonbValue *>(list_nth(strings, i))->val.string;
+    if (other.len == text.len &&
+        memcmp(other.val, text.val, static_cast<std::size_t>(text.len)) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// OldDocument is the document that the row had before, looked at once it is
+// asked for.
+struct OldDocument {
+  varlena *stored;  // null if there was none
+  bool is_read;
+  JsonbValue tree;
+  List *strings;
+};
+
+// Had says whether the row had `string` before, in the same column at its
+// paths.
+bool Had(const Column &column, OldDocument *old, const JsonbValue &string) {
+  if (old->stored == nullptr) {
+    return false;
+  }
+  if (!old->is_read) {
+    old->is_read = true;
+    old->tree = UnpackJsonb(DatumGetJsonbP(PointerGetDatum(old->stored)));
+    old->strings = StringsAt(column, &old->tree);
+  }
+  return Contains(old->strings, string);
+}
+
+// TreatString encrypts `*string` in place. Returns whether it has changed.
+bool TreatString(const Column &column, JsonbValue *string, Origin origin,
+                 OldDocument *old, bool *is_kept) {
+  varlena *const value = CopyOfString(*string);
+  Outcome outcome;
+  const bool is_token = IsToken(value, &outcome);
+  const Origin of_string =
+      !is_token && origin == Origin::kStatement && Had(column, old, *string)
+          ? Origin::kSameAgain
+          : origin;
+  ColumnTarget target = column.target;
+  target.domain = InvalidOid;  // of the document
+  const varlena *const token =
+      is_token ? nullptr : Treat(target, value, of_string, is_kept);
+  WipeAndFree(value, nullptr);
+  if (token != nullptr) {
+    ReplaceString(string, token);
+  }
+  return token != nullptr;
+}
+
+// TreatDocument is TreatStored for the strings in a document.
+varlena *TreatDocument(const Column &column, varlena *stored, Origin origin,
+                       varlena *old_stored, bool *is_kept) {
+  Jsonb *const document = DatumGetJsonbP(PointerGetDatum(stored));
+  JsonbValue tree = UnpackJsonb(document);
+  List *const strings = StringsAt(column, &tree);
+  OldDocument old = {
+      .stored = old_stored, .is_read = false, .tree = {}, .strings = NIL};
+  bool has_changed = false;
+  for (int i = 0; i < list_length(strings); ++i) {
+    CHECK_FOR_INTERRUPTS();
+    has_changed =
+        TreatString(column, static_cast<JsonbValue *>(list_nth(strings, i)),
+                    origin, &old, is_kept) ||
+        has_changed;
+  }
+  varlena *const encrypted =
+      has_changed ? reinterpret_cast<varlena *>(JsonbValueToJsonb(&tree))
+                  : nullptr;
+  WipeAndFree(reinterpret_cast<varlena *>(document), stored);
+  if (has_changed && OidIsValid(column.target.domain)) {
+    CheckDomain(column.target.domain, encrypted);
+  }
+  return encrypted;
+}
+
 // EncryptStored is TreatStored, and takes care of what rows keep that are moved
 // to another partition.
 varlena *EncryptStored(const Columns &columns, Column *column, varlena *stored,
-                       bool is_insert, Origin origin) {
+                       bool is_insert, Origin origin, varlena *old_stored) {
   if (is_insert && TakeRemembered(columns, *column, stored)) {
     return nullptr;
   }
   bool is_kept = origin == Origin::kOldRow;
-  varlena *const token =
-      is_kept ? nullptr : TreatStored(column->target, stored, origin, &is_kept);
-  if (is_kept) {
-    RememberValue(columns, column, stored);
+  varlena *encrypted = nullptr;
+  if (!is_kept) {
+    encrypted =
+        column->paths == NIL
+            ? TreatStored(column->target, stored, origin, &is_kept)
+            : TreatDocument(*column, stored, origin, old_stored, &is_kept);
   }
-  return token;
+  if (is_kept) {
+    RememberValue(columns, column, encrypted == nullptr ? stored : encrypted);
+  }
+  return encrypted;
+}
+
+// OldOf is what the row stored in the column before, or null.
+varlena *OldOf(const TriggerData *call, AttrNumber attribute) {
+  bool is_null = true;
+  Datum old = 0;
+  if (!TRIGGER_FIRED_BY_INSERT(call->tg_event)) {
+    old = heap_getattr(call->tg_trigtuple, attribute,
+                       RelationGetDescr(call->tg_relation), &is_null);
+  }
+  return is_null ? nullptr : reinterpret_cast<varlena *>(DatumGetPointer(old));
 }
 
 // EncryptColumn is `row` with `column` encrypted, or `row` itself if there is
@@ -359,15 +560,15 @@ HeapTuple EncryptColumn(const TriggerData *call, const Columns &columns,
   }
   const varlena *const token = EncryptStored(
       columns, column, reinterpret_cast<varlena *>(DatumGetPointer(datum)),
-      TRIGGER_FIRED_BY_INSERT(call->tg_event),
-      OriginOf(call, attribute, datum));
+      TRIGGER_FIRED_BY_INSERT(call->tg_event), OriginOf(call, attribute, datum),
+      OldOf(call, attribute));
   return token == nullptr ? row : Replace(row, descriptor, attribute, token);
 }
 
 }  // namespace
 }  // namespace fernet::pg
 
-// fernet_encrypt_trigger('column', ...) returns trigger
+// fernet_encrypt_trigger('column' or 'column:path', ...) returns trigger
 FERNET_SQL_FUNCTION(fernet_encrypt_trigger) {
   namespace pg = fernet::pg;
   const TriggerData *const call = pg::RequireTrigger(fcinfo);

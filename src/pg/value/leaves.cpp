@@ -4,6 +4,7 @@
 
 #include "core/recogniser.hpp"
 #include "pg/server/raise.hpp"
+#include "pg/value/json_tree.hpp"
 #include "pg/value/value_form.hpp"
 
 namespace fernet::pg {
@@ -115,22 +116,6 @@ void LookAtDocument(JsonbContainer *document, LeafVisitor *visitor) {
   }
 }
 
-JsonbValue Rebuild(JsonbContainer *container, LeafVisitor *visitor,
-                   bool *out_changed);
-
-// RebuildItem makes `*item` what takes its place in a tree.
-void RebuildItem(JsonbValue *item, LeafVisitor *visitor, bool *out_changed) {
-  if (item->type == jbvBinary) {
-    *item = Rebuild(item->val.binary.data, visitor, out_changed);
-  } else if (item->type == jbvString) {
-    varlena *const changed = VisitString(visitor, *item);
-    if (changed != nullptr) {
-      item->val.string.val = VARDATA(changed);
-      *out_changed = true;
-    }
-  }
-}
-
 // IsBefore is the order of keys in jsonb.
 bool IsBefore(const JsonbPair &a, const JsonbPair &b) {
   const auto &left = a.key.val.string;
@@ -140,49 +125,38 @@ bool IsBefore(const JsonbPair &a, const JsonbPair &b) {
                                         static_cast<std::size_t>(left.len)) < 0;
 }
 
-JsonbValue RebuildArray(JsonbIterator *iterator, JsonbValue array,
-                        LeafVisitor *visitor, bool *out_changed) {
-  const auto size = static_cast<std::size_t>(array.val.array.nElems);
-  array.val.array.elems = static_cast<JsonbValue *>(MemoryContextAllocHuge(
-      CurrentMemoryContext, Max(size, 1) * sizeof(JsonbValue)));
-  for (JsonbValue &item : std::span(array.val.array.elems, size)) {
-    CHECK_FOR_INTERRUPTS();
-    JsonbIteratorNext(&iterator, &item, true);
-    RebuildItem(&item, visitor, out_changed);
-  }
-  return array;
-}
-
-JsonbValue RebuildObject(JsonbIterator *iterator, JsonbValue object,
-                         LeafVisitor *visitor, bool *out_changed) {
-  const auto size = static_cast<std::size_t>(object.val.object.nPairs);
-  object.val.object.pairs = static_cast<JsonbPair *>(MemoryContextAllocHuge(
-      CurrentMemoryContext, Max(size, 1) * sizeof(JsonbPair)));
-  const std::span pairs(object.val.object.pairs, size);
-  for (JsonbPair &pair : pairs) {
-    CHECK_FOR_INTERRUPTS();
-    pair.order = 0;
-    JsonbIteratorNext(&iterator, &pair.key, true);
-    RebuildItem(&pair.key, visitor, out_changed);
-    JsonbIteratorNext(&iterator, &pair.value, true);
-    RebuildItem(&pair.value, visitor, out_changed);
-  }
-  // A key with a token may have another place now.
-  std::ranges::sort(pairs, IsBefore);
-  return object;
-}
-
-// Rebuild is a tree of `container`, which JsonbValueToJsonb takes.
-JsonbValue Rebuild(JsonbContainer *container, LeafVisitor *visitor,
-                   bool *out_changed) {
+// VisitTree puts what changes into the tree of a document. Returns whether
+// anything has.
+bool VisitTree(JsonbValue *item, LeafVisitor *visitor) {
   check_stack_depth();
-  JsonbIterator *const iterator = JsonbIteratorInit(container);
-  JsonbIterator *at = iterator;
-  JsonbValue outer;
-  const JsonbIteratorToken token = JsonbIteratorNext(&at, &outer, true);
-  return token == WJB_BEGIN_ARRAY
-             ? RebuildArray(at, outer, visitor, out_changed)
-             : RebuildObject(at, outer, visitor, out_changed);
+  CHECK_FOR_INTERRUPTS();
+  bool has_changed = false;
+  if (item->type == jbvString) {
+    const varlena *const changed = VisitString(visitor, *item);
+    has_changed = changed != nullptr;
+    if (has_changed) {
+      ReplaceString(item, changed);
+    }
+  } else if (item->type == jbvArray) {
+    for (JsonbValue &element :
+         std::span(item->val.array.elems,
+                   static_cast<std::size_t>(item->val.array.nElems))) {
+      has_changed = VisitTree(&element, visitor) || has_changed;
+    }
+  } else if (item->type == jbvObject) {
+    const std::span pairs(item->val.object.pairs,
+                          static_cast<std::size_t>(item->val.object.nPairs));
+    bool has_new_keys = false;
+    for (JsonbPair &pair : pairs) {
+      has_new_keys = VisitTree(&pair.key, visitor) || has_new_keys;
+      has_changed = VisitTree(&pair.value, visitor) || has_changed;
+    }
+    if (has_new_keys) {
+      std::ranges::sort(pairs, IsBefore);
+    }
+    has_changed = has_changed || has_new_keys;
+  }
+  return has_changed;
 }
 
 Datum VisitJsonb(Datum value, LeafVisitor *visitor) {
@@ -194,9 +168,9 @@ Datum VisitJsonb(Datum value, LeafVisitor *visitor) {
     LookAtDocument(&document->root, visitor);
     return value;
   }
-  bool has_changed = false;
-  JsonbValue tree = Rebuild(&document->root, visitor, &has_changed);
-  return has_changed ? JsonbPGetDatum(JsonbValueToJsonb(&tree)) : value;
+  JsonbValue tree = UnpackJsonb(document);
+  return VisitTree(&tree, visitor) ? JsonbPGetDatum(JsonbValueToJsonb(&tree))
+                                   : value;
 }
 
 // IsPlain says whether the bytes of a value of `form` stand in an array as they

@@ -4,8 +4,9 @@ namespace fernet::pg {
 
 // Reason is why a value was not changed.
 enum class Reason {
-  kMalformed,          // the value is not a token
-  kHoldsToken,         // the value holds a token, and is none
+  kMalformed,       // the value is not a token
+  kHoldsToken,      // the value holds a token, and is none
+  kPartHoldsToken,  // a string or a key of the document holds one, and is none
   kTooManyCandidates,  // too much in the value looks like a token
   kNoKeyOpens,         // no key of the session decrypts it
   kUnknownInside,      // its plaintext holds a token that no key decrypts

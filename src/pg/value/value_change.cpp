@@ -2,6 +2,7 @@
 
 #include "pg/report/report.hpp"
 #include "pg/server/unix_time.hpp"
+#include "pg/value/document_decryption.hpp"
 #include "pg/value/inner_tokens.hpp"
 #include "pg/value/rotation.hpp"
 #include "pg/value/text_encoding.hpp"
@@ -213,8 +214,9 @@ ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
 
 ValueChange ChangeInside(const ValueRule &rule, Datum value, Oid type) {
   if (rule.direction == ValueRule::kDecrypt) {
-    // RequireTokenColumn refuses such a column before it comes to this.
-    return Failed(Reason::kMalformed);
+    // RequireTokenColumn refuses other types before it comes to this.
+    return type == JSONBOID ? DecryptDocument(rule, DatumGetJsonbP(value))
+                            : Failed(Reason::kMalformed);
   }
   const InnerTokens inner = TraceInnerTokens(rule.keys, value, type);
   const TokenTraces &traces = inner.traces;

@@ -38,7 +38,8 @@ struct ValueChange {
   };
   Kind kind;
   Reason reason = Reason::kMalformed;
-  // For kChanged, in the current memory context; null from ChangeInside.
+  // For kChanged, in the current memory context; null from a rotation by
+  // ChangeInside.
   varlena *value = nullptr;
   bool was_plaintext = false;
   bool is_empty = false;        // for kUnchanged: it is and holds no token
@@ -61,9 +62,9 @@ struct ValueChange {
 ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
                         bool is_text, int max_characters);
 
-// ChangeInside says what a rotation does with `value` of a type that IsHolder.
-// For kChanged, RotateInnerTokens makes the new value: the type, or a domain,
-// may refuse it.
+// ChangeInside applies `rule` to `value` of a type that IsHolder. For kChanged
+// in a rotation, RotateInnerTokens makes the new value: the type, or a domain,
+// may refuse it. To decrypt is for jsonb only: each of its strings is a value.
 //
 // Raises failures of libcrypto.
 ValueChange ChangeInside(const ValueRule &rule, Datum value, Oid type);
