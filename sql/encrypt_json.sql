@@ -114,7 +114,7 @@ INSERT INTO connections (id, checked) VALUES (12, '{"token": "t", "forbidden": 1
 -- somebody else's is encrypted.
 \set VERBOSITY default
 INSERT INTO connections (id, metadata) VALUES (12, jsonb_build_object('access_token', 'v1:' || :'token'));
-INSERT INTO connections (id, metadata) VALUES (12, jsonb_build_object('access_token', left(:'token', 70)));
+INSERT INTO connections (id, metadata) VALUES (12, jsonb_build_object('access_token', left(:'token', 68)));
 \set VERBOSITY terse
 INSERT INTO connections (id, metadata) VALUES (12, jsonb_build_object('access_token', 'see ' || :'stranger'));
 SELECT metadata ->> 'access_token' = 'see ' || :'stranger' FROM shown WHERE id = 12;
