@@ -127,6 +127,20 @@ UPDATE service SET config = fernet_rotate_value(config);
 SELECT config ->> 'url' AS url, fernet_key_index(config ->> 'token') AS key_index, fernet_decrypt(config ->> 'token')
 FROM service;
 
+-- docs/rotation.md: Rotate several columns of a table
+CREATE TABLE account (id int PRIMARY KEY, note text, access_token text, refresh_token bytea, settings jsonb);
+SELECT set_config('fernet.key', :'key', false);
+INSERT INTO account
+SELECT n, 'no token', fernet_encrypt('access'), convert_to(fernet_encrypt('refresh'), 'UTF8'),
+       jsonb_build_object('webhook', fernet_encrypt('webhook'))
+FROM generate_series(1, 3) AS n;
+
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+CALL fernet_rotate_table('account', '{access_token, refresh_token, settings}');
+
+-- docs/rotation.md: Rotate several columns of a table
+CALL fernet_rotate_table('account');
+
 -- End of the examples
 \c :home
 DROP DATABASE fernet_regression_docs_rotation;

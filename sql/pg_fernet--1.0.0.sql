@@ -418,6 +418,25 @@ CREATE PROCEDURE fernet_rotate_column(
 COMMENT ON PROCEDURE fernet_rotate_column(regclass, name, integer, interval, integer, integer, boolean, text, text, interval, bigint, bigint, bigint)
 	IS 're-encrypts every token of a column with the first key of fernet.key; commits after each batch';
 
+CREATE PROCEDURE fernet_rotate_table(
+	relation regclass,
+	columns name[] DEFAULT NULL,
+	batch_rows integer DEFAULT 5000,
+	pause interval DEFAULT '0',
+	slice integer DEFAULT 1,
+	slices integer DEFAULT 1,
+	dry_run boolean DEFAULT false,
+	on_unknown text DEFAULT 'fail',
+	max_lag interval DEFAULT NULL,
+	INOUT rotated bigint DEFAULT NULL,
+	INOUT unchanged bigint DEFAULT NULL,
+	INOUT failed bigint DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'fernet_rotate_table'
+	LANGUAGE C;
+
+COMMENT ON PROCEDURE fernet_rotate_table(regclass, name[], integer, interval, integer, integer, boolean, text, interval, bigint, bigint, bigint)
+	IS 're-encrypts every token of several columns with the first key of fernet.key, with one write for each row; commits after each batch';
+
 CREATE FUNCTION fernet_rotate_batch(
 	relation regclass,
 	column_name name,
@@ -669,7 +688,7 @@ SELECT r.id, r.operation, r.relation, r.columns, r.role, r.pid, r.slice, r.slice
 FROM fernet_ledger_rows() AS r;
 
 COMMENT ON VIEW fernet_rotation
-	IS 'one row for each call of fernet_rotate_column or fernet_decrypt_column and slice; a role sees its own, a member of pg_monitor all';
+	IS 'one row for each call of fernet_rotate_column, fernet_rotate_table or fernet_decrypt_column and slice; a role sees its own, a member of pg_monitor all';
 COMMENT ON COLUMN fernet_rotation.id
 	IS 'the job; one for each slice';
 COMMENT ON COLUMN fernet_rotation.operation

@@ -247,6 +247,15 @@ void Describe(Relation relation, ColumnNames names, ColumnAccess access,
   out->columns = {columns, names.size()};
 }
 
+// HasValues says whether the column has values that the caller can read or, by
+// `access`, write.
+bool HasValues(const FormData_pg_attribute *column, ColumnAccess access) {
+  return !column->attisdropped &&
+         (column->attgenerated == '\0' ||
+          (access == ColumnAccess::kRead &&
+           column->attgenerated == ATTRIBUTE_GENERATED_STORED));
+}
+
 void AppendQuoted(StringInfo text, const char *name) {
   appendStringInfoChar(text, '"');
   for (; name != nullptr && *name != '\0'; ++name) {
@@ -390,6 +399,40 @@ varlena *TrimOfColumn(const ColumnTarget &target, varlena *value) {
 
 void CloseTarget(const TableTarget &target) {
   relation_close(target.relation, NoLock);
+}
+
+TokenColumns FindTokenColumns(Oid relation_oid, ColumnAccess access) {
+  const Relation relation = try_relation_open(relation_oid, LockFor(access));
+  if (relation == nullptr) {
+    FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
+                 errmsg("relation with OID %u does not exist", relation_oid));
+  }
+  RequireTable(relation);
+  const TupleDesc row = RelationGetDescr(relation);
+  auto *const names = static_cast<const char **>(
+      palloc(static_cast<Size>(row->natts + 1) * sizeof(const char *)));
+  std::size_t count = 0;
+  List *not_read = NIL;
+  for (int i = 0; i < row->natts; ++i) {
+    const auto *const column = TupleDescAttr(row, i);
+    if (!HasValues(column, access)) {
+      continue;
+    }
+    char *const name = pstrdup(NameStr(column->attname));
+    const Oid base = getBaseType(column->atttypid);
+    if (OidIsValid(ValueTypeOf(base)) || IsHolder(base)) {
+      names[count++] = name;
+    } else if (MayNotSeeTokens(base)) {
+      not_read = lappend(not_read, makeString(name));
+    }
+  }
+  if (count == 0) {
+    FERNET_RAISE(ERRCODE_WRONG_OBJECT_TYPE,
+                 errmsg("no column of \"%s\" can hold tokens",
+                        RelationGetRelationName(relation)));
+  }
+  relation_close(relation, NoLock);
+  return {{names, count}, not_read};
 }
 
 const char *NameOf(Oid relation, ColumnNames columns) {

@@ -85,6 +85,17 @@ varlena *TrimOfColumn(const ColumnTarget &target, varlena *value);
 void DescribeOpenColumn(Relation relation, const char *column,
                         ColumnTarget *out);
 
+// TokenColumns is which columns of a table can hold tokens, by their types.
+struct TokenColumns {
+  ColumnNames names;
+  List *not_read;  // Strings: columns of types that nobody can search
+};
+
+// FindTokenColumns lists them in the order of the table, in the current memory
+// context; those that are generated only for kRead. Raises 42809 if there is
+// none.
+TokenColumns FindTokenColumns(Oid relation, ColumnAccess access);
+
 // NameOf is the names of the table and the column, as in "public"."t"."c", or
 // of several columns, as in "public"."t" ("c", "d").
 const char *NameOf(Oid relation, const char *column);

@@ -168,14 +168,19 @@ bool IsTold(const FailureWarnings &warnings, Oid table,
 
 }  // namespace
 
+bool WouldWarn(const FailureWarnings &warnings, Relation relation,
+               const ColumnTarget &column, const ItemPointerData &place) {
+  return !warnings.muted && warnings.count <= FailureWarnings::kMost &&
+         !IsTold(warnings, RelationGetRelid(relation), column, place);
+}
+
 void WarnOfFailure(FailureWarnings *warnings, Relation relation,
                    const ColumnTarget &column, const ItemPointerData &place,
                    const Failure &failure) {
-  const Oid table = RelationGetRelid(relation);
-  if (warnings->muted || warnings->count > FailureWarnings::kMost ||
-      IsTold(*warnings, table, column, place)) {
+  if (!WouldWarn(*warnings, relation, column, place)) {
     return;
   }
+  const Oid table = RelationGetRelid(relation);
   ++warnings->count;
   if (warnings->count > FailureWarnings::kMost) {
     ereport(WARNING, errcode(SqlStateOf(failure)),

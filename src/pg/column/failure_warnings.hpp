@@ -35,6 +35,10 @@ struct FailureWarnings {
   std::int64_t too_long = 0;  // new values that the column has no room for
 };
 
+// WouldWarn says whether WarnOfFailure would warn of the value now.
+bool WouldWarn(const FailureWarnings &warnings, Relation relation,
+               const ColumnTarget &column, const ItemPointerData &place);
+
 // WarnOfFailure warns the client about the value of `column` at `place` of
 // `relation`.
 void WarnOfFailure(FailureWarnings *warnings, Relation relation,

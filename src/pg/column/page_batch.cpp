@@ -23,6 +23,15 @@ struct Cell {
   ValueChange change;
 };
 
+// ToTell is a failure that the client is told of when the batch has ended: an
+// attempt on it may be undone, and a row whose other values change gets another
+// place.
+struct ToTell {
+  std::size_t column;
+  ItemPointerData place;
+  Failure failure;
+};
+
 // Batch is the state of a batch; plain data.
 struct Batch {
   const TableTarget *target;
@@ -34,12 +43,17 @@ struct Batch {
   PageRange range;
   const BatchOrder *order;
   FailureWarnings *warnings;
+  ToTell *to_tell;  // as many as there can be warnings
+  int to_tell_count;
   LeftPages *left;
   bool dry_run;
   bool row_by_row;  // each row in a subtransaction of its own
   TimestampTz started;
-  std::int64_t tried;  // rows
-  std::int64_t bytes;  // of new values
+  std::int64_t tried;     // rows
+  std::int64_t bytes;     // of new values
+  MemoryContext memory;   // as long as the batch
+  bool moved;             // this row was written, and is at
+  ItemPointerData place;  // this place now
   RowWriter writer;
   Trial trial;
   BatchResult result;
@@ -49,6 +63,23 @@ void RememberPage(Batch *batch, TupleTableSlot *row) {
   if (batch->left != nullptr) {
     batch->left->Add(RelationGetRelid(batch->target->relation),
                      ItemPointerGetBlockNumberNoCheck(&row->tts_tid));
+  }
+}
+
+void TellLater(Batch *batch, const ItemPointerData &place, std::size_t column,
+               const Failure &failure) {
+  if (batch->to_tell_count <= FailureWarnings::kMost &&
+      WouldWarn(*batch->warnings, batch->target->relation,
+                batch->target->columns[column], place)) {
+    batch->to_tell[batch->to_tell_count++] = {column, place, failure};
+  }
+}
+
+void TellFailures(Batch *batch) {
+  for (int i = 0; i < batch->to_tell_count; ++i) {
+    const ToTell &one = batch->to_tell[i];
+    WarnOfFailure(batch->warnings, batch->target->relation,
+                  batch->target->columns[one.column], one.place, one.failure);
   }
 }
 
@@ -72,28 +103,28 @@ void CountFailure(Batch *batch, const ItemPointerData &place,
                             ? 1
                             : 0;
   batch->warnings->too_long += failure.reason == Reason::kTooLong ? 1 : 0;
-  WarnOfFailure(batch->warnings, batch->target->relation,
-                batch->target->columns[column], place, failure);
+  TellLater(batch, place, column, failure);
 }
 
 // HolderOf names the transaction that holds the lock of `row`, or is null if
 // there is more than one or none.
-const char *HolderOf(TupleTableSlot *row) {
+const char *HolderOf(const Batch &batch, TupleTableSlot *row) {
   bool is_copy = false;
   const HeapTupleHeader header =
       ExecFetchSlotHeapTuple(row, false, &is_copy)->t_data;
   const bool is_one =
       (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0;
-  return is_one ? NameOfHolder(HeapTupleHeaderGetRawXmax(header)) : nullptr;
+  const char *const name =
+      is_one ? NameOfHolder(HeapTupleHeaderGetRawXmax(header)) : nullptr;
+  return name == nullptr ? nullptr : MemoryContextStrdup(batch.memory, name);
 }
 
 void CountBusy(Batch *batch, TupleTableSlot *row, std::size_t column) {
   ++batch->result.tally.busy;
   RememberPage(batch, row);
   if (batch->order->busy == BatchOrder::kName) {
-    WarnOfFailure(batch->warnings, batch->target->relation,
-                  batch->target->columns[column], row->tts_tid,
-                  {.reason = Reason::kLocked, .holder = HolderOf(row)});
+    TellLater(batch, row->tts_tid, column,
+              {.reason = Reason::kLocked, .holder = HolderOf(*batch, row)});
   }
 }
 
@@ -139,8 +170,10 @@ Changes ChangesOf(const Batch &batch, const Cell *cells) {
 
 // CountResult counts what became of the new values of the row.
 void CountResult(Batch *batch, TupleTableSlot *row, RowResult result,
-                 const Changes &changes) {
+                 const RowWriter &writer, const Changes &changes) {
   if (result == RowResult::kWritten) {
+    batch->moved = !batch->dry_run;
+    batch->place = writer.place;
     batch->result.tally.changed += changes.values;
     batch->result.tally.adopted += changes.adopted;
     if (batch->dry_run) {
@@ -348,7 +381,7 @@ void WriteAlone(Batch *batch, TupleTableSlot *row) {
     refusal = Attempt(&one, AttemptRow);
   }
   if (!refusal.refused()) {
-    CountResult(batch, row, one.result, one.changes);
+    CountResult(batch, row, one.result, one.writer, one.changes);
     return;
   }
   for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
@@ -372,7 +405,7 @@ void WriteWithOthers(Batch *batch, TupleTableSlot *row,
     FERNET_RAISE(ERRCODE_TRIGGERED_ACTION_EXCEPTION,
                  errmsg("a BEFORE trigger suppressed the update"));
   }
-  CountResult(batch, row, result, changes);
+  CountResult(batch, row, result, batch->writer, changes);
 }
 
 void Write(Batch *batch, TupleTableSlot *row, const Changes &changes) {
@@ -459,6 +492,8 @@ bool HasMore(const Batch &batch) {
 
 bool TreatRow(TupleTableSlot *row, void *state) {
   auto *const batch = static_cast<Batch *>(state);
+  int first = batch->to_tell_count;
+  batch->moved = false;
   bool has_value = false;
   for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
     batch->left_out[i] = false;
@@ -474,6 +509,9 @@ bool TreatRow(TupleTableSlot *row, void *state) {
   const Changes changes = ChangesOf(*batch, batch->cells);
   if (changes.values > 0) {
     Write(batch, row, changes);
+  }
+  for (; batch->moved && first < batch->to_tell_count; ++first) {
+    batch->to_tell[first].place = batch->place;
   }
   WipeCells(*batch, batch->cells);
   return HasMore(*batch);
@@ -522,6 +560,7 @@ void ScanInSteps(Batch *batch, void (*attempt)(void *state)) {
                    .of_column = of_column,
                    .rest = {},
                    .met_lock = refusal.by_lock()};
+  batch->to_tell_count = 0;
   batch->tried = 0;
   batch->bytes = 0;
   batch->warnings->too_long = too_long;
@@ -564,12 +603,18 @@ Batch NewBatch(const TableTarget &target, const ValueRule &rule,
           .range = range,
           .order = &order,
           .warnings = warnings,
+          .to_tell = static_cast<ToTell *>(
+              palloc((FailureWarnings::kMost + 1) * sizeof(ToTell))),
+          .to_tell_count = 0,
           .left = left,
           .dry_run = false,
           .row_by_row = false,
           .started = 0,
           .tried = 0,
           .bytes = 0,
+          .memory = CurrentMemoryContext,
+          .moved = false,
+          .place = {},
           .writer = {},
           .trial = {},
           .result = {.tally = {},
@@ -630,6 +675,7 @@ BatchResult RunBatch(const TableTarget &target, const ValueRule &rule,
   } else {
     ScanInSteps(&batch, ScanAndWrite);
   }
+  TellFailures(&batch);
   PopActiveSnapshot();
   SetLockTimeout(lock_timeout);
   return batch.result;
@@ -644,6 +690,7 @@ BatchResult ReadBatch(const TableTarget &target, const ValueRule &rule,
     RequireReplicaIdentity(target);
   }
   ScanInSteps(&batch, ScanOnly);
+  TellFailures(&batch);
   return batch.result;
 }
 

@@ -121,6 +121,7 @@ RowResult WriteRow(RowWriter *writer, TupleTableSlot *row,
   if (result != TM_Ok) {
     return RowResult::kBusy;
   }
+  writer->place = new_row->tts_tid;
   List *recheck_indexes = NIL;
   if (writer->row.result->ri_NumIndices > 0 && updated != kNoIndexes) {
     recheck_indexes =

@@ -20,7 +20,8 @@ struct RowWriter {
   TupleTableSlot *locked_row;
   bool lock_first;  // or BEFORE triggers would lock the row, waiting for it
   TransitionCaptureState *transitions;
-  bool has_written;  // statement triggers have fired
+  bool has_written;       // statement triggers have fired
+  ItemPointerData place;  // of the version that was written last
   WritePhase phase;
   OwnerRights rights;
 };
