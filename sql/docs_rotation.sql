@@ -141,6 +141,9 @@ CALL fernet_rotate_table('account', '{access_token, refresh_token, settings}');
 -- docs/rotation.md: Rotate several columns of a table
 CALL fernet_rotate_table('account');
 
+-- docs/rotation.md: Rotate several columns of a table
+SELECT fernet_assert_rotated('account');
+
 -- End of the examples
 \c :home
 DROP DATABASE fernet_regression_docs_rotation;

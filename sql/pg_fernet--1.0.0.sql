@@ -496,7 +496,7 @@ COMMENT ON FUNCTION fernet_census(regclass, name)
 
 CREATE FUNCTION fernet_assert_rotated(
 	relation regclass,
-	column_name name,
+	column_name name DEFAULT NULL,
 	on_plaintext text DEFAULT 'fail',
 	on_unknown text DEFAULT 'fail',
 	fingerprint text DEFAULT NULL,
@@ -508,7 +508,7 @@ CREATE FUNCTION fernet_assert_rotated(
 	PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION fernet_assert_rotated(regclass, name, text, text, text, boolean)
-	IS 'raises an error unless every value of a column is a token that is encrypted with the first key of fernet.key';
+	IS 'raises an error unless every value of a column is a token that is encrypted with the first key of fernet.key, or, without a column, every token of the table is';
 
 CREATE FUNCTION fernet_doctor(OUT item text, OUT status text, OUT detail text, OUT hint text)
 	RETURNS SETOF record

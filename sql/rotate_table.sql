@@ -184,5 +184,44 @@ CALL fernet_rotate_table('refusing', '{a, b, c}');
 SELECT id, fernet_key_index(r.a) AS a, fernet_key_index(r.b) AS b, fernet_key_index(r.c) AS c, r.b = children.b AND r.c = children.c AS cascaded
 FROM refusing AS r LEFT JOIN children ON parent = a ORDER BY id;
 
+-- the gate of a whole table: all columns that can hold tokens, whatever else is in
+-- them; what nobody can search is named
+SET fernet.key = :'old';
+CREATE TABLE gated (id integer, note text, a text, b jsonb, "C" text[], words tsvector, derived text GENERATED ALWAYS AS (a) STORED) PARTITION BY RANGE (id);
+CREATE TABLE gated_1 PARTITION OF gated FOR VALUES FROM (1) TO (3);
+CREATE TABLE gated_2 PARTITION OF gated DEFAULT;
+SELECT fernet_assert_rotated('gated');
+SELECT fernet_assert_rotated('gated', allow_empty => true) IS NOT NULL AS silent;
+INSERT INTO gated SELECT i, 'note', fernet_encrypt('a'), jsonb_build_object('k', fernet_encrypt('b')), ARRAY['x', fernet_encrypt('c')], 'words'
+FROM generate_series(1, 4) AS i;
+SET client_min_messages = notice;
+SELECT fernet_assert_rotated('gated') IS NOT NULL AS silent;
+SET client_min_messages = warning;
+SET fernet.key = :'keys';
+SELECT fernet_assert_rotated('gated');
+CALL fernet_rotate_table('gated', '{a, "C"}', batch_rows => 1);
+SELECT fernet_assert_rotated('gated', NULL, 'fail');
+CALL fernet_rotate_table('gated', '{b}');
+SELECT fernet_assert_rotated('gated') IS NOT NULL AS silent;
+SELECT fernet_assert_rotated('gated', fingerprint => (SELECT fingerprint FROM fernet_keys() WHERE key_index = 2));
+-- a token of somebody else, a token that was cut, and a column without rights
+SET fernet.key = :'other';
+UPDATE gated SET note = fernet_encrypt('theirs') WHERE id = 2;
+SET fernet.key = :'keys';
+SELECT fernet_assert_rotated('gated');
+SET client_min_messages = notice;
+SELECT fernet_assert_rotated('gated', on_unknown => 'leave') IS NOT NULL AS silent;
+SET client_min_messages = warning;
+UPDATE gated SET note = left(a, 90) WHERE id = 2;
+SELECT fernet_assert_rotated('gated');
+UPDATE gated SET note = 'note' WHERE id = 2;
+GRANT SELECT (a, b) ON gated TO regress_fernet_table;
+SET ROLE regress_fernet_table;
+SELECT fernet_assert_rotated('gated');
+SELECT fernet_assert_rotated('gated', 'a') IS NOT NULL AS silent;
+RESET ROLE;
+SELECT fernet_assert_rotated('numbers', allow_empty => true);
+SELECT fernet_assert_rotated(NULL, 'a');
+
 DROP SCHEMA regress_fernet_table CASCADE;
 DROP ROLE regress_fernet_table;

@@ -448,7 +448,7 @@ const char *NameOf(Oid relation, ColumnNames columns) {
     AppendQuoted(&name, column);
     before = ", ";
   }
-  appendStringInfoString(&name, is_one ? "" : ")");
+  appendStringInfoString(&name, columns.size() > 1 ? ")" : "");
   return name.data;
 }
 

@@ -97,7 +97,7 @@ struct TokenColumns {
 TokenColumns FindTokenColumns(Oid relation, ColumnAccess access);
 
 // NameOf is the names of the table and the column, as in "public"."t"."c", or
-// of several columns, as in "public"."t" ("c", "d").
+// of several columns, as in "public"."t" ("c", "d"), or of none, "public"."t".
 const char *NameOf(Oid relation, const char *column);
 const char *NameOf(Oid relation, ColumnNames columns);
 

@@ -17,15 +17,22 @@ namespace {
 // Gate is what the caller asks for, and what was found.
 struct Gate {
   Oid relation;
-  const char *column;
+  const char *column;  // null: all that can hold tokens
   OnPlaintext on_plaintext;
   OnUnknown on_unknown;
   const char *fingerprint;  // that the first key must have, or null
   bool allow_empty;
   Proof proof;
-  ColumnCensus census;
+  TokenColumns columns;
+  ColumnCensus *census;  // for each of them
 
-  const char *name() const { return NameOf(relation, column); }
+  const char *name() const {
+    return column == nullptr ? NameOf(relation, ColumnNames())
+                             : NameOf(relation, column);
+  }
+  std::span<const ColumnCensus> found() const {
+    return {census, columns.names.size()};
+  }
 };
 
 void RequirePrimary() {
@@ -39,10 +46,22 @@ void RequirePrimary() {
   }
 }
 
+// ListColumns locks the table if it has to look for columns, so that none is
+// added before they are read.
+void ListColumns(void *state) {
+  auto *const gate = static_cast<Gate *>(state);
+  gate->columns = gate->column == nullptr
+                      ? FindTokenColumns(gate->relation, ColumnAccess::kRead)
+                      : TokenColumns{ColumnNames(&gate->column, 1), NIL};
+  gate->census = static_cast<ColumnCensus *>(
+      palloc(gate->columns.names.size() * sizeof(ColumnCensus)));
+}
+
 // BeginProof waits for open transactions while no lock on the table is held.
 void BeginProof(Gate *gate) {
-  const ColumnNames columns(&gate->column, 1);
-  if (get_attnum(gate->relation, gate->column) <= 0) {
+  RunAndUndo(ListColumns, gate);
+  const ColumnNames columns = gate->columns.names;
+  if (get_attnum(gate->relation, columns[0]) <= 0) {
     CheckColumns(gate->relation, columns, ColumnAccess::kRead);
   }
   RequireRights(gate->relation, columns, ColumnAccess::kRead);
@@ -57,7 +76,7 @@ void BeginProof(Gate *gate) {
 }
 
 void RequireFingerprint(const Gate &gate) {
-  const char *const first = FingerprintOf(gate.census.keys.list->keys()[0]);
+  const char *const first = FingerprintOf(gate.census[0].keys.list->keys()[0]);
   if (gate.fingerprint != nullptr && strcmp(gate.fingerprint, first) != 0) {
     FERNET_RAISE(kValuesLeft,
                  errmsg("the first key of \"fernet.key\" is not the expected "
@@ -70,8 +89,7 @@ void RequireFingerprint(const Gate &gate) {
 
 // AllowedBy is how many values that are or hold a token which no key decrypts
 // the caller allows.
-std::int64_t AllowedBy(const Gate &gate) {
-  const ColumnCensus &census = gate.census;
+std::int64_t AllowedBy(const Gate &gate, const ColumnCensus &census) {
   switch (gate.on_unknown) {
     case OnUnknown::kFail:
       break;
@@ -84,49 +102,89 @@ std::int64_t AllowedBy(const Gate &gate) {
   return 0;
 }
 
-void RequireNothingLeft(const Gate &gate) {
-  const ColumnCensus &census = gate.census;
+// Left counts values that are not encrypted with the first key.
+struct Left {
   std::int64_t secondary = 0;
+  std::int64_t unknown = 0;
+  std::int64_t malformed = 0;
+
+  std::int64_t total() const { return secondary + unknown + malformed; }
+};
+
+Left LeftIn(const Gate &gate, const ColumnCensus &census) {
+  Left left;
   for (std::uint32_t i = 1; i < census.keys.ring->size(); ++i) {
-    secondary += census.of_key[i].values;
+    left.secondary += census.of_key[i].values;
   }
-  const std::int64_t unknown = census.unknown_key.values - AllowedBy(gate);
-  const std::int64_t malformed =
+  left.unknown = census.unknown_key.values - AllowedBy(gate, census);
+  left.malformed =
       census.malformed.values -
       (gate.on_plaintext == OnPlaintext::kFail ? 0 : census.plaintext);
-  const std::int64_t left = secondary + unknown + malformed;
-  if (left > 0) {
+  return left;
+}
+
+// NameLeft names the columns in which something is left, if the caller has not.
+const char *NameLeft(const Gate &gate) {
+  StringInfoData names;
+  initStringInfo(&names);
+  for (std::size_t i = 0; i < gate.found().size(); ++i) {
+    const std::int64_t left = LeftIn(gate, gate.census[i]).total();
+    if (left > 0) {
+      appendStringInfo(&names, "%s%s (" INT64_FORMAT ")",
+                       names.len == 0 ? " In: " : ", ",
+                       quote_identifier(gate.columns.names[i]), left);
+    }
+  }
+  appendStringInfoChar(&names, '.');
+  return gate.column == nullptr ? names.data : "";
+}
+
+void RequireNothingLeft(const Gate &gate) {
+  Left left;
+  std::int64_t values = 0;
+  for (const ColumnCensus &census : gate.found()) {
+    const Left in_column = LeftIn(gate, census);
+    left.secondary += in_column.secondary;
+    left.unknown += in_column.unknown;
+    left.malformed += in_column.malformed;
+    values += census.values();
+  }
+  if (left.total() > 0) {
     FERNET_RAISE(
         kValuesLeft,
         errmsg(INT64_FORMAT " of " INT64_FORMAT
                             " values in %s are not encrypted with the first "
                             "key",
-               left, census.values(), gate.name()),
+               left.total(), values, gate.name()),
         errdetail("Encrypted with another key of \"fernet.key\": " INT64_FORMAT
                   ". Encrypted with an unknown key: " INT64_FORMAT
-                  ". Not tokens: " INT64_FORMAT ".",
-                  secondary, unknown, malformed));
+                  ". Not tokens: " INT64_FORMAT ".%s",
+                  left.secondary, left.unknown, left.malformed,
+                  NameLeft(gate)));
   }
 }
 
 void RequireToken(const Gate &gate) {
   std::int64_t tokens = 0;
-  for (const CensusTokens &form : gate.census.tokens) {
-    tokens += form.of_key[0].values;
+  for (const ColumnCensus &census : gate.found()) {
+    for (const CensusTokens &form : census.tokens) {
+      tokens += form.of_key[0].values;
+    }
   }
   if (!gate.allow_empty && tokens == 0) {
     FERNET_RAISE(kValuesLeft, errmsg("no token was found in %s", gate.name()),
-                 errhint("If the column may be empty, add "
-                         "\"allow_empty => true\"."));
+                 errhint("If the %s may be empty, add "
+                         "\"allow_empty => true\".",
+                         gate.column == nullptr ? "table" : "column"));
   }
 }
 
-// RequireRotated reads the column.
+// RequireRotated reads the columns.
 void RequireRotated(void *state) {
   auto *const gate = static_cast<Gate *>(state);
-  TakeCensus(gate->relation, ColumnNames(&gate->column, 1),
-             session_keys::Current(), gate->proof.reader, &gate->proof,
-             &gate->census);
+  ListColumns(gate);
+  TakeCensus(gate->relation, gate->columns.names, session_keys::Current(),
+             gate->proof.reader, &gate->proof, gate->census);
   RequireFingerprint(*gate);
   RequireNothingLeft(*gate);
   RequireToken(*gate);
@@ -146,7 +204,10 @@ void Prove(Gate *gate) {
 }
 
 void TellOfUnknown(const Gate &gate) {
-  const std::int64_t allowed = AllowedBy(gate);
+  std::int64_t allowed = 0;
+  for (const ColumnCensus &census : gate.found()) {
+    allowed += AllowedBy(gate, census);
+  }
   if (allowed > 0) {
     ereport(NOTICE,
             errmsg(INT64_FORMAT " values in %s are or hold a token that no key "
@@ -156,22 +217,42 @@ void TellOfUnknown(const Gate &gate) {
   }
 }
 
+// TellOfNotRead: nobody knows what is in these columns.
+void TellOfNotRead(const Gate &gate) {
+  const int count = list_length(gate.columns.not_read);
+  if (count == 0) {
+    return;
+  }
+  StringInfoData names;
+  initStringInfo(&names);
+  for (int i = 0; i < count; ++i) {
+    appendStringInfo(
+        &names, "%s%s", i == 0 ? "" : ", ",
+        quote_identifier(strVal(list_nth(gate.columns.not_read, i))));
+  }
+  ereport(
+      NOTICE,
+      errmsg("columns of %s that were not read: %s", gate.name(), names.data),
+      errdetail("Values of their types are not searched for tokens."),
+      HideStatement());
+}
+
 }  // namespace
 }  // namespace fernet::pg
 
-// fernet_assert_rotated(relation regclass, column_name name,
+// fernet_assert_rotated(relation regclass, column_name name DEFAULT NULL,
 //     on_plaintext text DEFAULT 'fail', on_unknown text DEFAULT 'fail',
 //     fingerprint text DEFAULT NULL, allow_empty boolean DEFAULT false)
 //     returns void
 FERNET_SQL_FUNCTION(fernet_assert_rotated) {
   namespace pg = fernet::pg;
-  constexpr const char *kNames[] = {"relation", "column_name", "on_plaintext",
-                                    "on_unknown"};
-  pg::RequireArguments(fcinfo, kNames, lengthof(kNames));
+  pg::RequireArgument(fcinfo, 0, "relation");
+  pg::RequireArgument(fcinfo, 2, "on_plaintext");
+  pg::RequireArgument(fcinfo, 3, "on_unknown");
   pg::RequireArgument(fcinfo, 5, "allow_empty");
   pg::Gate gate = {
       .relation = PG_GETARG_OID(0),
-      .column = NameStr(*PG_GETARG_NAME(1)),
+      .column = PG_ARGISNULL(1) ? nullptr : NameStr(*PG_GETARG_NAME(1)),
       .on_plaintext = pg::ReadOnPlaintext(fcinfo, 2),
       .on_unknown = pg::ReadOnUnknown(fcinfo, 3),
       .fingerprint =
@@ -179,14 +260,20 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
       .allow_empty = PG_GETARG_BOOL(5),
       .proof = {.reader =
                     pg::ReaderOf(fcinfo->flinfo->fn_oid, PG_GETARG_OID(0))},
-      .census = {},
+      .columns = {},
+      .census = nullptr,
   };
   if (gate.on_plaintext == pg::OnPlaintext::kEncrypt) {
     pg::RefuseParameter("on_plaintext", "\"fail\" or \"leave\"");
+  }
+  // Without a column, values without a token are none of its business.
+  if (gate.column == nullptr) {
+    gate.on_plaintext = pg::OnPlaintext::kLeave;
   }
   static_cast<void>(pg::session_keys::Current());  // raises if there is none
   pg::RequirePrimary();
   pg::Prove(&gate);
   pg::TellOfUnknown(gate);
+  pg::TellOfNotRead(gate);
   PG_RETURN_VOID();
 }
