@@ -18,7 +18,7 @@ use Test::More ();
 our @EXPORT = qw(build_library create_fault_functions connect_to outcome
   value_of memory_of held_after no_crash random_seed is_long);
 
-my $sources = abs_path(dirname(__FILE__) . '/../fault');
+my $sources = abs_path(dirname(__FILE__) . '/..');
 
 # is_long says whether the caller wants the long form of a test.
 sub is_long
@@ -35,17 +35,19 @@ sub random_seed
 	return $seed;
 }
 
-# build_library compiles test/fault/$name.c and returns where the library is.
+# build_library compiles $name.c of the folder test/fault, or of another one in
+# test, and returns where the library is.
 sub build_library
 {
-	my ($name) = @_;
+	my ($name, $from) = @_;
+	$from //= 'fault';
 	my $folder = PostgreSQL::Test::Utils::tempdir();
 	my $output = '';
 	chomp(my $headers = `pg_config --includedir-server`);
 	IPC::Run::run(
 		[
 			'cc', '-Wall', '-Werror', '-O1', '-fPIC', '-shared',
-			"-I$headers", '-o', "$folder/$name.so", "$sources/$name.c",
+			"-I$headers", '-o', "$folder/$name.so", "$sources/$from/$name.c",
 			'-lcrypto'
 		],
 		'>', \$output, '2>&1') or die "cc: $output";

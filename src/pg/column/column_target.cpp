@@ -1,5 +1,6 @@
 #include "pg/column/column_target.hpp"
 
+#include "pg/column/row_storage.hpp"
 #include "pg/report/report.hpp"
 #include "pg/value/text_encoding.hpp"
 #include "pg/value/value_form.hpp"
@@ -325,6 +326,7 @@ const AttrNumber *CheckColumns(Oid relation_oid, ColumnNames columns,
     }
     relation_close(child, NoLock);
   }
+  RequireRowsInPages(below);
   return attributes;
 }
 

@@ -42,7 +42,8 @@ void RequireTokenColumn(Oid relation, const char *column);
 // it are read or written as a whole, everything that can be checked. Raises
 // 42P01 or 42703 if one does not exist, 42501 without the privilege or if row
 // security would hide rows, 0A000 for a temporary table of another session,
-// 42809 for a relation that is not a table or a column of another type; and,
+// 42809 for a relation that is not a table or a column of another type, what
+// RequireRowsInPages does; and,
 // for kTry and kWrite, 428C9 for a generated column and 0A000 for a rule; for
 // kWrite, 25006 if nothing can be written. Returns the numbers of the columns
 // in `relation`, in the current memory context.
