@@ -66,6 +66,8 @@ says($calls, 'attacker',
 # Places of keys.
 my $keys = 'stored key';
 my @places = (
+	[ 'view trap.held', "CREATE VIEW held AS SELECT :'key'::name AS n" ],
+	[ 'the comment on schema public', "COMMENT ON SCHEMA public IS :'key'" ],
 	[ 'type trap.held', "CREATE TYPE held AS ENUM ('a', :'key')" ],
 	[
 		'aggregate trap.held(text)',

@@ -80,6 +80,8 @@ constexpr Source kSources[] = {
       "SELECT 'the comment on '"
       "  || pg_describe_object(d.classoid, d.objoid, d.objsubid), d.description"
       " FROM pg_description AS d WHERE d.objoid >= 16384"
+      // Of what initdb has made, with comments, schema public for example.
+      " OR d.description ~ '[0-9A-Za-z_-]{43}'"
       " UNION ALL SELECT 'the comment on '"
       "  || pg_describe_object(d.classoid, d.objoid, 0), d.description"
       " FROM pg_shdescription AS d"
@@ -191,14 +193,27 @@ bool IsKeySetting(std::span<const char> text) {
          pg_strncasecmp(equals - 3, "key", 3) == 0;
 }
 
+bool IsKey(const Const &constant) {
+  if (constant.constisnull) {
+    return false;
+  }
+  if (constant.constlen == -1) {
+    return HoldsKey(ViewText(PG_DETOAST_DATUM_PACKED(constant.constvalue)));
+  }
+  // A name has room for a key.
+  if (constant.constlen == -2 || constant.consttype == NAMEOID) {
+    const char *const text = DatumGetCString(constant.constvalue);
+    return HoldsKey({text, strlen(text)});
+  }
+  return false;
+}
+
 bool HasKeyInConstants(Node *node, void *) {
   if (node == nullptr) {
     return false;
   }
   if (IsA(node, Const)) {
-    const auto *const constant = reinterpret_cast<const Const *>(node);
-    return !constant->constisnull && constant->constlen == -1 &&
-           HoldsKey(ViewText(PG_DETOAST_DATUM_PACKED(constant->constvalue)));
+    return IsKey(*reinterpret_cast<const Const *>(node));
   }
   return IsA(node, Query)
              ? WalkQuery(reinterpret_cast<Query *>(node), HasKeyInConstants)
