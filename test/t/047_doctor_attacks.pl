@@ -56,6 +56,12 @@ my $superuser = $ENV{PGUSER} // getpwuid($<);
 # Functions and views that the owner of the extension adds to it are not ours.
 my $calls = 'captured calls';
 says($calls, $superuser, 'SELECT', 'ok', qr/^Only the extension/, 'nothing');
+says($calls, 'attacker', 'CREATE DOMAIN fernet_encrypt AS text', 'fail',
+	qr/type (?:trap\.)?fernet_encrypt of role attacker\./, 'a type that takes calls');
+says($calls, 'attacker', 'CREATE SCHEMA more; CREATE TYPE more.fernet_index AS ENUM ()', 'note',
+	qr/type more\.fernet_index of role attacker\./, 'a type with a name of later');
+says($calls, 'attacker', 'CREATE TABLE fernet_decrypt (a integer)', 'ok',
+	qr/^Only the extension/, 'the type of a table, which takes no calls');
 my $decoy = q{CREATE FUNCTION fernet_decrypt(varchar) RETURNS text LANGUAGE sql AS 'SELECT $1'};
 says($calls, 'attacker', "$decoy; ALTER EXTENSION pg_fernet ADD FUNCTION fernet_decrypt(varchar)",
 	'fail', qr/function trap\.fernet_decrypt\(character varying\) of role attacker\./, 'a member of the extension');
@@ -116,6 +122,17 @@ says($order, $superuser,
 says($order, $superuser,
 	"$partitions CREATE TRIGGER z BEFORE INSERT ON part FOR EACH ROW EXECUTE FUNCTION trimmed()",
 	'warn', qr/ by trigger z on trap\.part after e\.\|/, 'of a partition');
+
+# What such a type does.
+{
+	my ($out) = session($node, <<"SQL", database => 'app', options => "-c fernet.key=$key");
+SET search_path = trap;
+BEGIN;
+CREATE DOMAIN fernet_encrypt AS text CHECK (current_setting('is_superuser') = 'on');
+SELECT fernet_encrypt('plain');
+SQL
+	same($out, 'plain', 'a type has taken the call, and run code of its owner');
+}
 
 # What such a trigger does.
 {

@@ -11,11 +11,12 @@ namespace {
 // Who owns the extension may add functions and views of his own to it: of its
 // members, ours are in C, and views and the like belong to a superuser.
 //
-// Columns: a routine or relation that has a name of ours or could be taken for
-// it; whether it is found on the search_path, $1; whether the name is ours.
+// Columns: a routine, type or relation that has a name of ours or could be
+// taken for it; whether it is found on the search_path, $1; whether the name is
+// ours.
 constexpr CatalogQuery kForeign = {
     {"pg_proc", "pg_class", "pg_extension", "pg_depend", "pg_roles",
-     "pg_language"},
+     "pg_language", "pg_type"},
     "WITH members AS ("
     " SELECT d.classid, d.objid FROM pg_depend AS d"
     " JOIN pg_extension AS e ON e.oid = d.refobjid"
@@ -43,6 +44,15 @@ constexpr CatalogQuery kForeign = {
     "  (SELECT o.relname FROM members AS m JOIN pg_class AS o ON o.oid = "
     "m.objid"
     "   WHERE m.classid = 'pg_class'::regclass AND o.relkind IN ('r', 'v'))"
+    // f(x) is a cast to the type f, unless a function takes exactly what x is.
+    " UNION ALL"
+    " SELECT 'pg_type'::regclass::oid, t.oid, t.typnamespace, t.typowner,"
+    "  'type ' || t.oid::regtype::text,"
+    "  t.typname IN (SELECT o.proname FROM members AS m"
+    "   JOIN pg_proc AS o ON o.oid = m.objid"
+    "   WHERE m.classid = 'pg_proc'::regclass)"
+    " FROM pg_type AS t WHERE starts_with(t.typname::text, 'fernet_')"
+    "  AND t.typrelid = 0 AND t.typtype <> 'p'"
     ") SELECT f.words || ' of role ' || quote_ident(r.rolname),"
     "  f.schema = ANY ($1), f.is_ours"
     " FROM found AS f JOIN pg_roles AS r ON r.oid = f.owner"
@@ -107,7 +117,7 @@ void CheckCapturedCalls(const Findings &out) {
                      found.elsewhere.Words()),
             "Drop or rename it, unless you trust it.");
   } else {
-    out.Add(kOk, "Only the extension has functions named fernet_*.");
+    out.Add(kOk, "Only the extension has functions and types named fernet_*.");
   }
 }
 
