@@ -141,6 +141,42 @@ $locker->quit;
 ($out, $err) = finish_session($rotation);
 is($out, '1|2999|0', 'a row that is locked for a while is rotated at its end');
 
+# --- a row that moves to another page while it is waited for: those between the
+# two places are not passed by
+with_old(<<'SQL');
+CREATE TABLE moving (id integer PRIMARY KEY, token text, filler text);
+ALTER TABLE moving ALTER filler SET STORAGE PLAIN;
+INSERT INTO moving SELECT i, fernet_encrypt('x'), repeat('x', 2500) FROM generate_series(1, 6) AS i;
+SQL
+$locker = $node->background_psql('postgres');
+$locker->query(q(BEGIN; UPDATE moving SET filler = repeat('x', 6000) WHERE id = 1));
+$locker->query('SELECT id FROM moving WHERE id IN (2, 3, 4) FOR UPDATE');
+$rotation = start_session($node, q(CALL fernet_rotate_column('moving', 'token')), options => $both, name => 'moving rotation');
+# It waits for the first row.
+$node->poll_query_until('postgres', <<'SQL') or die;
+SELECT EXISTS (
+	SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+	WHERE application_name = 'moving rotation' AND locktype = 'tuple' AND page = 0 AND tuple = 1)
+SQL
+$locker->query('COMMIT');
+$locker->quit;
+($out, $err) = finish_session($rotation);
+is($out, '6|0|0', 'all rows are rotated');
+like($err, qr/2 passes/, 'by the first try to wait for them');
+
+# --- an application that still encrypts with the old key: here a trigger
+my ($token) = session($node, q(SELECT fernet_encrypt('x', now() + interval '1 hour')), options => $old_only);
+with_old(<<"SQL");
+CREATE TABLE stubborn (id integer, token text);
+INSERT INTO stubborn SELECT i, fernet_encrypt('x') FROM generate_series(1, 10) AS i;
+CREATE FUNCTION write_old() RETURNS trigger LANGUAGE plpgsql AS \$\$
+BEGIN NEW.token = '$token'; RETURN NEW; END \$\$;
+CREATE TRIGGER w BEFORE UPDATE ON stubborn FOR EACH ROW WHEN (OLD.id = 4) EXECUTE FUNCTION write_old();
+SQL
+($out, $err) = rotate('stubborn');
+like($err, qr/PF007: 1 of 10 values/, 'an application that encrypts with the old key: the rotation ends');
+like($err, qr/Encrypted with an old key since the start of this job: 1\.\nHINT: .*put the new key first/, 'and says so');
+
 # --- hot rows: updated all the time by several clients
 with_old(<<'SQL');
 CREATE TABLE hot (id integer PRIMARY KEY, token text, n integer DEFAULT 0);
@@ -152,8 +188,13 @@ my $bench = IPC::Run::start(
 	[ 'pgbench', '-n', '-c', '4', '-T', '60', '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ],
 	'>', \my $bench_out, '2>', \my $bench_err);
 $node->poll_query_until('postgres', 'SELECT n > 50 FROM hot WHERE id = 5') or die;
-($out, $err) = rotate('hot');
-is($out, '10|0|0', 'a hot row is rotated');
+# More than once: the row moves from page to page.
+foreach (1 .. 5)
+{
+	($out, $err) = rotate('hot');
+	is($out, '10|0|0', 'a hot row is rotated');
+	with_old('UPDATE hot SET token = fernet_encrypt(id::text)');
+}
 $bench->signal('INT');
 $bench->finish;
 

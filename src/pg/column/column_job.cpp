@@ -9,15 +9,18 @@
 #include "pg/column/reading.hpp"
 #include "pg/column/triggers.hpp"
 #include "pg/report/report.hpp"
+#include "pg/server/interrupts.hpp"
 #include "pg/server/transactions.hpp"
 
 namespace fernet::pg {
 namespace {
 
-// Readings of the whole column repeat while rows of their own time are found
-// and changed. There is a limit because the application may write with an old
-// key for ever.
-constexpr int kMaxReadings = 8;
+// Readings of the whole column repeat as long as less and less is left. They
+// end after so many in a row without progress.
+constexpr int kMostInVain = 8;
+// The application may encrypt with an old key for ever.
+constexpr int kMostInVainIfFresh = 3;
+constexpr std::int64_t kFirstPause = 4000;  // microseconds, twice each time
 
 constexpr std::int64_t kFirstRows = 1000;
 
@@ -90,6 +93,7 @@ JobResult Judge(const Running &running, const Tally &seen) {
   JobResult result = {.unchanged = seen.unchanged,
                       .plaintext = seen.plaintext,
                       .failed = seen.failed,
+                      .fresh = seen.fresh,
                       .total = seen.total()};
   if (running.job->dry_run) {
     result.changed = seen.changed;
@@ -119,14 +123,47 @@ bool LacksProof(const Running &running, const JobResult &result) {
   return result.left() == 0 && running.job->slices == 1 && !running.is_proved;
 }
 
-// RetryPending writes what the last reading has found. It returns false if
-// another try would not help.
-bool RetryPending(Running *running) {
+// RetryPending writes the `pending` values that the last reading has found.
+// Rows that have moved off their pages since are somewhere in the table. It
+// returns false if it has found each value again and could change none.
+bool RetryPending(Running *running, std::int64_t pending) {
   const std::int64_t changed_before = running->changed;
   running->refused = 0;
   RetryLeft(running);
-  const bool is_stuck = !running->left.empty() || running->refused > 0;
-  return running->changed != changed_before || !is_stuck;
+  const std::int64_t changed = running->changed - changed_before;
+  const bool all_found =
+      changed + running->refused + running->tally.busy >= pending;
+  if (!all_found) {
+    running->refused = 0;
+    WritePass(running);
+    RetryLeft(running);
+  }
+  return running->changed != changed_before || !all_found;
+}
+
+// Progress is how far the readings have come.
+struct Progress {
+  std::int64_t least;  // that one has left, of what was there at the start
+  int in_vain;         // readings since then
+  TimestampTz since;
+};
+
+// IsWorthwhile says whether another round may help: less is left than ever
+// before, or not for long. Nobody waits for an application to stop encrypting
+// with an old key.
+bool IsWorthwhile(const JobResult &result, Progress *progress) {
+  const std::int64_t left = result.pending - result.fresh;
+  if (left < progress->least) {
+    *progress = {left, 0, GetCurrentTimestamp()};
+    return true;
+  }
+  ++progress->in_vain;
+  if (result.pending > 0 && left <= 0) {
+    return progress->in_vain < kMostInVainIfFresh;
+  }
+  return progress->in_vain < kMostInVain ||
+         (result.pending > 0 &&
+          GetCurrentTimestamp() - progress->since < PatienceMicroseconds());
 }
 
 // WriteUntilDone writes, and reads everything, until nothing is left that
@@ -135,13 +172,19 @@ JobResult WriteUntilDone(Running *running) {
   WritePass(running);
   RetryLeft(running);
   JobResult result = ReadAll(running);
-  for (int i = 1;
-       i < kMaxReadings && (result.pending > 0 || LacksProof(*running, result));
-       ++i) {
-    if (result.pending > 0 && !RetryPending(running)) {
+  Progress progress = {result.pending - result.fresh, 0, GetCurrentTimestamp()};
+  while (result.pending > 0 || LacksProof(*running, result)) {
+    if (progress.in_vain > 0) {
+      // Another moment may be a better one.
+      SleepFor(kFirstPause << std::min(progress.in_vain, kMostInVain));
+    }
+    if (result.pending > 0 && !RetryPending(running, result.pending)) {
       return Judge(*running, running->seen);
     }
     result = ReadAll(running);
+    if (!IsWorthwhile(result, &progress)) {
+      break;
+    }
   }
   if (LacksProof(*running, result)) {
     RefuseProof(running->name);

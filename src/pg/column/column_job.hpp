@@ -29,6 +29,8 @@ struct JobResult {
   std::int64_t plaintext = 0;
   std::int64_t failed = 0;
   std::int64_t pending = 0;  // locked, or written by the application meanwhile
+  std::int64_t fresh =
+      0;  // of those: encrypted with an old key since the start
   std::int64_t total = 0;
 
   std::int64_t left() const { return failed + pending; }

@@ -6,6 +6,7 @@
 #include "pg/report/report.hpp"
 #include "pg/server/interrupts.hpp"
 #include "pg/server/transactions.hpp"
+#include "pg/server/unix_time.hpp"
 
 namespace fernet::pg {
 namespace {
@@ -28,7 +29,7 @@ constexpr std::int64_t kAskInterval = 1000000;  // for news of standbys
 constexpr int kQuickRetries = 3;
 constexpr std::int64_t kFirstWait = 50000;  // microseconds
 constexpr std::int64_t kLongestWait = 1000000;
-constexpr std::int64_t kDefaultPatience = 60000;  // milliseconds
+constexpr int kDefaultPatience = 60000;  // milliseconds
 // A row whose triggers meet a lock so often is refused by them.
 constexpr int kTries = 5;
 
@@ -137,10 +138,13 @@ BatchResult WriteRange(Running *running, const TableTarget &target,
 
 BatchResult ReadRange(Running *running, const TableTarget &target,
                       PageRange range) {
-  const BatchResult batch = ReadBatch(
-      target, running->job->rule, range,
-      {.microseconds = kReadTime, .tries_writing = running->job->dry_run},
-      &running->warnings, &running->left);
+  const BatchResult batch =
+      ReadBatch(target, running->job->rule, range,
+                {.microseconds = kReadTime,
+                 .tries_writing = running->job->dry_run,
+                 .fresh_since = static_cast<std::uint64_t>(
+                     TimestampToUnixSeconds(running->started) + 1)},
+                &running->warnings, &running->left);
   CloseTarget(target);
   running->pages_done += batch.rest.from - range.from;
   AddToPass(running, batch);
@@ -275,6 +279,7 @@ void RetryOnce(Running *running, const BatchOrder *order,
                TimestampTz end = DT_NOEND) {
   LeftPages left(running->job_memory);
   left.Take(&running->left);
+  left.Sort();
   running->tally = {};
   running->pages_done = 0;
   running->pages_of_pass = left.pages();
@@ -286,9 +291,7 @@ void RetryOnce(Running *running, const BatchOrder *order,
 
 // WaitForEach waits for the rows that are left, one at a time.
 void WaitForEach(Running *running) {
-  const std::int64_t patience =
-      LockTimeout > 0 ? LockTimeout : kDefaultPatience;
-  const TimestampTz end = GetCurrentTimestamp() + patience * 1000;
+  const TimestampTz end = GetCurrentTimestamp() + PatienceMicroseconds();
   std::int64_t wait = kFirstWait;
   int tries = 0;
   while (!running->left.empty() && GetCurrentTimestamp() < end) {
@@ -317,6 +320,11 @@ void NameBusy(Running *running) {
 
 ColumnAccess AccessOf(const ColumnJob &job) {
   return job.dry_run ? ColumnAccess::kTry : ColumnAccess::kWrite;
+}
+
+std::int64_t PatienceMicroseconds() {
+  return std::int64_t{1000} *
+         (LockTimeout > 0 ? LockTimeout : kDefaultPatience);
 }
 
 void Commit(Running *running) {

@@ -8,6 +8,10 @@ namespace fernet::pg {
 
 ColumnAccess AccessOf(const ColumnJob &job);
 
+// PatienceMicroseconds is how long a job waits at the most for rows of others:
+// the lock_timeout of the session, or 60 s if that is 0.
+std::int64_t PatienceMicroseconds();
+
 // Commit ends a transaction of the job and starts the next. All use READ
 // COMMITTED, so a batch and a reading take a new snapshot. The session's
 // default does not matter.

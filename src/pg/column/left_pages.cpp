@@ -29,6 +29,23 @@ void LeftPages::Add(Oid table, BlockNumber page) {
   ranges_[count_++] = {table, {page, page + 1}};
 }
 
+void LeftPages::Sort() {
+  std::sort(ranges_, ranges_ + count_, [](const Range &a, const Range &b) {
+    return a.table != b.table ? a.table < b.table : a.pages.from < b.pages.from;
+  });
+  int kept = 0;
+  for (int i = 1; i < count_; ++i) {
+    Range *const last = &ranges_[kept];
+    const Range &next = ranges_[i];
+    if (next.table == last->table && next.pages.from <= last->pages.end) {
+      last->pages.end = std::max(last->pages.end, next.pages.end);
+    } else {
+      ranges_[++kept] = next;
+    }
+  }
+  count_ = std::min(count_, kept + 1);
+}
+
 std::int64_t LeftPages::pages() const {
   std::int64_t pages = 0;
   for (const Range &range : ranges()) {

@@ -6,9 +6,8 @@
 
 namespace fernet::pg {
 
-// LeftPages lists ranges of pages, in the order in which a pass meets them. It
-// has a bounded size: when it is full, the last range grows over what lies
-// between.
+// LeftPages lists ranges of pages. It has a bounded size: when it is full, the
+// last range grows over what lies between.
 class LeftPages {
  public:
   struct Range {
@@ -19,9 +18,12 @@ class LeftPages {
   // `memory` outlives the list.
   explicit LeftPages(MemoryContext memory) : memory_(memory) {}
 
-  // Add adds the page. Pages of a table come in ascending order, and one may
-  // come again.
+  // Add adds the page, which may be there already. The list stays short if they
+  // come in ascending order.
   void Add(Oid table, BlockNumber page);
+
+  // Sort puts the ranges in order, each page once.
+  void Sort();
 
   bool empty() const { return count_ == 0; }
   std::span<const Range> ranges() const {

@@ -59,10 +59,11 @@ struct Batch {
   BatchResult result;
 };
 
-void RememberPage(Batch *batch, TupleTableSlot *row) {
-  if (batch->left != nullptr) {
-    batch->left->Add(RelationGetRelid(batch->target->relation),
-                     ItemPointerGetBlockNumberNoCheck(&row->tts_tid));
+void RememberPage(Batch *batch, const ItemPointerData &place) {
+  const BlockNumber page = ItemPointerGetBlockNumberNoCheck(&place);
+  // A row that has moved to another partition is on no page.
+  if (batch->left != nullptr && BlockNumberIsValid(page)) {
+    batch->left->Add(RelationGetRelid(batch->target->relation), page);
   }
 }
 
@@ -106,12 +107,15 @@ void CountFailure(Batch *batch, const ItemPointerData &place,
   TellLater(batch, place, column, failure);
 }
 
+HeapTupleHeader HeaderOf(TupleTableSlot *row) {
+  bool is_copy = false;
+  return ExecFetchSlotHeapTuple(row, false, &is_copy)->t_data;
+}
+
 // HolderOf names the transaction that holds the lock of `row`, or is null if
 // there is more than one or none.
 const char *HolderOf(const Batch &batch, TupleTableSlot *row) {
-  bool is_copy = false;
-  const HeapTupleHeader header =
-      ExecFetchSlotHeapTuple(row, false, &is_copy)->t_data;
+  const HeapTupleHeader header = HeaderOf(row);
   const bool is_one =
       (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0;
   const char *const name =
@@ -121,7 +125,9 @@ const char *HolderOf(const Batch &batch, TupleTableSlot *row) {
 
 void CountBusy(Batch *batch, TupleTableSlot *row, std::size_t column) {
   ++batch->result.tally.busy;
-  RememberPage(batch, row);
+  RememberPage(batch, row->tts_tid);
+  // Whoever holds it may be about to move it there.
+  RememberPage(batch, HeaderOf(row)->t_ctid);
   if (batch->order->busy == BatchOrder::kName) {
     TellLater(batch, row->tts_tid, column,
               {.reason = Reason::kLocked, .holder = HolderOf(*batch, row)});
@@ -177,7 +183,7 @@ void CountResult(Batch *batch, TupleTableSlot *row, RowResult result,
     batch->result.tally.changed += changes.values;
     batch->result.tally.adopted += changes.adopted;
     if (batch->dry_run) {
-      RememberPage(batch, row);
+      RememberPage(batch, row->tts_tid);
     }
     return;
   }
@@ -249,8 +255,9 @@ void WipeCells(const Batch &batch, Cell *cells) {
 struct OneRow {
   Batch *batch;
   TupleTableSlot *row;
-  // Of a row that was waited for, to be wiped after an error, too:
-  Cell *newest;
+  bool follows;  // writes the newest version of the row, wherever it is
+  NewestRow newest_row;
+  Cell *newest;  // its values, to be wiped after an error, too
   Changes changes;
   RowResult result;
   RowWriter writer;
@@ -274,13 +281,15 @@ void WriteOneRow(void *state) {
   FinishWriting(&one->writer);
 }
 
-// WaitAndWriteOneRow changes the values that the row has when its lock is
-// there.
-void WaitAndWriteOneRow(void *state) {
+// WriteNewestRow changes the values that the row has when its lock is there, as
+// an UPDATE in READ COMMITTED would. Only an order to wait waits for the lock.
+void WriteNewestRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
   Batch *const batch = one->batch;
   BeginWriting(batch->target, true, &one->writer);
-  TupleTableSlot *const newest = WaitForRow(&one->writer, one->row);
+  one->newest_row = LockNewest(&one->writer, one->row,
+                               batch->order->busy == BatchOrder::kWait);
+  TupleTableSlot *const newest = one->newest_row.slot;
   for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
     const ColumnTarget &column = batch->target->columns[i];
     varlena *const stored =
@@ -293,10 +302,11 @@ void WaitAndWriteOneRow(void *state) {
     }
   }
   one->changes = ChangesOf(*batch, one->newest);
-  one->result =
-      one->changes.values == 0
-          ? RowResult::kGone
-          : WriteRow(&one->writer, newest, MakeValuesAlone(one, one->newest));
+  one->result = one->newest_row.is_busy ? RowResult::kBusy : RowResult::kGone;
+  if (one->changes.values > 0) {
+    one->result =
+        WriteRow(&one->writer, newest, MakeValuesAlone(one, one->newest));
+  }
   FinishWriting(&one->writer);
 }
 
@@ -315,8 +325,8 @@ void AttemptRow(void *state) {
   const Batch &batch = *static_cast<OneRow *>(state)->batch;
   if (batch.dry_run) {
     TryOneRow(state);
-  } else if (batch.order->busy == BatchOrder::kWait) {
-    WaitAndWriteOneRow(state);
+  } else if (static_cast<OneRow *>(state)->follows) {
+    WriteNewestRow(state);
   } else {
     WriteOneRow(state);
   }
@@ -363,16 +373,32 @@ void LeaveOutRefused(OneRow *one) {
   }
 }
 
-// WriteAlone writes the row in a subtransaction of its own, or tries to.
-void WriteAlone(Batch *batch, TupleTableSlot *row) {
+// MayFollow says whether the transaction may change a version of a row that its
+// snapshot does not see.
+bool MayFollow(const Batch &batch) {
+  return !batch.dry_run && !IsolationUsesXactSnapshot();
+}
+
+// WriteAlone writes the row in a subtransaction of its own, or tries to: as the
+// snapshot has seen it, or if it `follows`, or if somebody has changed the row
+// since, as it is now.
+void WriteAlone(Batch *batch, TupleTableSlot *row, bool follows) {
   OneRow one = {.batch = batch,
                 .row = row,
+                .follows = follows,
+                .newest_row = {nullptr, false, row->tts_tid},
                 .newest = static_cast<Cell *>(
                     palloc0(batch->target->columns.size() * sizeof(Cell))),
                 .changes = {},
                 .result = RowResult::kGone,
                 .writer = {}};
   Refusal refusal = Attempt(&one, AttemptRow);
+  if (!refusal.refused() && one.result == RowResult::kBusy && !follows &&
+      MayFollow(*batch)) {
+    one.follows = true;
+    refusal = Attempt(&one, AttemptRow);
+  }
+  const std::int64_t busy_before = batch->result.tally.busy;
   if (!IsSettled(one, refusal) && ChangesOf(*batch, batch->cells).values > 1) {
     LeaveOutRefused(&one);
     if (ChangesOf(*batch, batch->cells).values == 0) {
@@ -382,12 +408,14 @@ void WriteAlone(Batch *batch, TupleTableSlot *row) {
   }
   if (!refusal.refused()) {
     CountResult(batch, row, one.result, one.writer, one.changes);
-    return;
   }
   for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
-    if (IsToChange(*batch, batch->cells, i)) {
+    if (refusal.refused() && IsToChange(*batch, batch->cells, i)) {
       CountRefusal(batch, row, i, refusal, one.writer.phase);
     }
+  }
+  if (batch->result.tally.busy > busy_before) {
+    RememberPage(batch, one.newest_row.place);
   }
 }
 
@@ -400,6 +428,10 @@ void WriteWithOthers(Batch *batch, TupleTableSlot *row,
     result = WriteRow(&batch->writer, row, MakeNewValues(batch, batch->cells));
   } else if (batch->order->tries_writing) {
     TryRow(&batch->trial, row, MakeNewValues(batch, batch->cells));
+  }
+  if (result == RowResult::kBusy && MayFollow(*batch)) {
+    WriteAlone(batch, row, true);
+    return;
   }
   if (result == RowResult::kUnwanted && changes.values > 1) {
     FERNET_RAISE(ERRCODE_TRIGGERED_ACTION_EXCEPTION,
@@ -419,7 +451,7 @@ void Write(Batch *batch, TupleTableSlot *row, const Changes &changes) {
   }
   const bool tries = !batch->dry_run || batch->order->tries_writing;
   if (batch->row_by_row && tries) {
-    WriteAlone(batch, row);
+    WriteAlone(batch, row, batch->order->busy == BatchOrder::kWait);
   } else {
     WriteWithOthers(batch, row, changes);
   }
@@ -433,6 +465,7 @@ void CountChange(Batch *batch, TupleTableSlot *row, std::size_t column) {
   switch (change.kind) {
     case ValueChange::kChanged:
       tally.of_key[change.key_index] += change.was_plaintext ? 0 : 1;
+      tally.fresh += change.encrypted_at >= batch->order->fresh_since ? 1 : 0;
       break;
     case ValueChange::kUnchanged:
       tally.of_key[0] += change.is_empty ? 0 : 1;
@@ -639,6 +672,7 @@ void Tally::Add(const Tally &other) {
   failed += other.failed;
   busy += other.busy;
   adopted += other.adopted;
+  fresh += other.fresh;
   refused += other.refused;
   malformed += other.malformed;
   no_key_opens += other.no_key_opens;

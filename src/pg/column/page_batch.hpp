@@ -22,6 +22,7 @@ struct Tally {
   std::int64_t busy = 0;  // changed or locked by another transaction
 
   std::int64_t adopted = 0;       // of changed: plaintexts before
+  std::int64_t fresh = 0;         // of changed: see BatchOrder::fresh_since
   std::int64_t refused = 0;       // of failed: by the table or its triggers
   std::int64_t malformed = 0;     // of failed: not tokens
   std::int64_t no_key_opens = 0;  // of failed: no key decrypts them
@@ -58,6 +59,8 @@ struct BatchOrder {
   // A reading tries what it can of a write (dry_run.hpp), and counts what the
   // table refuses.
   bool tries_writing = false;
+  // A token of this time or later, in seconds since 1970, counts as fresh.
+  std::uint64_t fresh_since = PG_UINT64_MAX;
 };
 
 struct BatchResult {

@@ -134,19 +134,24 @@ RowResult WriteRow(RowWriter *writer, TupleTableSlot *row,
   return RowResult::kWritten;
 }
 
-TupleTableSlot *WaitForRow(RowWriter *writer, TupleTableSlot *row) {
+NewestRow LockNewest(RowWriter *writer, const TupleTableSlot *row, bool wait) {
   writer->phase = WritePhase::kLock;
-  // A slot of its own: WriteRow uses locked_row.
+  // A slot of its own: WriteRow uses locked_row. A place of its own: the server
+  // moves it to the newest version, but a scan goes on from that of `row`.
   TupleTableSlot *const newest = table_slot_create(
       writer->row.target->relation, &writer->row.state->es_tupleTable);
+  ItemPointerData place = row->tts_tid;
   TM_FailureData failure;
   const TM_Result result = table_tuple_lock(
-      writer->row.target->relation, &row->tts_tid,
-      writer->row.state->es_snapshot, newest, writer->row.state->es_output_cid,
-      ExecUpdateLockMode(writer->row.state, writer->row.result), LockWaitBlock,
-      TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+      writer->row.target->relation, &place, writer->row.state->es_snapshot,
+      newest, writer->row.state->es_output_cid,
+      ExecUpdateLockMode(writer->row.state, writer->row.result),
+      wait ? LockWaitBlock : LockWaitSkip, TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
+      &failure);
   writer->phase = WritePhase::kRow;
-  return result == TM_Ok ? newest : nullptr;
+  return {.slot = result == TM_Ok ? newest : nullptr,
+          .is_busy = result != TM_Ok && result != TM_Deleted,
+          .place = place};
 }
 
 void FinishWriting(RowWriter *writer) {

@@ -55,10 +55,17 @@ void BeginWriting(const TableTarget *target, bool lock_first, RowWriter *out);
 RowResult WriteRow(RowWriter *writer, TupleTableSlot *row,
                    const NewValue *values);
 
-// WaitForRow locks the newest version of the row in `row`, and returns it, or
-// null if the row is gone. It waits for whoever holds the row, and raises what
+// NewestRow is the newest version of a row.
+struct NewestRow {
+  TupleTableSlot *slot;  // null if it is gone, or is not locked
+  bool is_busy;          // another transaction holds it
+  ItemPointerData place;
+};
+
+// LockNewest locks the newest version of the row in `row`, wherever it has
+// moved to. With `wait`, it waits for whoever holds the row, and raises what
 // LOCK raises. For a writer that has written nothing yet.
-TupleTableSlot *WaitForRow(RowWriter *writer, TupleTableSlot *row);
+NewestRow LockNewest(RowWriter *writer, const TupleTableSlot *row, bool wait);
 
 // FinishWriting fires the AFTER triggers and ends the command.
 void FinishWriting(RowWriter *writer);

@@ -83,12 +83,24 @@ void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
       errmsg(INT64_FORMAT " of " INT64_FORMAT " values in %s could not be %s",
              result.left(), result.total, NameOf(job.relation, job.columns),
              changed),
-      errdetail("Failed: " INT64_FORMAT
-                ". Locked or written by other transactions: " INT64_FORMAT ".",
-                result.failed, result.pending),
-      errhint("All other values are %s and committed. Fix these and run CALL "
-              "again.",
-              changed));
+      result.fresh == 0
+          ? errdetail("Failed: " INT64_FORMAT
+                      ". Locked or written by other transactions: " INT64_FORMAT
+                      ".",
+                      result.failed, result.pending)
+          : errdetail("Failed: " INT64_FORMAT
+                      ". Locked or written by other transactions: " INT64_FORMAT
+                      ". Encrypted with an old key since the start of this "
+                      "job: " INT64_FORMAT ".",
+                      result.failed, result.pending, result.fresh),
+      result.fresh == 0
+          ? errhint("All other values are %s and committed. Fix these and run "
+                    "CALL again.",
+                    changed)
+          : errhint("All other values are %s and committed. The application "
+                    "still encrypts with an old key: put the new key first in "
+                    "its list, end its old sessions, and run CALL again.",
+                    changed));
 }
 
 }  // namespace

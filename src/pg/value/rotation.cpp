@@ -20,9 +20,14 @@ RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
     return {RotationResult::kFailed, {inside.status}};
   }
   const bool holds_unknown = inside.unknown > 0;
+  const std::uint64_t encrypted_at = reader.timestamp();
   if (inside.secondary > 0) {
     *out_rotated = RotateNested(keys, value);
-    return {RotationResult::kRotated, {}, verdict.key_index, holds_unknown};
+    return {RotationResult::kRotated,
+            {},
+            verdict.key_index,
+            holds_unknown,
+            encrypted_at};
   }
   if (verdict.key_index == 0) {
     return {RotationResult::kUnchanged, {}, 0, holds_unknown};
@@ -43,7 +48,11 @@ RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
   }
   SetValueSize(rotated, size);
   *out_rotated = rotated;
-  return {RotationResult::kRotated, {}, verdict.key_index, holds_unknown};
+  return {RotationResult::kRotated,
+          {},
+          verdict.key_index,
+          holds_unknown,
+          encrypted_at};
 }
 
 }  // namespace fernet::pg

@@ -17,6 +17,7 @@ struct RotationResult {
   Outcome outcome;
   std::uint32_t key_index = 0;  // from 0: the key that decrypts the old token
   bool holds_unknown = false;   // inside of it is a token that no key decrypts
+  std::uint64_t encrypted_at = 0;  // seconds since 1970; of kRotated
 };
 
 // RotateValue re-encrypts the token `value` with the first key, keeping its

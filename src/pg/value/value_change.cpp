@@ -66,7 +66,8 @@ ValueChange RotateOne(const ValueRule &rule, const varlena *value) {
       return {.kind = ValueChange::kChanged,
               .value = rotated,
               .holds_unknown = result.holds_unknown,
-              .key_index = result.key_index};
+              .key_index = result.key_index,
+              .encrypted_at = result.encrypted_at};
     case RotationResult::kUnchanged:
       return {.kind = ValueChange::kUnchanged,
               .holds_unknown = result.holds_unknown};

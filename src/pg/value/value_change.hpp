@@ -45,7 +45,9 @@ struct ValueChange {
   bool is_empty = false;        // for kUnchanged: it is and holds no token
   bool holds_unknown = false;   // is or holds a token that no key decrypts
   std::uint32_t key_index = 0;  // of a rotation: the key of the old token
-  std::size_t offset = 0;       // of the token, in bytes, for kHoldsToken
+  // Of a rotation: the time of a value that is a token, in seconds since 1970.
+  std::uint64_t encrypted_at = 0;
+  std::size_t offset = 0;  // of the token, in bytes, for kHoldsToken
 };
 
 // ChangeValue applies `rule` to `value` of a column that is text if `is_text`
