@@ -1,6 +1,7 @@
 # Rotation under load, killed again and again: clients insert, update, move and
-# delete tokens of the old and the new key while rotations run and are
-# cancelled, terminated or killed with SIGKILL at random moments. A second table
+# delete tokens of the old and the new key while rotations of one column and of
+# three at once run and are cancelled, terminated or killed with SIGKILL at random
+# moments. A second table
 # keeps, in the same transactions, the plaintexts that the application writes:
 # at any moment every value must decrypt to its plaintext. At the end a last
 # rotation finishes the work. FERNET_LONG=1 kills more often.
@@ -50,14 +51,16 @@ my ($out, $err) = session($node, <<"SQL", options => $options{old});
 CREATE EXTENSION pg_fernet;
 CREATE TABLE model (id integer PRIMARY KEY, version bigint NOT NULL);
 CREATE TABLE secret (id integer NOT NULL, version bigint NOT NULL,
-	token text NOT NULL, raw bytea NOT NULL, filler text NOT NULL);
+	token text NOT NULL, raw bytea NOT NULL, document jsonb NOT NULL,
+	filler text NOT NULL);
 CREATE INDEX ON secret (id);
 CREATE SEQUENCE versions;
 CREATE FUNCTION plain(id integer, version bigint, kind text) RETURNS text
 LANGUAGE sql IMMUTABLE AS \$\$ SELECT format('%s of %s, version %s', \$3, \$1, \$2) \$\$;
 INSERT INTO model SELECT i, nextval('versions') FROM generate_series(1, $ids) AS i;
 INSERT INTO secret SELECT id, version, fernet_encrypt(plain(id, version, 'token')),
-	convert_to(fernet_encrypt(plain(id, version, 'raw')), 'UTF8'), ''
+	convert_to(fernet_encrypt(plain(id, version, 'raw')), 'UTF8'),
+	jsonb_build_object('key', fernet_encrypt(plain(id, version, 'document'))), ''
 FROM model;
 SQL
 same($err, '', 'there is a table');
@@ -73,7 +76,8 @@ WITH m AS (
 	RETURNING id, version)
 UPDATE secret SET version = m.version,
 	token = fernet_encrypt(plain(m.id, m.version, 'token')),
-	raw = convert_to(fernet_encrypt(plain(m.id, m.version, 'raw')), 'UTF8')
+	raw = convert_to(fernet_encrypt(plain(m.id, m.version, 'raw')), 'UTF8'),
+	document = jsonb_build_object('key', fernet_encrypt(plain(m.id, m.version, 'document')))
 FROM m WHERE secret.id = m.id;
 SQL
 my %scripts = (
@@ -98,7 +102,8 @@ WITH m AS (
 	INSERT INTO model VALUES (:id, nextval('versions')) ON CONFLICT DO NOTHING
 	RETURNING id, version)
 INSERT INTO secret SELECT id, version, fernet_encrypt(plain(id, version, 'token')),
-	convert_to(fernet_encrypt(plain(id, version, 'raw')), 'UTF8'), ''
+	convert_to(fernet_encrypt(plain(id, version, 'raw')), 'UTF8'),
+	jsonb_build_object('key', fernet_encrypt(plain(id, version, 'document'))), ''
 FROM m;
 SQL
 	delete => [ 1, <<"SQL"],
@@ -197,13 +202,15 @@ SELECT format('lost %s, doubled %s, too many %s, of another version %s, '
 	count(*) FILTER (WHERE s.n > 1),
 	count(*) FILTER (WHERE m.id IS NULL),
 	count(*) FILTER (WHERE s.version <> m.version),
-	count(*) FILTER (WHERE s.token IS NULL OR s.raw IS NULL),
+	count(*) FILTER (WHERE s.token IS NULL OR s.raw IS NULL OR s.document IS NULL),
 	count(*) FILTER (WHERE s.token <> plain(m.id, m.version, 'token')
-		OR s.raw <> plain(m.id, m.version, 'raw')))
+		OR s.raw <> plain(m.id, m.version, 'raw')
+		OR s.document <> plain(m.id, m.version, 'document')))
 FROM model AS m FULL JOIN (
 	SELECT id, count(*) AS n, max(version) AS version,
 		max(fernet_try_decrypt(token)) AS token,
-		max(fernet_try_decrypt(raw)) AS raw
+		max(fernet_try_decrypt(raw)) AS raw,
+		max(fernet_try_decrypt(document->>'key')) AS document
 	FROM secret GROUP BY id) AS s USING (id)
 SQL
 	return $error eq '' ? $counts : 'the query fails';
@@ -236,7 +243,11 @@ sub wait_for_restart
 # ---------------------------------------------------------------------------
 # Rotations, killed
 
-my @columns = qw(token raw);
+my @rotations = (
+	"table('secret', '{token, raw, document}'",
+	"column('secret', 'token'",
+	"table('secret', '{document, raw}'",
+	"column('secret', 'document'");
 my %killed = map { $_ => 0 } @ways;
 my %ended;
 my $rotations = 0;
@@ -244,13 +255,13 @@ my $in_the_middle = 0;
 
 sub begin_rotation
 {
-	my $column = $columns[ $rotations++ % 2 ];
+	my $rotation = $rotations[ $rotations++ % @rotations ];
 	# Long enough for a kill to find it under way.
 	my $batch = 5 + int rand 100;
 	my $pause = 5 + int rand($ENV{FERNET_LONG} ? 15 : 300);
 	return start_session(
 		$node,
-		"CALL fernet_rotate_column('secret', '$column', $batch, '$pause ms')",
+		"CALL fernet_rotate_$rotation, $batch, '$pause ms')",
 		options => $options{'new first'},
 		name => 'rotation');
 }
@@ -300,8 +311,8 @@ while (@todo && time() - $start < 30 + 30 * $kills_of_each)
 		$killed{ shift @todo }++;
 		my ($both) =
 		  session($node, <<'SQL', options => $options{'new first'});
-SELECT count(*) FILTER (WHERE fernet_key_index(token) = 1 OR fernet_key_index(raw) = 1) > 0
-	AND count(*) FILTER (WHERE fernet_key_index(token) = 2 OR fernet_key_index(raw) = 2) > 0
+SELECT count(*) FILTER (WHERE 1 IN (fernet_key_index(token), fernet_key_index(raw), fernet_key_index(document->>'key'))) > 0
+	AND count(*) FILTER (WHERE 2 IN (fernet_key_index(token), fernet_key_index(raw), fernet_key_index(document->>'key'))) > 0
 FROM secret
 SQL
 		$in_the_middle++ if $both eq 't';
@@ -351,19 +362,22 @@ cmp_ok($writes, '>', 2 * $ids, 'the application has written much');
 
 is(compare('new first'), $equal,
 	'before the last rotation every value is what was written last');
-foreach my $column (@columns)
-{
-	my ($counts, $error) = session(
-		$node,
-		"SET client_min_messages = warning;\n"
-		  . "CALL fernet_rotate_column('secret', '$column')",
-		options => $options{'new first'});
-	same($error, '', "$column: the last rotation succeeds");
-	like($counts, qr/^\d+\|\d+\|0$/, "$column: nothing failed");
-}
+my ($counts, $error) = session(
+	$node,
+	"SET client_min_messages = warning;\n"
+	  . "CALL fernet_rotate_table('secret', '{token, raw, document}')",
+	options => $options{'new first'});
+same($error, '', 'the last rotation succeeds');
+like($counts, qr/^\d+\|\d+\|0$/, 'nothing failed');
+(undef, $error) = session(
+	$node,
+	"SELECT fernet_assert_rotated('secret')",
+	options => $options{'new first'});
+same($error, '', 'the gate for the whole table agrees');
 is(compare('new'), $equal, 'now every value is so under the new key alone');
 my ($under_old) = session($node, <<'SQL', options => $options{old});
-SELECT count(*) FROM secret WHERE fernet_verify(token) OR fernet_verify(raw)
+SELECT count(*) FROM secret
+WHERE fernet_verify(token) OR fernet_verify(raw) OR fernet_verify(document->>'key')
 SQL
 is($under_old, '0', 'and none under the old one');
 
