@@ -27,7 +27,7 @@ REGRESS = roundtrip tokens keys errors limits nulls settings statement_text tran
 ENCODING = UTF8
 ISOLATION = rotate_batch rotate_detached rotate_dropped rotate_isolation \
 	rotate_ledger rotate_locked rotate_moved rotate_proof \
-	rotate_trigger rotate_twice rotate_writer
+	rotate_table rotate_trigger rotate_twice rotate_writer
 ISOLATION_OPTS = --inputdir=$(root)/test/isolation
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
