@@ -22,7 +22,8 @@ REGRESS = roundtrip tokens keys errors limits nulls settings statement_text tran
 	docs_keys docs_monitoring docs_reference docs_rotation \
 	cookbook_adopt_a_plaintext_column cookbook_from_pgcrypto \
 	cookbook_from_python_to_the_database cookbook_pgbouncer cookbook_tenants \
-	rotate_types rotate_table encrypt_trigger_kept encrypt_json dry_run
+	rotate_types rotate_table encrypt_trigger_kept encrypt_json dry_run \
+	blind_index blind_index_trigger docs_blind_index
 # Some topics hold non-ASCII text; encodings makes databases of its own.
 ENCODING = UTF8
 ISOLATION = rotate_batch rotate_detached rotate_dropped rotate_isolation \

@@ -36,6 +36,16 @@ CREATE FUNCTION fernet_keys(OUT key_index integer, OUT fingerprint text, OUT is_
 COMMENT ON FUNCTION fernet_keys()
 	IS 'the keys of this session by fingerprint, in the order of fernet.key';
 
+CREATE FUNCTION fernet_index_keys(OUT key_index integer, OUT fingerprint text, OUT is_primary boolean)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'fernet_index_keys'
+	LANGUAGE C
+	STABLE
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_index_keys()
+	IS 'the keys of blind indexes of this session by fingerprint, in the order of fernet.index_key';
+
 CREATE FUNCTION fernet_key_from_hkdf(secret text, salt text, info text)
 	RETURNS text
 	AS 'MODULE_PATHNAME', 'fernet_key_from_hkdf_text'
@@ -125,6 +135,60 @@ CREATE FUNCTION fernet_encrypt(plaintext bytea, at timestamptz DEFAULT NULL)
 
 COMMENT ON FUNCTION fernet_encrypt(bytea, timestamptz)
 	IS 'encrypts bytes with the first key of fernet.key; the timestamp is at, by default now';
+
+CREATE FUNCTION fernet_blind_index(value text, context text, bits integer DEFAULT 256)
+	RETURNS bytea
+	AS 'MODULE_PATHNAME', 'fernet_blind_index_text'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_blind_index(text, text, integer)
+	IS 'finds a row by a value: a keyed hash of its UTF-8 form under the first key of fernet.index_key';
+
+CREATE FUNCTION fernet_blind_index(value bytea, context text, bits integer DEFAULT 256)
+	RETURNS bytea
+	AS 'MODULE_PATHNAME', 'fernet_blind_index_bytea'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_blind_index(bytea, text, integer)
+	IS 'finds a row by a value: a keyed hash of its bytes under the first key of fernet.index_key';
+
+CREATE FUNCTION fernet_blind_indexes(value text, context text, bits integer DEFAULT 256)
+	RETURNS bytea[]
+	AS 'MODULE_PATHNAME', 'fernet_blind_indexes_text'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_blind_indexes(text, text, integer)
+	IS 'the blind indexes of the UTF-8 form of a value, one for each key of fernet.index_key';
+
+CREATE FUNCTION fernet_blind_indexes(value bytea, context text, bits integer DEFAULT 256)
+	RETURNS bytea[]
+	AS 'MODULE_PATHNAME', 'fernet_blind_indexes_bytea'
+	LANGUAGE C
+	STABLE
+	STRICT
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_blind_indexes(bytea, text, integer)
+	IS 'the blind indexes of the bytes of a value, one for each key of fernet.index_key';
+
+CREATE FUNCTION fernet_blind_index_trigger()
+	RETURNS trigger
+	AS 'MODULE_PATHNAME', 'fernet_blind_index_trigger'
+	LANGUAGE C
+	VOLATILE
+	PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION fernet_blind_index_trigger()
+	IS 'keeps the blind index of a column: the arguments of the trigger are the column with the values, the one with the index, the context and the bits';
 
 CREATE FUNCTION fernet_encrypt_trigger()
 	RETURNS trigger

@@ -1,7 +1,7 @@
 # Where can a key leak? Every way to give the key is tried on a server with all
-# noisy settings on, one at a time and each with a new key. Then logs,
-# statistics, files, memory and processes are searched for that key in every
-# form. The result is the table in docs/keys.md, section "Where can the key
+# noisy settings on, one at a time and each with a new key for each setting that
+# holds keys. Then logs, statistics, files, memory and processes are searched for
+# these keys in every form. The result is the table in docs/keys.md, section "Where can the key
 # leak?".
 
 use strict;
@@ -56,6 +56,7 @@ CREATE EXTENSION pg_fernet;
 CREATE EXTENSION pg_stat_statements;
 CREATE TABLE tokens (token text);
 CREATE PROCEDURE set_key(key text) LANGUAGE sql AS 'SELECT set_config(''fernet.key'', key, false)';
+CREATE PROCEDURE set_index_key(key text) LANGUAGE sql AS 'SELECT set_config(''fernet.index_key'', key, false)';
 CREATE TABLE big AS SELECT g FROM generate_series(1, 20000) g;
 CREATE TABLE pair AS SELECT g AS id, 0 AS n FROM generate_series(1, 2) g;
 ANALYZE big;
@@ -86,8 +87,10 @@ sub in_session
 }
 
 # ---------------------------------------------------------------------------
-# The ways of giving a key. Each runs $work in a session that has the key, with
-# $options beside it, and returns what the session printed.
+# The ways of giving keys. Each takes a key by setting, runs $work in a session
+# that has them, with $options beside it, and returns what the session printed.
+
+my @settings = ('fernet.key', 'fernet.index_key');
 
 my $quiet_parameters = '-c log_parameter_max_length=0'
   . ($version >= 160000 ? ' -c auto_explain.log_parameter_max_length=0' : '');
@@ -96,12 +99,20 @@ my $quiet_parameters = '-c log_parameter_max_length=0'
 # keeps psql from sending them one by one.
 sub as_literal
 {
-	my ($set) = @_;
+	my ($set, @before) = @_;
 	return sub {
-		my ($key, $options, $work) = @_;
-		(my $statement = $set) =~ s/KEY/$key,$common/;
+		my ($keys, $options, $work) = @_;
+		my @statements = @before;
+		foreach my $setting (@settings)
+		{
+			(my $statement = $set) =~ s/KEY/$keys->{$setting},$common/;
+			$statement =~ s/SETTING/$setting/;
+			# A statement that does not name the setting.
+			$statement =~ s/NAME/$setting =~ s{fernet.}{}r/e;
+			push @statements, $statement;
+		}
 		my $join = $work =~ /^\\/ ? ';' : '\\;';
-		return in_session($options, "$statement$join\n$work");
+		return in_session($options, join('\\; ', @statements) . "$join\n$work");
 	};
 }
 
@@ -109,11 +120,15 @@ sub as_bound
 {
 	my ($more) = @_;
 	return sub {
-		my ($key, $options, $work) = @_;
+		my ($keys, $options, $work) = @_;
 		my ($ok, $out) = run_bound(
 			$node,
-			"SELECT set_config('fernet.key', :key, false);\n$work",
-			{ key => "$key,$common" },
+			"SELECT set_config('fernet.key', :key, false);\n"
+			  . "SELECT set_config('fernet.index_key', :index_key, false);\n$work",
+			{
+				key => "$keys->{'fernet.key'},$common",
+				index_key => "$keys->{'fernet.index_key'},$common"
+			},
 			"$options $more");
 		return $out;
 	};
@@ -123,34 +138,35 @@ my @ways = (
 	[
 		'startup options',
 		sub {
-			my ($key, $options, $work) = @_;
-			return in_session("$options -c fernet.key=$key,$common", $work);
+			my ($keys, $options, $work) = @_;
+			$options .= " -c $_=$keys->{$_},$common" foreach @settings;
+			return in_session($options, $work);
 		}
 	],
 	[ 'bound `set_config`', as_bound('') ],
 	[ 'the same, parameters not logged', as_bound($quiet_parameters) ],
 	[
 		'`SET`, `SET LOCAL`',
-		as_literal("SET fernet.key = 'KEY'"),
-		as_literal("BEGIN\\; SET LOCAL fernet.key = 'KEY'")
+		as_literal("SET SETTING = 'KEY'"),
+		as_literal("SET LOCAL SETTING = 'KEY'", 'BEGIN')
 	],
 	[
 		'literal `set_config`',
-		as_literal("SELECT set_config('fernet.key', 'KEY', false)"),
+		as_literal("SELECT set_config('SETTING', 'KEY', false)"),
 		as_literal(
-			"PREPARE p AS SELECT set_config('fernet.key', 'KEY', false)\\; EXECUTE p"
+			"DEALLOCATE ALL\\; PREPARE p AS SELECT set_config('SETTING', 'KEY', false)\\; EXECUTE p"
 		)
 	],
 	[
 		'`DO`, `EXECUTE`, `CALL`',
 		as_literal(
-			"DO \$\$BEGIN PERFORM set_config('fernet.key', 'KEY', false); END\$\$"
+			"DO \$\$BEGIN PERFORM set_config('SETTING', 'KEY', false); END\$\$"
 		),
-		as_literal("DO \$\$BEGIN EXECUTE 'SET fernet.key = ''KEY'''; END\$\$"),
+		as_literal("DO \$\$BEGIN EXECUTE 'SET SETTING = ''KEY'''; END\$\$"),
 		as_literal(
-			"DO \$\$BEGIN EXECUTE 'SELECT set_config(''fernet.key'', ''KEY'', false)'; END\$\$"
+			"DO \$\$BEGIN EXECUTE 'SELECT set_config(''SETTING'', ''KEY'', false)'; END\$\$"
 		),
-		as_literal("CALL set_key('KEY')")
+		as_literal("CALL set_NAME('KEY')")
 	],);
 
 sub is_bound
@@ -168,6 +184,8 @@ SELECT count(fernet_decrypt(token)) FROM tokens;
 SELECT count(fernet_decrypt(fernet_rotate(token))) FROM tokens;
 SELECT count(fernet_encrypt(g::text)) FROM big;
 SELECT count(*) FROM fernet_keys();
+SELECT count(fernet_blind_indexes(g::text, 'big.g')) FROM big;
+SELECT count(*) FROM fernet_index_keys();
 SELECT fernet_decrypt('$token_of_another');
 SQL
 
@@ -176,6 +194,7 @@ SELECT fernet_decrypt('$token_of_another');
 SELECT fernet_decrypt(fernet_encrypt('x'), ttl => '0', at => now() + '1 day');
 DO \$\$BEGIN PERFORM fernet_decrypt('$token_of_another'); END\$\$;
 SELECT fernet_encrypt('x', 'infinity');
+SELECT fernet_blind_index('x', 'y', 7);
 SET fernet.kye = '$common';
 SQL
 
@@ -247,8 +266,8 @@ sub wait_until_logged
 }
 
 # ---------------------------------------------------------------------------
-# The channels: each takes a way and a key, and returns the text, as a
-# reference, in which that key must not be found; or several, one for each of its
+# The channels: each takes a way and keys, and returns the text, as a
+# reference, in which those keys must not be found; or several, one for each of its
 # names.
 
 # logged_with: work in a session with one more setting; look at the log.
@@ -256,8 +275,8 @@ sub logged_with
 {
 	my ($options, $statements) = @_;
 	return sub {
-		my ($way, $key) = @_;
-		$way->($key, $options, $statements // $work);
+		my ($way, $keys) = @_;
+		$way->($keys, $options, $statements // $work);
 		return whole_log();
 	};
 }
@@ -267,7 +286,7 @@ sub while_idle
 {
 	my (@look) = @_;
 	return sub {
-		my ($way, $key) = @_;
+		my ($way, $keys) = @_;
 		my $file = $node->basedir . '/idle';
 		unlink $file, "$file.done";
 		# psql and pgbench both wait here without a running statement.
@@ -275,7 +294,7 @@ sub while_idle
 		my $pid = in_child(
 			sub {
 				$way->(
-					$key, '', is_bound($way) ? "\\shell $wait\n" : "\\! $wait\n");
+					$keys, '', is_bound($way) ? "\\shell $wait\n" : "\\! $wait\n");
 			});
 		my $tries = 0;
 		usleep(50_000) until -e $file || ++$tries > 400;
@@ -323,7 +342,7 @@ sub crash
 # deadlock: two sessions lock two rows crosswise; the report quotes both.
 sub deadlock
 {
-	my ($way, $key) = @_;
+	my ($way, $keys) = @_;
 	my $before = times_logged('deadlock detected');
 	my $other = in_child(
 		sub {
@@ -336,7 +355,7 @@ sub deadlock
 	  . "UPDATE pair SET n = 1 WHERE id = 2;\n";
 	# For psql, one string from the SET on.
 	$way->(
-		$key, '',
+		$keys, '',
 		$is_literal ? sprintf($cross, '\\;', '\\;')
 		: "BEGIN;\n" . sprintf($cross, ";\n", ";\n") . "COMMIT;\n");
 	waitpid($other, 0);
@@ -348,9 +367,9 @@ sub deadlock
 # parallel workers, which have got the settings of the session.
 sub shared_memory
 {
-	my ($way, $key) = @_;
+	my ($way, $keys) = @_;
 	my $pid = in_child(
-		sub { $way->($key, '', "SELECT count(pg_sleep(0.0002)) FROM big;\n"); });
+		sub { $way->($keys, '', "SELECT count(pg_sleep(0.0002)) FROM big;\n"); });
 	$node->poll_query_until('postgres',
 		"SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'parallel worker'"
 	) or die 'no parallel worker';
@@ -388,10 +407,10 @@ sub mapped_shared
 # that they were given.
 sub workers_failed
 {
-	my ($way, $key) = @_;
+	my ($way, $keys) = @_;
 	my $force = $version < 160000 ? 'force_parallel_mode' : 'debug_parallel_query';
 	$way->(
-		$key, "-c $force=on -c parallel_leader_participation=off",
+		$keys, "-c $force=on -c parallel_leader_participation=off",
 		"SELECT count(1/(g-19999)) FROM big;\n");
 	return whole_log();
 }
@@ -401,8 +420,8 @@ sub workers_failed
 # and pg_stat_statements, with the file that it keeps texts in.
 sub in_one_session
 {
-	my ($way, $key) = @_;
-	my $out = $way->($key, '', <<"SQL");
+	my ($way, $keys) = @_;
+	my $out = $way->($keys, '', <<"SQL");
 SELECT 'looked', statement FROM pg_prepared_statements;
 BEGIN;
 SELECT statement FROM pg_cursors;
@@ -414,13 +433,16 @@ SELECT pg_log_backend_memory_contexts(pg_backend_pid());
 $work
 SELECT 'catalogs';
 SHOW fernet.key;
+SHOW fernet.index_key;
 SHOW ALL;
 SELECT * FROM pg_settings;
 SELECT * FROM pg_file_settings;
 SELECT * FROM pg_db_role_setting;
 SELECT * FROM pg_shmem_allocations;
 SELECT * FROM fernet_keys();
+SELECT * FROM fernet_index_keys();
 SELECT current_setting('fernet.key'), set_config('fernet.key', '', true);
+SELECT current_setting('fernet.index_key'), set_config('fernet.index_key', '', true);
 SQL
 	my $statements = $node->safe_psql('postgres', 'SELECT query FROM pg_stat_statements');
 	$statements .= join '', map { slurp($_) } files_below("$data/pg_stat_tmp");
@@ -479,8 +501,8 @@ my @channels = (
 # ---------------------------------------------------------------------------
 # Each channel for each way
 
-my %leaks;    # channel => [ leaks by way 0, 1, ... ]
-my @keys;     # by way
+my %leaks_of;    # setting => channel => [ leaks by way 0, 1, ... ]
+my %keys_of;     # setting => keys by way
 foreach my $channel (@channels)
 {
 	my ($names, $observe) = @$channel;
@@ -490,14 +512,17 @@ foreach my $channel (@channels)
 		my ($way_name, @variants) = @{ $ways[$i] };
 		foreach my $variant (@variants)
 		{
-			my $key = new_key();
-			push @{ $keys[$i] }, $key;
+			my %new = map { $_ => new_key() } @settings;
+			push @{ $keys_of{$_}[$i] }, $new{$_} foreach @settings;
 			forget_log();
-			my @seen = $observe->($variant, $key);
+			my @seen = $observe->($variant, \%new);
 			foreach my $n (0 .. $#names)
 			{
-				my @forms = forms_found_in($key, $seen[$n]);
-				$leaks{ $names[$n] }[$i] ||= @forms ? 1 : 0;
+				foreach my $setting (@settings)
+				{
+					my @forms = forms_found_in($new{$setting}, $seen[$n]);
+					$leaks_of{$setting}{ $names[$n] }[$i] ||= @forms ? 1 : 0;
+				}
 				ok(length ${ $seen[$n] } > 0, "$names[$n], $way_name: there is something to search");
 			}
 		}
@@ -511,11 +536,17 @@ my $files = '';
 $files .= slurp($_) foreach grep { !m{/log/} } files_below($data);
 %forgotten = ();
 my $log = log_text();
-foreach my $i (0 .. $#ways)
+foreach my $setting (@settings)
 {
-	$leaks{'data directory and WAL'}[$i] =
-	  grep({ forms_found_in($_, \$files) } @{ $keys[$i] }) ? 1 : 0;
+	foreach my $i (0 .. $#ways)
+	{
+		$leaks_of{$setting}{'data directory and WAL'}[$i] =
+		  grep({ forms_found_in($_, \$files) } @{ $keys_of{$setting}[$i] }) ? 1 : 0;
+	}
 }
+my %leaks = %{ $leaks_of{'fernet.key'} };
+is_deeply($leaks_of{'fernet.index_key'}, \%leaks,
+	'fernet.index_key leaks where fernet.key does, and nowhere else');
 is(scalar(forms_found_in($plaintext, \$files)), 0, 'no plaintext in any file');
 is(scalar(forms_found_in($plaintext, \$log)), 0, 'no plaintext in the log');
 is(scalar(forms_found_in($common, \$files)), 0, 'no key in any file at all');

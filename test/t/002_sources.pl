@@ -1,4 +1,5 @@
-# Where may fernet.key come from? Every way to give it is tried on a server that
+# Where may fernet.key come from? (FERNET_TEST_SETTING=fernet.index_key: where
+# may that setting?) Every way to give it is tried on a server that
 # preloads the library, in a database whose sessions preload it, and in one
 # where the first call of a function loads it. A key that belongs to the session
 # works. A key that the server would store is refused and leaves nothing behind,
@@ -14,13 +15,40 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
+# The setting, and what is done with its key: a value is made of a text, and
+# matches the text of its row.
+my $setting = $ENV{FERNET_TEST_SETTING} // 'fernet.key';
+my ($after_prefix) = $setting =~ /\.(.*)/;
+my $use = {
+	'fernet.key' => {
+		missing => 'no Fernet key is set',
+		of => sub { return "fernet_encrypt($_[0])" },
+		matches => "fernet_decrypt(value) = 'plaintext ' || id",
+		is_token => 'true',
+		length => 140
+	},
+	'fernet.index_key' => {
+		missing => 'no index key is set',
+		of => sub {
+			return "encode(fernet_blind_index($_[0], 'c'), 'hex')";
+		},
+		matches =>
+		  "value = encode(fernet_blind_index('plaintext ' || id, 'c'), 'hex')",
+		is_token => 'false',
+		length => 64
+	}
+}->{$setting};
+my $of_row = $use->{of}->("'plaintext ' || id");
+my $of_x = $use->{of}->("'x'");
+my $of_value = $use->{of}->('value');
+
 my $how =
 	"HINT:  Give the key in the connection options, as in "
-  . "options='-c fernet.key=...', or by SELECT "
-  . "set_config('fernet.key', \$1, false) with a bind parameter.";
-my $no_key = "ERROR:  PF001: no Fernet key is set\n$how";
-my $stored = qq{PF006: "fernet.key" must not be stored by the server\n$how};
-my $malformed = qq{PF002: invalid Fernet key at position 1 of "fernet.key"};
+  . "options='-c $setting=...', or by SELECT "
+  . "set_config('$setting', \$1, false) with a bind parameter.";
+my $no_key = "ERROR:  PF001: $use->{missing}\n$how";
+my $stored = qq{PF006: "$setting" must not be stored by the server\n$how};
+my $malformed = qq{PF002: invalid Fernet key at position 1 of "$setting"};
 my $length = 'DETAIL:  The key is 40 bytes long. A key is 32 bytes in URL-safe '
   . 'base64: 44 characters, or 43 without the "=" at the end.';
 my $is_mask =
@@ -128,8 +156,8 @@ sub shows
 }
 
 my $open = 'SELECT count(*) FROM token'
-  . " WHERE fernet_decrypt(value) = 'plaintext ' || id;\n";
-my $encrypt = "SELECT length(fernet_encrypt('$plaintext'));\n";
+  . " WHERE $use->{matches};\n";
+my $encrypt = 'SELECT length(' . $use->{of}->("'$plaintext'") . ");\n";
 my $quietly = '\g /dev/null';
 
 $node->start;
@@ -145,9 +173,9 @@ foreach my $database (qw(postgres lazy eager))
 {
 	my ($out, $err) = session($node, <<"SQL", database => $database);
 CREATE EXTENSION pg_fernet;
-SET fernet.key = '$key';
+SET $setting = '$key';
 CREATE TABLE token WITH (parallel_workers = 2) AS
-	SELECT id, fernet_encrypt('plaintext ' || id) AS value
+	SELECT id, $of_row AS value
 	FROM generate_series(1, $rows) AS id;
 ANALYZE token;
 GRANT SELECT ON token TO PUBLIC;
@@ -156,7 +184,7 @@ CREATE FUNCTION mine() RETURNS integer AS 'SELECT 1' LANGUAGE sql;
 CREATE PROCEDURE mine_too() AS 'SELECT 1' LANGUAGE sql;
 CREATE FUNCTION no_key() RETURNS boolean LANGUAGE plpgsql AS \$\$
 BEGIN
-	PERFORM fernet_encrypt('x');
+	PERFORM $of_x;
 	RETURN false;
 EXCEPTION WHEN SQLSTATE 'PF001' THEN
 	RETURN true;
@@ -173,16 +201,16 @@ sub ways
 {
 	my ($given) = @_;
 	return (
-		[ 'startup packet', '', "-c fernet.key=$given" ],
-		[ 'SET', "SET fernet.key = '$given';\n" ],
-		[ 'SET LOCAL', "BEGIN; SET LOCAL fernet.key = '$given';\n" ],
+		[ 'startup packet', '', "-c $setting=$given" ],
+		[ 'SET', "SET $setting = '$given';\n" ],
+		[ 'SET LOCAL', "BEGIN; SET LOCAL $setting = '$given';\n" ],
 		[
 			'set_config',
-			"SELECT set_config('fernet.key', '$given', false) $quietly\n"
+			"SELECT set_config('$setting', '$given', false) $quietly\n"
 		],
 		[
 			'set_config, local',
-			"BEGIN;\nSELECT set_config('fernet.key', '$given', true) $quietly\n"
+			"BEGIN;\nSELECT set_config('$setting', '$given', true) $quietly\n"
 		]);
 }
 
@@ -199,21 +227,21 @@ sub test_accepted
 			'',
 			client($mode, <<"SQL", options => $options));
 $sql$open
-SHOW fernet.key;
-SELECT count(*) FROM pg_settings WHERE name ILIKE 'fernet.k%';
+SHOW $setting;
+SELECT count(*) FROM pg_settings WHERE name ILIKE 'fernet.%key';
 SQL
 		next unless $sql =~ /^BEGIN/;
 		shows("$name: and by $what it is gone with the transaction",
-			140, $no_key, client($mode, "${sql}${encrypt}COMMIT;\n$encrypt"));
+			$use->{length}, $no_key, client($mode, "${sql}${encrypt}COMMIT;\n$encrypt"));
 	}
 	foreach my $local ('false', 'true')
 	{
 		my ($ok, $output) =
 		  run_bound($node, <<"SQL", { k => $key }, '', $mode->{database});
 BEGIN;
-SELECT set_config('fernet.key', :k, $local);
+SELECT set_config('$setting', :k, $local);
 SELECT 1 / (count(*) = $rows)::int FROM token
-	WHERE fernet_decrypt(value) = 'plaintext ' || id;
+	WHERE $use->{matches};
 COMMIT;
 SELECT 1 / (no_key() = $local)::int;
 SQL
@@ -222,15 +250,15 @@ SQL
 	}
 	shows("$name: set_config returns the mask",
 		'********', '',
-		run_in($mode, "SELECT set_config('fernet.key', '$key', false);"));
+		run_in($mode, "SELECT set_config('$setting', '$key', false);"));
 	shows(
 		"$name: a bad key is refused, and the one before is there still",
 		$rows,
 		"ERROR:  $malformed\n$length\n" x 2 . "ERROR:  $malformed\n$is_mask",
-		run_in($mode, <<"SQL", options => "-c fernet.key=$key"));
-SET fernet.key = '${\ substr($other, 0, 40)}';
-SELECT set_config('fernet.key', '${\ substr($other, 0, 40)}', true);
-SET fernet.key = '********';
+		run_in($mode, <<"SQL", options => "-c $setting=$key"));
+SET $setting = '${\ substr($other, 0, 40)}';
+SELECT set_config('$setting', '${\ substr($other, 0, 40)}', true);
+SET $setting = '********';
 $open
 SQL
 }
@@ -248,9 +276,9 @@ sub test_malformed
 	my $script = <<"SQL";
 $encrypt
 SELECT fernet_is_token('');
-SET fernet.key = '$key';
+SET $setting = '$key';
 $open
-RESET fernet.key;
+RESET $setting;
 $encrypt
 SQL
 	push @secrets, $bad;
@@ -258,17 +286,17 @@ SQL
 		"$name: a malformed key in the startup packet is a WARNING",
 		"f\n$rows",
 		"$first\n$no_key\n$no_key",
-		client($mode, $script, options => "-c fernet.key=$bad"));
+		client($mode, $script, options => "-c $setting=$bad"));
 	shows("$name: so is one behind a good one",
 		'', "$second\n$no_key",
-		client($mode, $encrypt, options => "-c fernet.key=$key,$bad"));
+		client($mode, $encrypt, options => "-c $setting=$key,$bad"));
 	shows("$name: and the mask",
 		'', "$mask\n$no_key",
-		client($mode, $encrypt, options => '-c fernet.key=********'));
+		client($mode, $encrypt, options => "-c $setting=********"));
 	return unless $mode->{call};
 
-	foreach my $set ("SET fernet.key = '$bad';",
-		"SELECT set_config('fernet.key', '$bad', false) $quietly")
+	foreach my $set ("SET $setting = '$bad';",
+		"SELECT set_config('$setting', '$bad', false) $quietly")
 	{
 		shows(
 			"$name: and one that was set before the library was loaded",
@@ -280,10 +308,10 @@ SQL
 		"$name: and one that was set in the transaction",
 		"f\n$rows",
 		"$first\n$no_key",
-		client($mode, <<"SQL", options => "-c fernet.key=$key"));
+		client($mode, <<"SQL", options => "-c $setting=$key"));
 BEGIN;
 SAVEPOINT before;
-SET LOCAL fernet.key = '$bad';
+SET LOCAL $setting = '$bad';
 SELECT fernet_is_token('');
 $encrypt
 ROLLBACK TO before;
@@ -302,9 +330,9 @@ SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0; SET parallel_leader_participation = off;
 SQL
 	my $query =
-		"SELECT count(*) FROM (SELECT id, fernet_decrypt(value) AS p"
-	  . ' FROM token WHERE fernet_is_token(value) OFFSET 0) AS opened'
-	  . " WHERE p = 'plaintext ' || id";
+		"SELECT count(*) FROM (SELECT $use->{matches} AS matches"
+	  . " FROM token WHERE fernet_is_token(value) = $use->{is_token} OFFSET 0)"
+	  . ' AS opened WHERE matches';
 	foreach my $way (ways($key))
 	{
 		my ($what, $sql, $options) = @$way;
@@ -319,11 +347,11 @@ SQL
 	}
 
 	# A wrapper that wrongly claims to be safe runs in the workers.
-	my ($out, $err) = run_in($mode, <<"SQL", options => "-c fernet.key=$key");
+	my ($out, $err) = run_in($mode, <<"SQL", options => "-c $setting=$key");
 $force
 BEGIN;
 CREATE FUNCTION unsafe(value text) RETURNS text LANGUAGE plpgsql
-	PARALLEL SAFE AS 'BEGIN RETURN fernet_decrypt(value); END';
+	PARALLEL SAFE AS \$\$ BEGIN RETURN $of_value; END \$\$;
 SELECT count(unsafe(value)) FROM token;
 ROLLBACK;
 $open
@@ -340,14 +368,14 @@ sub storing
 {
 	my ($given, $database) = @_;
 	my $body = 'RETURNS integer LANGUAGE sql';
-	my $set = "SET fernet.key = '$given'";
+	my $set = "SET $setting = '$given'";
 	return (
 		"ALTER SYSTEM $set",
 		"ALTER DATABASE $database $set",
 		"ALTER ROLE anyone $set",
 		"ALTER ROLE anyone IN DATABASE $database $set",
 		"ALTER ROLE ALL $set",
-		"ALTER ROLE ALL IN DATABASE $database SET \"fernet\".KEY TO '$given'",
+		"ALTER ROLE ALL IN DATABASE $database SET \"fernet\".${\ uc $after_prefix} TO '$given'",
 		"CREATE FUNCTION new() $body $set AS 'SELECT 1'",
 		"CREATE PROCEDURE new_too() LANGUAGE sql $set AS 'SELECT 1'",
 		"ALTER FUNCTION mine() $set",
@@ -358,7 +386,7 @@ sub storing
 sub storing_current
 {
 	my ($database) = @_;
-	my $set = 'SET fernet.key FROM CURRENT';
+	my $set = "SET $setting FROM CURRENT";
 	return (
 		"ALTER DATABASE $database $set",
 		"ALTER ROLE anyone $set",
@@ -371,12 +399,12 @@ sub storing_current
 }
 
 # What SQL shows of stored values: the number of them.
-my $count_stored = <<'SQL';
+my $count_stored = <<"SQL";
 SELECT (SELECT count(*) FROM pg_db_role_setting
 		WHERE array_to_string(setconfig, ' ') ILIKE '%fernet.%')
 	+ (SELECT count(*) FROM pg_proc
 		WHERE array_to_string(proconfig, ' ') ILIKE '%fernet.%')
-	+ (SELECT count(*) FROM pg_settings WHERE name ILIKE 'fernet.key')
+	+ (SELECT count(*) FROM pg_settings WHERE name ILIKE '$setting')
 	+ (SELECT count(*) FROM pg_file_settings WHERE name ILIKE '%fernet.%');
 SQL
 
@@ -408,16 +436,16 @@ sub test_refused
 		run_in(
 			$mode,
 			join(";\n", @given, @current, $open),
-			options => "-c fernet.key=$key"));
+			options => "-c $setting=$key"));
 	shows(
 		"$name: for one who is no superuser too",
 		$rows,
 		"ERROR:  $stored\nERROR:  $stored",
 		run_in($mode, <<"SQL", user => 'visitor'));
-ALTER ROLE visitor SET fernet.key = '$refused';
+ALTER ROLE visitor SET $setting = '$refused';
 CREATE FUNCTION new() RETURNS integer LANGUAGE sql
-	SET fernet.key = '$refused' AS 'SELECT 1';
-SET fernet.key = '$key';
+	SET $setting = '$refused' AS 'SELECT 1';
+SET $setting = '$key';
 $open
 SQL
 	shows(
@@ -426,10 +454,10 @@ SQL
 		"ERROR:  $stored\nERROR:  $malformed\n" . $length =~ s/40/9/r,
 		run_in($mode, <<"SQL"));
 DO \$\$ BEGIN
-	EXECUTE 'ALTER ROLE anyone SET fernet.key = ''$refused''';
+	EXECUTE 'ALTER ROLE anyone SET $setting = ''$refused''';
 END \$\$;
 DO \$\$ BEGIN
-	EXECUTE 'SET fernet.key = ''malformed''';
+	EXECUTE 'SET $setting = ''malformed''';
 END \$\$;
 SQL
 	shows("$name: nothing was stored", 0, '', run_in($mode, $count_stored));
@@ -445,7 +473,7 @@ sub test_empty
 	my $all = join '', map { "$_;\n" } storing('', $database);
 	shows(
 		"$name: an empty value may be stored",
-		"4|fernet.key=\n4|{fernet.key=}",
+		"4|$setting=\n4|{$setting=}",
 		'', run_in($mode, <<"SQL"));
 $all
 SELECT count(*), s FROM pg_db_role_setting, unnest(setconfig) AS s
@@ -459,25 +487,25 @@ SQL
 		$rows, '',
 		client(
 			$mode, $open,
-			options => "-c fernet.key=$key",
+			options => "-c $setting=$key",
 			user => 'anyone'));
 	shows("$name: a function can switch the key off for itself",
 		"t\nf\n$rows", '',
-		run_in($mode, <<"SQL", options => "-c fernet.key=$key"));
-ALTER FUNCTION no_key() SET fernet.key = '';
+		run_in($mode, <<"SQL", options => "-c $setting=$key"));
+ALTER FUNCTION no_key() SET $setting = '';
 SELECT no_key();
-ALTER FUNCTION no_key() RESET fernet.key;
+ALTER FUNCTION no_key() RESET $setting;
 SELECT no_key();
 $open
 SQL
 	shows("$name: an empty value goes again", 0, '', run_in($mode, <<"SQL"));
-ALTER SYSTEM RESET fernet.key;
-ALTER DATABASE $database RESET fernet.key;
-ALTER ROLE anyone RESET fernet.key;
-ALTER ROLE anyone IN DATABASE $database RESET fernet.key;
-ALTER ROLE ALL RESET fernet.key;
-ALTER FUNCTION mine() RESET fernet.key;
-ALTER PROCEDURE mine_too() RESET fernet.key;
+ALTER SYSTEM RESET $setting;
+ALTER DATABASE $database RESET $setting;
+ALTER ROLE anyone RESET $setting;
+ALTER ROLE anyone IN DATABASE $database RESET $setting;
+ALTER ROLE ALL RESET $setting;
+ALTER FUNCTION mine() RESET $setting;
+ALTER PROCEDURE mine_too() RESET $setting;
 DROP FUNCTION new();
 DROP PROCEDURE new_too();
 $count_stored
@@ -485,15 +513,15 @@ SQL
 	same(auto_conf(), 0, "$name: also from postgresql.auto.conf");
 	shows("$name: and without a key there is none to store from the session",
 		"f\n0", '', run_in($mode, <<"SQL"));
-ALTER ROLE anyone SET fernet.key FROM CURRENT;
-ALTER FUNCTION mine() SET fernet.key FROM CURRENT;
+ALTER ROLE anyone SET $setting FROM CURRENT;
+ALTER FUNCTION mine() SET $setting FROM CURRENT;
 SELECT fernet_is_token('');
-ALTER ROLE anyone RESET fernet.key;
-ALTER FUNCTION mine() RESET fernet.key;
+ALTER ROLE anyone RESET $setting;
+ALTER FUNCTION mine() RESET $setting;
 $count_stored
 SQL
 	shows("$name: an empty value in the startup packet is no key",
-		'', $no_key, client($mode, $encrypt, options => '-c fernet.key='));
+		'', $no_key, client($mode, $encrypt, options => "-c $setting="));
 }
 
 # The value of a misspelt name is often a key.
@@ -503,7 +531,7 @@ sub test_misspelt
 	my $name = $mode->{name};
 	my $misspelt = secret();
 	my $unknown = 'ERROR:  42704: unrecognized configuration parameter '
-	  . qq{"fernet.kye"\nHINT:  Set the key with "fernet.key".};
+	  . qq{"fernet.kye"\nHINT:  Set the key with "fernet.key", and the key of blind indexes with "fernet.index_key".};
 	my $reserved = qq{DETAIL:  "fernet" is now a reserved prefix.};
 	shows(
 		"$name: a misspelt fernet.kye is an error",
@@ -657,10 +685,10 @@ sub test_stored
 		$told,
 		client(
 			$mode,
-			"SELECT fernet_is_token('');\nSET fernet.key = '$key';\n$open",
+			"SELECT fernet_is_token('');\nSET $setting = '$key';\n$open",
 			%how));
 	my ($out, $err) =
-	  client($mode, $open, %how, options => "-c fernet.key=$key");
+	  client($mode, $open, %how, options => "-c $setting=$key");
 	ok( $out eq $rows && $err =~ /\A(?:\Q$told\E)?\z/,
 		"$name does not take the place of the session's");
 }
@@ -690,8 +718,8 @@ sub store_at
 {
 	my ($mode, $what) = @_;
 	(my $on = $places{$what}{on}) =~ s/%s/$mode->{database}/;
-	store($what, "ALTER $on SET fernet.key = '${\ secret()}'");
-	return "ALTER $on RESET fernet.key";
+	store($what, "ALTER $on SET $setting = '${\ secret()}'");
+	return "ALTER $on RESET $setting";
 }
 
 # PostgreSQL 15 accepts ALTER SYSTEM only for a name that the session knows.
@@ -699,8 +727,8 @@ sub store_in_auto_conf
 {
 	store(
 		'ALTER SYSTEM',
-		"SET fernet.key = '';\n"
-		  . "ALTER SYSTEM SET fernet.key = '${\ secret()}';");
+		"SET $setting = '';\n"
+		  . "ALTER SYSTEM SET $setting = '${\ secret()}';");
 	return same(auto_conf(), 1, 'and it is there');
 }
 
@@ -713,7 +741,7 @@ foreach my $mode (\%preload, \%lazy)
 		test_reset($mode, $what, $reset);
 	}
 	store_in_auto_conf();
-	test_reset($mode, 'ALTER SYSTEM', 'ALTER SYSTEM RESET fernet.key');
+	test_reset($mode, 'ALTER SYSTEM', "ALTER SYSTEM RESET $setting");
 	same(auto_conf(), 0, "$mode->{name}: also from postgresql.auto.conf");
 }
 
@@ -732,7 +760,7 @@ foreach my $what (@places)
 	test_stored(\%in, $what, user => $places{$what}{user} // 'visitor');
 	test_reset(\%in, $what, $reset{$what}, --$left);
 }
-test_reset(\%shared, 'ALTER SYSTEM', 'ALTER SYSTEM RESET fernet.key');
+test_reset(\%shared, 'ALTER SYSTEM', "ALTER SYSTEM RESET $setting");
 same(auto_conf(), 0, 'shared preload: also from postgresql.auto.conf');
 
 # The SET clause of a function, too.
@@ -740,7 +768,7 @@ $node->stop;
 start([]);
 store('CREATE FUNCTION', <<"SQL", 'lazy');
 CREATE FUNCTION stored_no_key() RETURNS boolean LANGUAGE plpgsql
-	SET fernet.key = '${\ secret()}'
+	SET $setting = '${\ secret()}'
 	AS 'BEGIN RETURN no_key(); END';
 SQL
 # The hook cannot tell it from a SET inside of the function, so it works, as
@@ -756,7 +784,7 @@ SQL
 test_reset(
 	\%lazy,
 	'CREATE FUNCTION',
-	'ALTER FUNCTION stored_no_key() RESET fernet.key');
+	"ALTER FUNCTION stored_no_key() RESET $setting");
 test_unseen('stored raw');
 
 # ---------------------------------------------------------------------------
@@ -767,12 +795,12 @@ test_unseen('stored raw');
 sub test_reload
 {
 	my ($mode, $given) = @_;
-	configure($mode == \%shared ? @shared_line : (), "fernet.key = '$given'");
+	configure($mode == \%shared ? @shared_line : (), "$setting = '$given'");
 	return shows(
 		"$mode->{name}: a session keeps its key when postgresql.conf gets one",
 		"$rows\n$rows",
 		'',
-		run_in($mode, <<"SQL", options => "-c fernet.key=$key"));
+		run_in($mode, <<"SQL", options => "-c $setting=$key"));
 $open
 SELECT pg_reload_conf() $quietly
 SELECT pg_sleep(0.5) $quietly
@@ -786,16 +814,16 @@ sub test_refused_by_server
 	my ($what, $level) = @_;
 	my $logs = fresh_logs();
 	ok( $$logs =~
-		  /$level:  PF006: "fernet.key" must not be stored by the server/,
+		  /$level:  PF006: "$setting" must not be stored by the server/,
 		"shared preload: a key by $what is a $level");
 	shows('shared preload: and given to no session',
-		'', $no_key, client(\%shared, "SHOW fernet.key;\n$encrypt"));
+		'', $no_key, client(\%shared, "SHOW $setting;\n$encrypt"));
 	shows('shared preload: and does not keep one from having its own',
-		$rows, '', client(\%shared, $open, options => "-c fernet.key=$key"));
+		$rows, '', client(\%shared, $open, options => "-c $setting=$key"));
 	return $$logs;
 }
 
-sub line { return "fernet.key = '$_[0]'" }
+sub line { return "$setting = '$_[0]'" }
 
 $node->stop;
 start(\@shared_line);
@@ -807,8 +835,8 @@ ok( $logged =~ /"[^"]*" contains errors; unaffected changes were applied/,
 shows(
 	'shared preload: and pg_file_settings too',
 	'f|setting could not be applied',
-	'', client(\%shared, <<'SQL'));
-SELECT applied, error FROM pg_file_settings WHERE name = 'fernet.key';
+	'', client(\%shared, <<"SQL"));
+SELECT applied, error FROM pg_file_settings WHERE name = '$setting';
 SQL
 configure(@shared_line, line(''));
 $node->reload;
@@ -819,7 +847,7 @@ $node->stop;
 start([ @shared_line, line(secret()) ]);
 test_refused_by_server('postgresql.conf', 'WARNING');
 $node->stop;
-start(\@shared_line, '-c fernet.key=' . secret());
+start(\@shared_line, "-c $setting=" . secret());
 test_refused_by_server('the command line', 'WARNING');
 
 # Otherwise each session refuses it.
@@ -827,7 +855,7 @@ $node->stop;
 start([ line(secret()) ]);
 test_stored($_, 'postgresql.conf') foreach (\%preload, \%lazy);
 $node->stop;
-start([], '-c fernet.key=' . secret());
+start([], "-c $setting=" . secret());
 test_stored($_, 'the command line') foreach (\%preload, \%lazy);
 test_unseen('settings of the server');
 

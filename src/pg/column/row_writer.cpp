@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "pg/column/rewritten.hpp"
 #include "pg/report/report.hpp"
 #include "pg/session/session_keys.hpp"
 
@@ -30,11 +31,29 @@ void FireStatementTriggers(RowWriter *writer) {
   }
 }
 
+// FireRowTriggers fires the BEFORE triggers of a row that gets `values`.
+bool FireRowTriggers(RowWriter *writer, TupleTableSlot *row,
+                     const NewValue *values) {
+  volatile bool wanted = false;
+  const Rewrite before = Announce({writer->row.target, values});
+  PG_TRY();
+  {
+    wanted = BeforeRowUpdateTriggers(writer->row.state, &writer->recheck,
+                                     writer->row.result, &row->tts_tid,
+                                     writer->row.slot);
+  }
+  PG_FINALLY();
+  { static_cast<void>(Announce(before)); }
+  PG_END_TRY();
+  return wanted;
+}
+
 // FireBeforeTriggers returns false if one of them suppresses the update. The
 // function of a trigger may keep data for its next call, which must outlive the
 // row; so it is looked up in the memory of the whole update, as in the
 // executor.
-bool FireBeforeTriggers(RowWriter *writer, TupleTableSlot *row) {
+bool FireBeforeTriggers(RowWriter *writer, TupleTableSlot *row,
+                        const NewValue *values) {
   const Relation relation = writer->row.target->relation;
   if (relation->trigdesc == nullptr ||
       !relation->trigdesc->trig_update_before_row) {
@@ -44,9 +63,7 @@ bool FireBeforeTriggers(RowWriter *writer, TupleTableSlot *row) {
       MemoryContextSwitchTo(writer->row.state->es_query_cxt);
   writer->phase = WritePhase::kBeforeTriggers;
   FireStatementTriggers(writer);
-  const bool wanted = BeforeRowUpdateTriggers(
-      writer->row.state, &writer->recheck, writer->row.result, &row->tts_tid,
-      writer->row.slot);
+  const bool wanted = FireRowTriggers(writer, row, values);
   writer->phase = WritePhase::kRow;
   MemoryContextSwitchTo(row_memory);
   return wanted;
@@ -90,7 +107,7 @@ RowResult WriteRow(RowWriter *writer, TupleTableSlot *row,
   if (writer->lock_first && !LockWithoutWaiting(writer, row)) {
     return RowResult::kBusy;
   }
-  if (!FireBeforeTriggers(writer, row)) {
+  if (!FireBeforeTriggers(writer, row, values)) {
     return RowResult::kUnwanted;
   }
   ComputeGenerated(writer->row);

@@ -15,6 +15,7 @@ struct Check {
 // In the order of the rows.
 constexpr Check kChecks[] = {
     {"key", CheckKey},
+    {"index key", CheckIndexKey},
     {"preload", CheckPreload},
     {"load order", CheckLoadOrder},
     {"statement log", CheckStatementLog},

@@ -27,6 +27,7 @@ struct Findings {
 
 // doctor_session.cpp
 void CheckKey(const Findings &out);
+void CheckIndexKey(const Findings &out);
 void CheckKeyMemory(const Findings &out);
 void CheckConnection(const Findings &out);
 void CheckCoreDumps(const Findings &out);

@@ -14,24 +14,20 @@
 namespace fernet::pg::doctor {
 namespace {
 
-const char *HowKeyWasSet() {
-  return KeySource() == PGC_S_CLIENT ? "in the connection options"
-                                     : "by SET or set_config";
+const char *HowKeyWasSet(KeySetting setting) {
+  return KeySource(setting) == PGC_S_CLIENT ? "in the connection options"
+                                            : "by SET or set_config";
 }
 
-}  // namespace
-
-void CheckKey(const Findings &out) {
-  const KeyList *const list = session_keys::CurrentList();
-  if (list == nullptr) {
-    out.Add(kNote, "No key is set in this session.", kHowToGiveTheKey);
-    return;
-  }
+// ShowKeys names the keys of `setting`, of which the first does what `first`
+// says.
+void ShowKeys(const Findings &out, KeySetting setting, const KeyList *list,
+              const char *first) {
   StringInfoData text;
   initStringInfo(&text);
-  appendStringInfo(&text, "%lu set %s, by fingerprint, the first encrypts:",
+  appendStringInfo(&text, "%lu set %s, by fingerprint, the first %s:",
                    static_cast<unsigned long>(list->keys().size()),
-                   HowKeyWasSet());
+                   HowKeyWasSet(setting), first);
   bool all_computed = true;
   for (const Key &key : list->keys()) {
     FingerprintText fingerprint;
@@ -46,6 +42,29 @@ void CheckKey(const Findings &out) {
     return;
   }
   out.Add(kOk, text.data);
+}
+
+}  // namespace
+
+void CheckKey(const Findings &out) {
+  const KeyList *const list = session_keys::CurrentList();
+  if (list == nullptr) {
+    out.Add(kNote, "No key is set in this session.",
+            HowToGiveKey(KeySetting::kKey));
+    return;
+  }
+  ShowKeys(out, KeySetting::kKey, list, "encrypts");
+}
+
+void CheckIndexKey(const Findings &out) {
+  const KeyList *const list = session_keys::CurrentList(KeySetting::kIndexKey);
+  if (list == nullptr) {
+    out.Add(kOk,
+            "No index key is set in this session. Only blind indexes need "
+            "one.");
+    return;
+  }
+  ShowKeys(out, KeySetting::kIndexKey, list, "makes new blind indexes");
 }
 
 void CheckKeyMemory(const Findings &out) {

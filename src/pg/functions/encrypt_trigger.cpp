@@ -2,6 +2,7 @@
 // written.
 
 #include "core/diagnosis.hpp"
+#include "pg/column/check_domain.hpp"
 #include "pg/column/column_target.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/unix_time.hpp"
@@ -334,26 +335,6 @@ void CheckTokenFits(const ColumnTarget &column, std::size_t size) {
   }
 }
 
-// CheckDomain checks the token: the server has only checked the plaintext. It
-// raises the domain's error without the statement and the line of COPY, which
-// would show the plaintext.
-void CheckDomain(Oid domain, const varlena *token) {
-  const MemoryContext memory = CurrentMemoryContext;
-  PG_TRY();
-  { domain_check(PointerGetDatum(token), false, domain, nullptr, nullptr); }
-  PG_CATCH();
-  {
-    MemoryContextSwitchTo(memory);
-    ErrorData *const error = CopyErrorData();
-    FlushErrorState();
-    error->hide_stmt = true;
-    error->hide_ctx = true;
-    error->context = nullptr;
-    ReThrowError(error);
-  }
-  PG_END_TRY();
-}
-
 bool IsToken(const varlena *value, Outcome *outcome) {
   TokenReader reader(MayGoOn);
   *outcome = LoadValue(value, &reader);
@@ -378,7 +359,7 @@ varlena *Encrypt(const ColumnTarget &column, varlena *value) {
   CheckTokenFits(column, VARSIZE(token) - VARHDRSZ);
   varlena *const stored = PadForColumn(column, token);
   if (OidIsValid(column.domain)) {
-    CheckDomain(column.domain, stored);
+    CheckDomain(column.domain, PointerGetDatum(stored), false);
   }
   return stored;
 }
@@ -509,7 +490,7 @@ varlena *TreatDocument(const Column &column, varlena *stored, Origin origin,
                   : nullptr;
   WipeAndFree(reinterpret_cast<varlena *>(document), stored);
   if (has_changed && OidIsValid(column.target.domain)) {
-    CheckDomain(column.target.domain, encrypted);
+    CheckDomain(column.target.domain, PointerGetDatum(encrypted), false);
   }
   return encrypted;
 }

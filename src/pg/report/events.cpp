@@ -48,6 +48,10 @@ const char *FingerprintsOf(const KeyList &list) {
   return text.data;
 }
 
+const char *WordFor(KeySetting setting) {
+  return setting == KeySetting::kKey ? "key" : "index key";
+}
+
 }  // namespace
 
 const char *FingerprintOf(const Key &key) {
@@ -64,6 +68,12 @@ void Used(counters::Kind kind, const char *operation, const Key &key) {
   }
 }
 
+void IndexKeyUsed(const char *operation, const Key &key) {
+  if (log_level >= kAll) {
+    Log(psprintf("%s: ok, index key %s", operation, FingerprintOf(key)));
+  }
+}
+
 void Failed(const char *operation, Status status) {
   counters::AddFailure(status);
   if (log_level >= kFailures) {
@@ -72,16 +82,17 @@ void Failed(const char *operation, Status status) {
   }
 }
 
-void KeyRefused(int sqlstate) {
+void KeyRefused(KeySetting setting, int sqlstate) {
   counters::Add(counters::kKeyErrors);
   if (log_level >= kFailures) {
-    Log(psprintf("key: refused, %s", unpack_sql_state(sqlstate)));
+    Log(psprintf("%s: refused, %s", WordFor(setting),
+                 unpack_sql_state(sqlstate)));
   }
 }
 
-void KeysSet(const KeyList &list) {
+void KeysSet(KeySetting setting, const KeyList &list) {
   if (log_level >= kKeys) {
-    Log(psprintf("key: set,%s", FingerprintsOf(list)));
+    Log(psprintf("%s: set,%s", WordFor(setting), FingerprintsOf(list)));
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/key.hpp"
 #include "pg/report/counters.hpp"
+#include "pg/report/key_setting.hpp"
 #include "pg/server/boundary.hpp"
 
 namespace fernet::pg::events {
@@ -19,19 +20,23 @@ enum LogLevel : int { kNone, kFailures, kKeys, kAll };
 // Used: `operation` succeeded with `key`.
 void Used(counters::Kind kind, const char *operation, const Key &key);
 
+// IndexKeyUsed: `operation` succeeded with `key`, a key of fernet.index_key. It
+// is not counted.
+void IndexKeyUsed(const char *operation, const Key &key);
+
 // Failed: `operation` refused a token for the reason `status`.
 void Failed(const char *operation, Status status);
 
-// KeyRefused: a value of fernet.key was refused or missing, with the SQLSTATE
+// KeyRefused: a value of `setting` was refused or missing, with the SQLSTATE
 // `sqlstate`.
-void KeyRefused(int sqlstate);
+void KeyRefused(KeySetting setting, int sqlstate);
 
 // FingerprintOf is the fingerprint of `key` as text, empty when OpenSSL cannot
 // compute it.
 const char *FingerprintOf(const Key &key);
 
-// KeysSet: a session set the keys of `list`.
-void KeysSet(const KeyList &list);
+// KeysSet: a session gave `setting` the keys of `list`.
+void KeysSet(KeySetting setting, const KeyList &list);
 
 // JobCounts is what a job did to the values.
 struct JobCounts {

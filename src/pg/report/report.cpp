@@ -165,9 +165,23 @@ const char *FingerprintOf(const Key &key) {
   return pstrdup(fingerprint.data());
 }
 
-void ReportNoKey() {
-  FERNET_RAISE(kNoKey, errmsg("no Fernet key is set"),
-               errhint("%s", kHowToGiveTheKey));
+const char *WouldBeStoredText(KeySetting setting) {
+  return psprintf("\"%s\" must not be stored by the server", NameOf(setting));
+}
+
+const char *HowToGiveKey(KeySetting setting) {
+  const char *const name = NameOf(setting);
+  return psprintf(
+      "Give the key in the connection options, as in options='-c %s=...', or "
+      "by SELECT set_config('%s', $1, false) with a bind parameter.",
+      name, name);
+}
+
+void ReportNoKey(KeySetting setting) {
+  FERNET_RAISE(kNoKey,
+               setting == KeySetting::kKey ? errmsg("no Fernet key is set")
+                                           : errmsg("no index key is set"),
+               errhint("%s", HowToGiveKey(setting)));
 }
 
 void ReportKeyOutOfReach() {
@@ -179,34 +193,35 @@ void ReportKeyOutOfReach() {
       errhint("If they need the key, rotate as the owner of the table."));
 }
 
-void ReportKeyFailure(int elevel, const Outcome &outcome) {
+void ReportKeyFailure(int elevel, KeySetting setting, const Outcome &outcome) {
   DropContextIfRaising(elevel);
   ereport(elevel, errcode(kMalformedKey),
-          errmsg("invalid Fernet key at position %u of \"fernet.key\"",
-                 outcome.key_position),
+          errmsg("invalid Fernet key at position %u of \"%s\"",
+                 outcome.key_position, NameOf(setting)),
           errdetail_internal("%s", KeyFailureDetail(outcome)), HideStatement());
 }
 
-void ReportMaskAsKey(int elevel) {
+void ReportMaskAsKey(int elevel, KeySetting setting) {
   DropContextIfRaising(elevel);
   ereport(elevel, errcode(kMalformedKey),
-          errmsg("invalid Fernet key at position 1 of \"fernet.key\""),
+          errmsg("invalid Fernet key at position 1 of \"%s\"", NameOf(setting)),
           errdetail(
               "The value is the mask that the server shows in place of a key."),
           HideStatement());
 }
 
-void ReportKeyWouldBeStored(int elevel) {
+void ReportKeyWouldBeStored(int elevel, KeySetting setting) {
   DropContextIfRaising(elevel);
   ereport(elevel, errcode(kKeyWouldBeStored),
-          errmsg_internal("%s", kKeyWouldBeStoredText),
-          errhint("%s", kHowToGiveTheKey), HideStatement());
+          errmsg_internal("%s", WouldBeStoredText(setting)),
+          errhint("%s", HowToGiveKey(setting)), HideStatement());
 }
 
-void ReportTooManyKeyLists(int elevel, std::uint32_t slots) {
+void ReportTooManyKeyLists(int elevel, KeySetting setting,
+                           std::uint32_t slots) {
   DropContextIfRaising(elevel);
   ereport(elevel, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-          errmsg("too many nested values of \"fernet.key\""),
+          errmsg("too many nested values of \"%s\"", NameOf(setting)),
           errdetail("A session keeps at most %u values: one for each savepoint "
                     "or function that set a key and may still be rolled back.",
                     slots),
@@ -220,9 +235,12 @@ void ReportNoMemoryForKey(int elevel) {
 }
 
 void ReportUnknownSetting(const char *name) {
-  FERNET_RAISE(ERRCODE_UNDEFINED_OBJECT,
-               errmsg("unrecognized configuration parameter \"%s\"", name),
-               errhint("Set the key with \"fernet.key\"."));
+  FERNET_RAISE(
+      ERRCODE_UNDEFINED_OBJECT,
+      errmsg("unrecognized configuration parameter \"%s\"", name),
+      errhint("Set the key with \"%s\", and the key of blind indexes "
+              "with \"%s\".",
+              NameOf(KeySetting::kKey), NameOf(KeySetting::kIndexKey)));
 }
 
 void ReportTokenFailure(const Outcome &outcome, const KeyList &keys,

@@ -4,33 +4,33 @@
 
 #include "core/key.hpp"
 #include "core/status.hpp"
+#include "pg/report/key_setting.hpp"
 #include "pg/report/sqlstate.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/server/raise.hpp"
 
 namespace fernet::pg {
 
-inline constexpr const char *kKeyWouldBeStoredText =
-    "\"fernet.key\" must not be stored by the server";
-inline constexpr const char *kHowToGiveTheKey =
-    "Give the key in the connection options, as in "
-    "options='-c fernet.key=...', or by SELECT "
-    "set_config('fernet.key', $1, false) with a bind parameter.";
+// WouldBeStoredText is the message of PF006 about `setting`, HowToGiveKey the
+// hint that says how to set it.
+const char *WouldBeStoredText(KeySetting setting);
+const char *HowToGiveKey(KeySetting setting);
 
-[[noreturn]] void ReportNoKey();
+// ReportNoKey raises PF001 for `setting`.
+[[noreturn]] void ReportNoKey(KeySetting setting);
 // ReportKeyOutOfReach likewise raises PF001, for code of a table that another
 // role owns.
 [[noreturn]] void ReportKeyOutOfReach();
 
 // ReportKeyFailure raises PF002, or reports it at a level below ERROR.
-void ReportKeyFailure(int elevel, const Outcome &outcome);
+void ReportKeyFailure(int elevel, KeySetting setting, const Outcome &outcome);
 // ReportMaskAsKey likewise, when the key is the mask that SHOW displays.
-void ReportMaskAsKey(int elevel);
+void ReportMaskAsKey(int elevel, KeySetting setting);
 // ReportKeyWouldBeStored likewise, PF006.
-void ReportKeyWouldBeStored(int elevel);
+void ReportKeyWouldBeStored(int elevel, KeySetting setting);
 // ReportTooManyKeyLists likewise, 54000: each of the `slots` holds a key list
 // that guc.c may restore.
-void ReportTooManyKeyLists(int elevel, std::uint32_t slots);
+void ReportTooManyKeyLists(int elevel, KeySetting setting, std::uint32_t slots);
 // ReportNoMemoryForKey likewise, 53200.
 void ReportNoMemoryForKey(int elevel);
 // ReportUnknownSetting raises 42704 for a SET of the misspelt `name`, whose

@@ -7,23 +7,25 @@ config_generic *Find(const char *name) {
   return find_option(name, false, true, LOG);
 }
 
-// KeyRecord is looked up once: PostgreSQL never moves the record of a setting.
-const config_generic *KeyRecord() {
-  static constinit config_generic *record = nullptr;
+// RecordOf is the record of `setting`, or null as long as it is a placeholder,
+// which has no handle of ours. It is looked up once: PostgreSQL never moves the
+// record of a setting that is defined.
+const config_generic *RecordOf(KeySetting setting) {
+  static constinit std::array<const config_generic *, kKeySettings.size()>
+      records{};
+  const config_generic *&record = records[IndexOf(setting)];
   if (record == nullptr) {
-    record = Find(kKeySettingName);
+    const config_generic *const found = Find(NameOf(setting));
+    if (found != nullptr && (found->flags & GUC_CUSTOM_PLACEHOLDER) == 0) {
+      record = found;
+    }
   }
   return record;
 }
 
-}  // namespace
-
-void ForEachHeldValue(void (*visit)(const void *handle, void *state),
-                      void *state) {
-  const config_generic *const setting = KeyRecord();
-  if (setting == nullptr) {
-    return;
-  }
+void ForEachHeldValueOf(const config_generic *setting,
+                        void (*visit)(const void *handle, void *state),
+                        void *state) {
   const auto visit_held = [=](const void *handle) {
     if (handle != nullptr) {
       visit(handle, state);
@@ -38,9 +40,21 @@ void ForEachHeldValue(void (*visit)(const void *handle, void *state),
   }
 }
 
-GucSource KeySource() {
-  const config_generic *const setting = KeyRecord();
-  return setting == nullptr ? PGC_S_DEFAULT : setting->source;
+}  // namespace
+
+void ForEachHeldValue(void (*visit)(const void *handle, void *state),
+                      void *state) {
+  for (const KeySetting setting : kKeySettings) {
+    const config_generic *const record = RecordOf(setting);
+    if (record != nullptr) {
+      ForEachHeldValueOf(record, visit, state);
+    }
+  }
+}
+
+GucSource KeySource(KeySetting setting) {
+  const config_generic *const record = RecordOf(setting);
+  return record == nullptr ? PGC_S_DEFAULT : record->source;
 }
 
 bool IsSettingDefined(const char *name) { return Find(name) != nullptr; }

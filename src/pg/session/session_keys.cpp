@@ -39,11 +39,19 @@ struct PreparedList {
   Keyring ring;
 };
 
+// PreparedIndexer likewise, for blind indexes.
+struct PreparedIndexer {
+  std::uint32_t slot = kNoSlot;
+  BlindIndexer indexer;
+};
+
 constinit SecretPages pages;
 constinit SecretMemory *memory = nullptr;
 constinit std::array<bool, kSlots> used{};
-constinit std::uint32_t current = kNoSlot;
+constinit std::array<std::uint32_t, kKeySettings.size()> current = {kNoSlot,
+                                                                    kNoSlot};
 constinit Immortal<PreparedList> prepared;
+constinit Immortal<PreparedIndexer> prepared_indexer;
 constexpr std::size_t kPins = 4;
 constinit std::array<Immortal<PreparedList>, kPins> pins;
 constinit bool sweep_is_due = false;
@@ -54,9 +62,15 @@ void Release(PreparedList *list) {
   list->slot = kNoSlot;
 }
 
+void Release(PreparedIndexer *list) {
+  list->indexer.Clear();
+  list->slot = kNoSlot;
+}
+
 void WipeAtExit(int, Datum) {
-  current = kNoSlot;
+  current.fill(kNoSlot);
   Release(&prepared.object);
+  Release(&prepared_indexer.object);
   for (auto &pin : pins) {
     Release(&pin.object);
   }
@@ -140,6 +154,21 @@ SessionKeys MakeReady(PreparedList *list, std::uint32_t slot) {
   return {&list->ring, &memory->lists[slot], &memory->ivs};
 }
 
+// MakeReady likewise for blind indexes.
+IndexKeys MakeReady(PreparedIndexer *list, std::uint32_t slot) {
+  if (list->slot != slot) {
+    const Status status = list->indexer.Prepare(memory->lists[slot].keys());
+    if (status != Status::kOk) {
+      list->slot = kNoSlot;
+      ReportCryptoFailure(status);
+    }
+    list->slot = slot;
+  }
+  return {&list->indexer, &memory->lists[slot]};
+}
+
+std::uint32_t SlotOf(KeySetting setting) { return current[IndexOf(setting)]; }
+
 bool IsOutOfReach() {
   Oid user = InvalidOid;
   int context = 0;
@@ -147,15 +176,15 @@ bool IsOutOfReach() {
   return (context & kOutOfReach) != 0;
 }
 
-// RequireKey raises PF001 without a key.
-void RequireKey() {
+// RequireKey raises PF001 when `setting` has no key.
+void RequireKey(KeySetting setting) {
   counters::Prepare();
-  if (!HasKey()) {
-    events::KeyRefused(kNoKey);
+  if (!HasKey(setting)) {
+    events::KeyRefused(setting, kNoKey);
     if (IsOutOfReach()) {
       ReportKeyOutOfReach();
     }
-    ReportNoKey();
+    ReportNoKey(setting);
   }
 }
 
@@ -190,37 +219,48 @@ const KeyList *ListBehind(const void *handle) {
   return &memory->lists[static_cast<const KeyHandle *>(handle)->slot];
 }
 
-void Assign(const void *handle) {
-  current = handle == nullptr ? kNoSlot
-                              : static_cast<const KeyHandle *>(handle)->slot;
-  if (prepared.object.slot != current) {
+void Assign(KeySetting setting, const void *handle) {
+  current[IndexOf(setting)] =
+      handle == nullptr ? kNoSlot
+                        : static_cast<const KeyHandle *>(handle)->slot;
+  if (prepared.object.slot != SlotOf(KeySetting::kKey)) {
     Release(&prepared.object);
+  }
+  if (prepared_indexer.object.slot != SlotOf(KeySetting::kIndexKey)) {
+    Release(&prepared_indexer.object);
   }
   SweepAtTransactionEnd();
 }
 
 SessionKeys Current() {
-  RequireKey();
-  return MakeReady(&prepared.object, current);
+  RequireKey(KeySetting::kKey);
+  return MakeReady(&prepared.object, SlotOf(KeySetting::kKey));
 }
 
 SessionKeys CurrentOrNone() { return HasKey() ? Current() : SessionKeys{}; }
 
-bool HasKey() { return current != kNoSlot && !IsOutOfReach(); }
+bool HasKey(KeySetting setting) {
+  return SlotOf(setting) != kNoSlot && !IsOutOfReach();
+}
 
-const KeyList *CurrentList() {
-  return HasKey() ? &memory->lists[current] : nullptr;
+IndexKeys CurrentIndexKeys() {
+  RequireKey(KeySetting::kIndexKey);
+  return MakeReady(&prepared_indexer.object, SlotOf(KeySetting::kIndexKey));
+}
+
+const KeyList *CurrentList(KeySetting setting) {
+  return HasKey(setting) ? &memory->lists[SlotOf(setting)] : nullptr;
 }
 
 SessionKeys PinUntil(MemoryContext memory_context) {
-  RequireKey();
+  RequireKey(KeySetting::kKey);
   auto *const unpin = static_cast<MemoryContextCallback *>(
       MemoryContextAlloc(memory_context, sizeof(MemoryContextCallback)));
   for (auto &pin : pins) {
     if (pin.object.slot != kNoSlot) {
       continue;
     }
-    const SessionKeys keys = MakeReady(&pin.object, current);
+    const SessionKeys keys = MakeReady(&pin.object, SlotOf(KeySetting::kKey));
     unpin->func = [](void *list) {
       Release(static_cast<PreparedList *>(list));
       Sweep();

@@ -1,13 +1,16 @@
 // The keys of this session: guc.c holds a mask and a handle, the keys are here.
 //
-// Each value of fernet.key that guc.c may restore (the current one, the one
-// that RESET restores, those of outer SET LOCALs and savepoints) has a slot in
-// SecretPages. A slot that no record of guc.c names any more is wiped when the
-// next key is set, and at the end of every transaction that changed the key.
+// Each value of fernet.key and fernet.index_key that guc.c may restore (the
+// current one, the one that RESET restores, those of outer SET LOCALs and
+// savepoints) has a slot in SecretPages. A slot that no record of guc.c names
+// any more is wiped when the next key is set, and at the end of every
+// transaction that changed the key.
 #pragma once
 
+#include "core/blind_index.hpp"
 #include "core/keyring.hpp"
 #include "core/secret_pages.hpp"
+#include "pg/report/key_setting.hpp"
 #include "pg/server/boundary.hpp"
 
 namespace fernet::pg {
@@ -18,6 +21,12 @@ struct SessionKeys {
   Keyring *ring = nullptr;
   const KeyList *list = nullptr;  // the same keys, for their fingerprints
   RandomBuffer *ivs = nullptr;
+};
+
+// IndexKeys is the keys that work with blind indexes needs, for as long.
+struct IndexKeys {
+  BlindIndexer *indexer = nullptr;
+  const KeyList *list = nullptr;
 };
 
 namespace session_keys {
@@ -48,18 +57,21 @@ AddResult Add(std::span<const char> text, void **out_handle);
 const KeyList *ListBehind(const void *handle);
 
 // Assign makes the key list behind `handle`, or none when it is null, the
-// current one. Cannot fail.
-void Assign(const void *handle);
+// current one of `setting`. Cannot fail.
+void Assign(KeySetting setting, const void *handle);
 
-// Current returns the current keys, ready for use; without a key it raises
-// PF001. CurrentOrNone returns null members instead; HasKey only says whether
-// there is a key.
+// Current returns the current keys of fernet.key, ready for use; without a key
+// it raises PF001. CurrentOrNone returns null members instead; HasKey only says
+// whether there is a key.
 SessionKeys Current();
 SessionKeys CurrentOrNone();
-bool HasKey();
+bool HasKey(KeySetting setting = KeySetting::kKey);
 
-// CurrentList is the current key list, or null.
-const KeyList *CurrentList();
+// CurrentIndexKeys is Current for fernet.index_key.
+IndexKeys CurrentIndexKeys();
+
+// CurrentList is the current key list of `setting`, or null.
+const KeyList *CurrentList(KeySetting setting = KeySetting::kKey);
 
 // PinUntil returns the current keys and keeps them valid until `memory` is
 // reset or deleted, even if the setting changes. Raises PF001, and 54000 when

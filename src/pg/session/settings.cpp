@@ -13,8 +13,8 @@ namespace {
 
 constexpr char kMask[] = "********";
 
-// The value in guc.c: kMask or an empty string.
-constinit char *displayed_key = nullptr;
+// The values in guc.c: kMask or an empty string.
+constinit std::array<char *, kKeySettings.size()> displayed{};
 
 // While false, a hook must not raise an ERROR; see DefineSettings.
 constinit bool defined = false;
@@ -65,26 +65,27 @@ bool Dropped(char *value) {
 }
 
 // RefuseToStore is for sources from which the server would store the key.
-bool RefuseToStore(char *value, GucSource source) {
+bool RefuseToStore(KeySetting setting, char *value, GucSource source) {
   if (source == PGC_S_FILE) {
     // Returning false keeps a line of postgresql.conf from being applied; guc.c
     // reports it.
     Wipe(value);
     GUC_check_errcode(kKeyWouldBeStored);
-    GUC_check_errmsg("%s", kKeyWouldBeStoredText);
-    GUC_check_errhint("%s", kHowToGiveTheKey);
+    GUC_check_errmsg("%s", WouldBeStoredText(setting));
+    GUC_check_errhint("%s", HowToGiveKey(setting));
     return false;
   }
   Wipe(value);
-  events::KeyRefused(kKeyWouldBeStored);
-  ReportKeyWouldBeStored(FailureLevel(source));
+  events::KeyRefused(setting, kKeyWouldBeStored);
+  ReportKeyWouldBeStored(FailureLevel(source), setting);
   return Dropped(value);
 }
 
 // CheckKey takes the key out of guc.c's hands: on success `*value` is the mask
 // and `*extra` a handle to the session's own copy. It may run outside of a
 // transaction and in a parallel worker, so it reads no catalogs.
-bool CheckKey(char **value, void **extra, GucSource source) {
+bool CheckKey(KeySetting setting, char **value, void **extra,
+              GucSource source) {
   if (**value == '\0') {
     return true;  // switches the key off, which any source may do
   }
@@ -96,11 +97,11 @@ bool CheckKey(char **value, void **extra, GucSource source) {
     OverwriteKeysOf(*value);
   }
   if (!BelongsToSession(source)) {
-    return RefuseToStore(*value, source);
+    return RefuseToStore(setting, *value, source);
   }
   if (is_mask) {
-    events::KeyRefused(kMalformedKey);
-    ReportMaskAsKey(FailureLevel(source));
+    events::KeyRefused(setting, kMalformedKey);
+    ReportMaskAsKey(FailureLevel(source), setting);
     return Dropped(*value);
   }
 
@@ -113,23 +114,35 @@ bool CheckKey(char **value, void **extra, GucSource source) {
     return Dropped(*value);
   }
   if (added.too_many) {
-    ReportTooManyKeyLists(FailureLevel(source), session_keys::kSlots);
+    ReportTooManyKeyLists(FailureLevel(source), setting, session_keys::kSlots);
     return Dropped(*value);
   }
   if (!added.outcome.ok()) {
-    events::KeyRefused(kMalformedKey);
+    events::KeyRefused(setting, kMalformedKey);
     ReportKeyFailure(
         WasCutShort(added.outcome, source) ? ERROR : FailureLevel(source),
-        added.outcome);
+        setting, added.outcome);
     return Dropped(*value);
   }
-  events::KeysSet(*session_keys::ListBehind(*extra));
+  events::KeysSet(setting, *session_keys::ListBehind(*extra));
   // A key has at least 43 characters, so the mask fits in its place.
   memcpy(*value, kMask, sizeof kMask);
   return true;
 }
 
-void AssignKey(const char *, void *extra) { session_keys::Assign(extra); }
+// Define defines `setting`; guc.c tells the hooks neither its name nor
+// anything else of ours.
+template <KeySetting setting>
+void Define(const char *what, const char *more) {
+  DefineCustomStringVariable(
+      NameOf(setting), what, more, &displayed[IndexOf(setting)], "",
+      PGC_USERSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+      [](char **value, void **extra, GucSource source) {
+        return CheckKey(setting, value, extra, source);
+      },
+      [](const char *, void *extra) { session_keys::Assign(setting, extra); },
+      nullptr);
+}
 
 }  // namespace
 
@@ -137,14 +150,17 @@ void DefineSettings() {
   // Defined first, so that a key from before the library was loaded is logged
   // too.
   events::DefineLogSetting();
-  DefineCustomStringVariable(
-      kKeySettingName,
+  Define<KeySetting::kKey>(
       "Sets the Fernet key of the session: one, or several separated by "
       "commas.",
       "The first key encrypts, all decrypt. The server keeps the key in memory "
-      "of the session only, and shows a mask in its place.",
-      &displayed_key, "", PGC_USERSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
-      CheckKey, AssignKey, nullptr);
+      "of the session only, and shows a mask in its place.");
+  Define<KeySetting::kIndexKey>(
+      "Sets the key of blind indexes for the session: one, or several "
+      "separated by commas.",
+      "fernet_blind_index() uses the first key, fernet_blind_indexes() each. "
+      "The server keeps the key in memory of the session only, and shows a "
+      "mask in its place.");
   MarkGUCPrefixReserved("fernet");
   defined = true;
 }

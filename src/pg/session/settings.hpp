@@ -1,4 +1,4 @@
-// The setting fernet.key and its hooks.
+// The settings fernet.key and fernet.index_key and their hooks.
 #pragma once
 
 #include "pg/server/boundary.hpp"

@@ -119,15 +119,24 @@ const char *TextForCitus(const VariableSetStmt *set) {
                   quote_literal_cstr(TextOf(set)));
 }
 
-// Refuse raises the error of `set` before the server does, which would log the
-// text of the statement.
+// SettingNamed is the setting for keys of that name; of another name, as good
+// as fernet.key.
+KeySetting SettingNamed(const char *name) {
+  return pg_strcasecmp(name, NameOf(KeySetting::kIndexKey)) == 0
+             ? KeySetting::kIndexKey
+             : KeySetting::kKey;
+}
+
+// RefuseBadSet raises the error of `set` before the server does, which would
+// log the text of the statement.
 void RefuseBadSet(Node *statement, const VariableSetStmt *set) {
   if (!IsSettingDefined(set->name)) {
     ReportUnknownSetting(set->name);
   }
   if (IsA(statement, AlterSystemStmt)) {
-    events::KeyRefused(kKeyWouldBeStored);
-    ReportKeyWouldBeStored(ERROR);
+    const KeySetting setting = SettingNamed(set->name);
+    events::KeyRefused(setting, kKeyWouldBeStored);
+    ReportKeyWouldBeStored(ERROR, setting);
   }
 }
 
