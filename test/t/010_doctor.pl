@@ -13,7 +13,7 @@ use Test::More;
 
 my @items = (
 	'auto_explain', 'captured calls', 'connection', 'core dumps', 'counters',
-	'data checksums', 'debug log', 'key', 'key memory',
+	'data checksums', 'debug log', 'index key', 'key', 'key memory',
 	'load order', 'openssl', 'parameter log', 'pg_stat_statements',
 	'pgaudit', 'preload', 'search path', 'statement log', 'stored key',
 	'stored plaintext', 'trigger order', 'version');
