@@ -342,7 +342,7 @@ inline ProveQuiet(p) {
 /* ------------------------------------------------------------------ */
 /* A job.                                                              */
 
-/* WriteValue: the row is written only as the snapshot shows it. */
+/* WriteRow: the row is written only as the snapshot shows it. */
 inline WriteRow(p, r, mine) {
 	if
 #ifdef MUTANT_NO_RECHECK
