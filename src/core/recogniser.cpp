@@ -421,7 +421,7 @@ Status Recogniser::NextStart(Bytes digits, std::size_t *from) noexcept {
 Status Recogniser::LookAtRun(Bytes bytes, const Run &run, Bytes scratch,
                              bool *out_is_token) noexcept {
   const Bytes digits = bytes.subspan(run.begin, run.digits);
-  if (decodings_ == 0 && StartsAsToken(digits) && !HasStructure(digits)) {
+  if (StartsAsToken(digits) && !HasStructure(digits)) {
     Tell(NewPlace(run.begin, run.end));
   }
   bool has_told = false;

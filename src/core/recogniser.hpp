@@ -47,8 +47,7 @@ struct Place {
     kOpened,      // the key at `key_index` decrypts it
     kUnknownKey,  // it looks like a token, and no key decrypts it
     kNotTried,    // it looks like a token, and there is no key to try
-    kRemnant,     // it begins like a token and is none: cut or changed; not
-                  // looked for in what was decoded
+    kRemnant,     // it begins like a token and is none: cut or changed
   };
   Kind kind;
   std::uint32_t key_index;  // from 0, for kOpened

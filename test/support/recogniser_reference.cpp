@@ -256,10 +256,8 @@ class Search {
 
   void Add(const char *kind, std::size_t key, std::uint64_t timestamp,
            Stretch place, std::size_t nesting, std::size_t decodings) {
-    if (kind != std::string("remnant") || decodings == 0) {
-      found.push_back({kind, key, timestamp, decodings == 0 ? place.begin : 0,
-                       place.end - place.begin, nesting, decodings});
-    }
+    found.push_back({kind, key, timestamp, decodings == 0 ? place.begin : 0,
+                     place.end - place.begin, nesting, decodings});
   }
 
   const std::vector<Bytes> &keys_;
