@@ -123,38 +123,39 @@ bool LacksProof(const Running &running, const JobResult &result) {
   return result.left() == 0 && running.job->slices == 1 && !running.is_proved;
 }
 
-// RetryPending writes the `pending` values that the last reading has found.
-// Rows that have moved off their pages since are somewhere in the table. It
-// returns false if it has found each value again and could change none.
-bool RetryPending(Running *running, std::int64_t pending) {
-  const std::int64_t changed_before = running->changed;
-  running->refused = 0;
-  RetryLeft(running);
-  const std::int64_t changed = running->changed - changed_before;
-  const bool all_found =
-      changed + running->refused + running->tally.busy >= pending;
-  if (!all_found) {
-    running->refused = 0;
-    WritePass(running);
-    RetryLeft(running);
-  }
-  return running->changed != changed_before || !all_found;
-}
-
 // Progress is how far the readings have come.
 struct Progress {
   std::int64_t least;  // that one has left, of what was there at the start
   int in_vain;         // readings since then
   TimestampTz since;
+  bool has_missed;  // rows had moved before the last round came to them
 };
 
+// RetryPending writes the `pending` values that the last reading has found.
+// Rows that have moved off their pages since are somewhere in the table. It
+// returns false if it has found each value again and could change none.
+bool RetryPending(Running *running, std::int64_t pending, Progress *progress) {
+  const std::int64_t changed_before = running->changed;
+  running->refused = 0;
+  RetryLeft(running);
+  const std::int64_t changed = running->changed - changed_before;
+  progress->has_missed =
+      changed + running->refused + running->tally.busy < pending;
+  if (progress->has_missed) {
+    running->refused = 0;
+    WritePass(running);
+    RetryLeft(running);
+  }
+  return running->changed != changed_before || progress->has_missed;
+}
+
 // IsWorthwhile says whether another round may help: less is left than ever
-// before, or not for long. Nobody waits for an application to stop encrypting
-// with an old key.
+// before, or not for long, or rows are hard to find. Nobody waits for an
+// application to stop encrypting with an old key.
 bool IsWorthwhile(const JobResult &result, Progress *progress) {
   const std::int64_t left = result.pending - result.fresh;
   if (left < progress->least) {
-    *progress = {left, 0, GetCurrentTimestamp()};
+    *progress = {left, 0, GetCurrentTimestamp(), false};
     return true;
   }
   ++progress->in_vain;
@@ -162,7 +163,7 @@ bool IsWorthwhile(const JobResult &result, Progress *progress) {
     return progress->in_vain < kMostInVainIfFresh;
   }
   return progress->in_vain < kMostInVain ||
-         (result.pending > 0 &&
+         (result.pending > 0 && progress->has_missed &&
           GetCurrentTimestamp() - progress->since < PatienceMicroseconds());
 }
 
@@ -172,13 +173,15 @@ JobResult WriteUntilDone(Running *running) {
   WritePass(running);
   RetryLeft(running);
   JobResult result = ReadAll(running);
-  Progress progress = {result.pending - result.fresh, 0, GetCurrentTimestamp()};
+  Progress progress = {result.pending - result.fresh, 0, GetCurrentTimestamp(),
+                       false};
   while (result.pending > 0 || LacksProof(*running, result)) {
     if (progress.in_vain > 0) {
       // Another moment may be a better one.
       SleepFor(kFirstPause << std::min(progress.in_vain, kMostInVain));
     }
-    if (result.pending > 0 && !RetryPending(running, result.pending)) {
+    if (result.pending > 0 &&
+        !RetryPending(running, result.pending, &progress)) {
       return Judge(*running, running->seen);
     }
     result = ReadAll(running);
