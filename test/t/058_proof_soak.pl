@@ -17,7 +17,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep time);
 
-my $claims_wanted = $ENV{FERNET_CLAIMS} // ($ENV{FERNET_LONG} ? 500 : 4);
+my $claims_wanted = $ENV{FERNET_CLAIMS} // ($ENV{FERNET_LONG} ? 500 : 2);
 my $seed = $ENV{FERNET_SEED} // int(rand(2**31));
 srand $seed;
 note "FERNET_SEED=$seed repeats this run's choices";
