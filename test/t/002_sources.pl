@@ -17,7 +17,7 @@ use Time::HiRes qw(usleep);
 
 # The setting, and what is done with its key: a value is made of a text, and
 # matches the text of its row.
-my $setting = $ENV{FERNET_TEST_SETTING} // 'fernet.key';
+my $setting = $ENV{FERNET_TEST_SETTING} || 'fernet.key';
 my ($after_prefix) = $setting =~ /\.(.*)/;
 my $use = {
 	'fernet.key' => {

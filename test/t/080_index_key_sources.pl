@@ -4,6 +4,8 @@
 use strict;
 use warnings;
 
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 plan skip_all => 'takes as long as 002_sources: set FERNET_LONG=1'
