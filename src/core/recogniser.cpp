@@ -195,23 +195,28 @@ bool IsInRun(char c) noexcept {
   return kPlain.values[byte] != kNone || IsBreak(byte);
 }
 
-// HasRunAround says whether the digits around `at`, with the line breaks
-// between them, are enough for a remnant.
-bool HasRunAround(std::span<const char> bytes, std::size_t at) noexcept {
+// RunAround is the digits around `at`, with the line breaks between them, from
+// `from` on: all of them, or enough for a token.
+std::span<const char> RunAround(std::span<const char> bytes, std::size_t from,
+                                std::size_t at) noexcept {
   std::size_t begin = at + 1;
-  while (begin > 0 && at - begin + 1 < kRemnantDigits &&
-         IsInRun(bytes[begin - 1])) {
+  while (begin > from && IsInRun(bytes[begin - 1])) {
     --begin;
   }
-  if (begin == at + 1) {
-    return false;
-  }
   std::size_t end = at + 1;
-  while (end < bytes.size() && end - begin < kRemnantDigits &&
+  while (begin != at + 1 && end < bytes.size() && end - begin < kTokenDigits &&
          IsInRun(bytes[end])) {
     ++end;
   }
-  return end - begin >= kRemnantDigits;
+  return bytes.subspan(begin, end - begin);
+}
+
+// MayHoldPlace says whether a token, or what is left of one, can be in `run`.
+bool MayHoldPlace(std::span<const char> run) noexcept {
+  return run.size() >= kTokenDigits ||
+         (run.size() >= kRemnantDigits &&
+          std::string_view(run.data(), run.size()).find(kStart) !=
+              std::string_view::npos);
 }
 
 }  // namespace
@@ -240,13 +245,27 @@ std::size_t OffsetInValue(std::span<const char> value,
 
 bool MayHoldPlaces(std::span<const char> bytes) noexcept {
   // So many digits next to each other are at one of every kRemnantDigits bytes.
+  std::size_t from = 0;
   for (std::size_t at = kRemnantDigits - 1; at < bytes.size();
-       at += kRemnantDigits) {
-    if (HasRunAround(bytes, at)) {
+       at = from + kRemnantDigits - 1) {
+    const auto run = RunAround(bytes, from, at);
+    if (MayHoldPlace(run)) {
       return true;
     }
+    // What ended the run is in no other one.
+    from = run.empty() ? at + 1
+                       : static_cast<std::size_t>(run.data() - bytes.data()) +
+                             run.size() + 1;
   }
   return false;
+}
+
+std::size_t SizeUpToOpenRun(std::span<const char> bytes) noexcept {
+  std::size_t size = bytes.size();
+  while (size > 0 && IsInRun(bytes[size - 1])) {
+    --size;
+  }
+  return size;
 }
 
 Status Recogniser::Look(std::span<const char> value) noexcept {

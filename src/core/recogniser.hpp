@@ -67,8 +67,14 @@ std::size_t OffsetInValue(std::span<const char> value,
                           const Place &place) noexcept;
 
 // MayHoldPlaces says whether there can be a place in `bytes`: whether somewhere
-// in them are enough digits next to each other. It costs a fraction of Look.
+// in them are enough digits next to each other for a token, or for what is left
+// of one with its beginning. It costs a fraction of Look.
 bool MayHoldPlaces(std::span<const char> bytes) noexcept;
+
+// SizeUpToOpenRun is how many of the first `bytes` of something longer can be
+// looked at on their own: no place in them goes on in what follows, and none of
+// what follows begins in them. 0 if everything is one run of digits.
+std::size_t SizeUpToOpenRun(std::span<const char> bytes) noexcept;
 
 // FoundPlace is told of each place, a token before what is inside of it.
 using FoundPlace = void (*)(const Place &place, void *state) noexcept;

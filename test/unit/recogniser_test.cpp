@@ -409,17 +409,44 @@ std::size_t asked = 0;
 std::size_t allowed = 0;
 
 TEST(Recogniser, NeedsEnoughDigitsNextToEachOtherForAPlace) {
-  const std::string digits(32, 'a');
-  for (std::size_t before = 0; before < 70; ++before) {
+  const std::string token(kTokenDigits, 'a');
+  const std::string remnant = "gAAAAA" + std::string(26, 'a');
+  for (std::size_t before = 0; before < 140; ++before) {
     const std::string prefix(before, ' ');
-    EXPECT_TRUE(MayHoldPlaces(prefix + digits));
-    EXPECT_TRUE(MayHoldPlaces(prefix + digits + "  "));
+    for (const std::string &digits : {token, remnant, "a-" + remnant}) {
+      EXPECT_TRUE(MayHoldPlaces(prefix + digits));
+      EXPECT_TRUE(MayHoldPlaces(prefix + digits + "  "));
+      EXPECT_TRUE(MayHoldPlaces(prefix + "words, " + digits + ". " + prefix));
+    }
     EXPECT_TRUE(
-        MayHoldPlaces(prefix + digits.substr(16) + "\r\n" + digits.substr(16)));
-    EXPECT_FALSE(MayHoldPlaces(prefix + digits.substr(1)));
-    EXPECT_FALSE(MayHoldPlaces(prefix + digits.substr(1) + " " + digits[0]));
+        MayHoldPlaces(prefix + token.substr(49) + "\r\n" + token.substr(49)));
+    EXPECT_FALSE(MayHoldPlaces(prefix + token.substr(1)));
+    EXPECT_FALSE(MayHoldPlaces(prefix + token.substr(1) + " " + token[0]));
+    EXPECT_FALSE(MayHoldPlaces(prefix + remnant.substr(0, 31)));
+    EXPECT_FALSE(MayHoldPlaces(prefix + remnant.substr(1)));
+    EXPECT_FALSE(MayHoldPlaces(prefix + std::string(90, 'a') + " gAAAAA"));
   }
   EXPECT_FALSE(MayHoldPlaces(""));
+}
+
+TEST(Recogniser, CutsSomethingLongOutsideOfRuns) {
+  EXPECT_EQ(SizeUpToOpenRun(""), 0u);
+  EXPECT_EQ(SizeUpToOpenRun("gAAA\r\nAA"), 0u);
+  EXPECT_EQ(SizeUpToOpenRun("gAAAAA "), 7u);
+  EXPECT_EQ(SizeUpToOpenRun("a gAAA\nAA"), 2u);
+  // Whatever it is cut into, the same is found.
+  const std::string value = "a " + Token("x") + " b " + Standard(Token("y")) +
+                            "\n\"" + Token("z") + '"';
+  const auto ring = test::RingOf({1});
+  const std::size_t all = Look(ring.get(), value).places.size();
+  EXPECT_EQ(all, 3u);
+  for (std::size_t cut = 0; cut <= value.size(); ++cut) {
+    const std::string head = value.substr(
+        0, SizeUpToOpenRun(std::string_view(value).substr(0, cut)));
+    EXPECT_EQ(Look(ring.get(), head).places.size() +
+                  Look(ring.get(), value.substr(head.size())).places.size(),
+              all);
+  }
 }
 
 TEST(Recogniser, AllowsThePartsOfAValueNoMoreThanTheValue) {
