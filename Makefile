@@ -17,7 +17,7 @@ DATA = $(patsubst $(root)/%,%,$(wildcard $(root)/sql/*--*.sql))
 REGRESS = roundtrip tokens keys errors limits nulls settings statement_text transactions \
 	privileges rotate rotate_refused rotate_options rotate_tables \
 	rotate_indexes rotate_reasons rotate_triggers rotate_owner rotate_value rotate_documents adopt \
-	encrypt_trigger derived_keys inspect census recognise on_unknown ledger interop environment search_path encodings \
+	encrypt_trigger derived_keys inspect census find_tokens assert_database recognise on_unknown ledger interop environment search_path encodings \
 	upgrade readme docs_encrypt_and_decrypt docs_installation docs_interoperability \
 	docs_keys docs_monitoring docs_reference docs_rotation \
 	cookbook_adopt_a_plaintext_column cookbook_from_pgcrypto \

@@ -32,11 +32,18 @@ GROUP BY i.status, i.cause;
 -- docs/monitoring.md: Is it the wrong key, or is the data damaged?
 SELECT * FROM fernet_keys();
 
+-- docs/monitoring.md: Where are tokens?
+SELECT relation, column_name, type, form, status, key_index, tokens, detail
+FROM fernet_find_tokens() WHERE relation = 'connection'::regclass;
+
 -- docs/monitoring.md: May I drop the old key?
 SELECT status, form, key_index, tokens FROM fernet_census('connection', 'password');
 
 -- docs/monitoring.md: May I drop the old key?
 SELECT fernet_assert_rotated('connection', 'password');
+
+-- docs/monitoring.md: May I drop the old key?
+SELECT fernet_assert_database_rotated();
 
 -- docs/monitoring.md: What about the server around it?
 SELECT item, status, detail FROM fernet_doctor() WHERE item = 'stored key';

@@ -574,6 +574,43 @@ CREATE FUNCTION fernet_assert_rotated(
 COMMENT ON FUNCTION fernet_assert_rotated(regclass, name, text, text, text, boolean)
 	IS 'raises an error unless every value of a column is a token that is encrypted with the first key of fernet.key, or, without a column, every token of the table is';
 
+CREATE FUNCTION fernet_find_tokens(
+	schemas name[] DEFAULT NULL,
+	relations regclass[] DEFAULT NULL,
+	sample_percent double precision DEFAULT 100,
+	OUT relation regclass,
+	OUT column_name name,
+	OUT type text,
+	OUT form text,
+	OUT status text,
+	OUT key_index integer,
+	OUT fingerprint text,
+	OUT tokens bigint,
+	OUT detail text)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'fernet_find_tokens'
+	LANGUAGE C
+	VOLATILE
+	PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION fernet_find_tokens(name[], regclass[], double precision)
+	IS 'every place of the database that holds tokens, by form and key, and every place that was not read';
+
+CREATE FUNCTION fernet_assert_database_rotated(
+	schemas name[] DEFAULT NULL,
+	except_places text[] DEFAULT NULL,
+	on_unknown text DEFAULT 'fail',
+	fingerprint text DEFAULT NULL,
+	allow_empty boolean DEFAULT false)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'fernet_assert_database_rotated'
+	LANGUAGE C
+	VOLATILE
+	PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION fernet_assert_database_rotated(name[], text[], text, text, boolean)
+	IS 'raises an error unless the first key encrypted every token of the database, and every place was read';
+
 CREATE FUNCTION fernet_doctor(OUT item text, OUT status text, OUT detail text, OUT hint text)
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'fernet_doctor'

@@ -180,6 +180,15 @@ same(
 		"SELECT status, tokens FROM fernet_census('secret', 'token')", $both),
 	"primary|$rows",
 	'the standby counts what it has got');
+$primary->safe_psql('postgres', 'CREATE UNLOGGED TABLE unlogged AS SELECT token FROM secret');
+catch_up();
+same(
+	ask($standby, 'SELECT relation, status, tokens FROM fernet_find_tokens()', $both),
+	"secret|primary|$rows\nunlogged|not read|",
+	'and finds it, but for unlogged tables');
+($out, $err) = session($standby, 'SELECT fernet_assert_database_rotated()', options => $both);
+like($err, qr/ERROR:  55000: cannot prove a rotation during recovery/, 'it proves nothing');
+$primary->safe_psql('postgres', 'DROP TABLE unlogged');
 
 # ---------------------------------------------------------------------------
 # A base backup from the middle of the rotation

@@ -58,6 +58,18 @@ void AddLockHolders(const LockData *data, const List *tables,
   }
 }
 
+// MayWriteHere is for the lock that a transaction has on its own number: is it
+// one of this database, or may it be one? Autovacuum writes no value.
+bool MayWriteHere(const LockInstanceData &lock) {
+  const PGPROC *const process =
+      lock.pid == 0 ? TwoPhaseGetDummyProc(lock.locktag.locktag_field1, false)
+                    : BackendPidGetProc(lock.pid);
+  return process != nullptr &&
+         (process->databaseId == MyDatabaseId ||
+          !OidIsValid(process->databaseId)) &&
+         (process->statusFlags & PROC_IS_AUTOVACUUM) == 0;
+}
+
 // OldestNow is the xmin of a new snapshot: whoever has one as old may see what
 // the last batch has replaced.
 TransactionId OldestNow() {
@@ -247,12 +259,17 @@ const char *NameOfHolder(TransactionId id) {
 }
 
 Reader ReaderOf(Oid function, Oid relation) {
+  return IsCalledAlone(function)
+             ? Reader::kAlone
+             : ReaderOfAll(function,
+                           find_all_inheritors(relation, NoLock, nullptr));
+}
+
+Reader ReaderOfAll(Oid function, const List *tables) {
   if (IsCalledAlone(function)) {
     return Reader::kAlone;
   }
-  return HoldsLock(find_all_inheritors(relation, NoLock, nullptr))
-             ? Reader::kUnmarked
-             : Reader::kInOthers;
+  return HoldsLock(tables) ? Reader::kUnmarked : Reader::kInOthers;
 }
 
 void MarkAsReader(Reader reader) {
@@ -277,6 +294,20 @@ Writers CollectWriters(const List *tables, Reader reader) {
   const LockData *const data = GetLockStatusData();
   AddLockHolders(data, tables, &writers);
   AddOldSnapshots(snapshots, Readers(data, reader), &writers);
+  return writers;
+}
+
+Writers CollectDatabaseWriters(const List *tables, Reader reader) {
+  Writers writers = CollectWriters(tables, reader);
+  const LockData *const data = GetLockStatusData();
+  for (int i = 0; i < data->nelements; ++i) {
+    const LockInstanceData &lock = data->locks[i];
+    if (lock.locktag.locktag_type == LOCKTAG_TRANSACTION &&
+        (lock.holdMask & LOCKBIT_ON(ExclusiveLock)) != 0 &&
+        lock.pid != MyProcPid && MayWriteHere(lock)) {
+      Append(&writers, TransactionOf(lock), lock.pid);
+    }
+  }
   return writers;
 }
 

@@ -31,6 +31,8 @@ enum class Reader {
 // `relation` and the tables below it. It is asked before the function locks one
 // of them.
 Reader ReaderOf(Oid function, Oid relation);
+// ReaderOfAll is ReaderOf for a function that reads `tables`.
+Reader ReaderOfAll(Oid function, const List *tables);
 
 // MarkAsReader tells other sessions that the old snapshot of this one belongs
 // to a reading, so that two readings do not wait for each other. UnmarkAsReader
@@ -47,6 +49,10 @@ void UnmarkAsReader(Reader reader);
 // that are alone; if `reader` is not, other marked ones do not count either:
 // two of them would wait for each other.
 Writers CollectWriters(const List *tables, Reader reader);
+
+// CollectDatabaseWriters adds every other transaction of this database that has
+// written anything: what it wrote to need not be a table.
+Writers CollectDatabaseWriters(const List *tables, Reader reader);
 
 // WaitForWriters returns when all of them have ended. The caller holds no lock
 // on the tables and, in a job, no snapshot. It polls, and calls `on_wait` once

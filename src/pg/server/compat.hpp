@@ -224,6 +224,25 @@ inline void RequireNotPruned(Snapshot snapshot, Relation relation, Page page) {
 #endif
 }
 
+// PostgreSQL 16 has one function for the privileges of most objects.
+inline bool MayUseSchema(Oid schema) {
+#if PG_VERSION_NUM >= 160000
+  return object_aclcheck(NamespaceRelationId, schema, GetUserId(), ACL_USAGE) ==
+         ACLCHECK_OK;
+#else
+  return pg_namespace_aclcheck(schema, GetUserId(), ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+// A scan of a whole table, in a ring of buffers.
+inline TableScanDesc BeginWholeScan(Relation relation, Snapshot snapshot) {
+#if PG_VERSION_NUM >= 190000
+  return table_beginscan(relation, snapshot, 0, nullptr, 0);
+#else
+  return table_beginscan(relation, snapshot, 0, nullptr);
+#endif
+}
+
 // PostgreSQL 16 can return errors of a range instead of raising them.
 inline RangeType *MakeRange(TypeCacheEntry *type, RangeBound *lower,
                             RangeBound *upper) {
@@ -244,19 +263,20 @@ inline AnyWalker WithoutType(TreeWalker walker) {
 }
 #endif
 
-inline bool WalkExpression(Node *node, TreeWalker walker) {
+inline bool WalkExpression(Node *node, TreeWalker walker,
+                           void *state = nullptr) {
 #if PG_VERSION_NUM >= 160000
-  return expression_tree_walker(node, walker, nullptr);
+  return expression_tree_walker(node, walker, state);
 #else
-  return expression_tree_walker(node, WithoutType(walker), nullptr);
+  return expression_tree_walker(node, WithoutType(walker), state);
 #endif
 }
 
-inline bool WalkQuery(Query *query, TreeWalker walker) {
+inline bool WalkQuery(Query *query, TreeWalker walker, void *state = nullptr) {
 #if PG_VERSION_NUM >= 160000
-  return query_tree_walker(query, walker, nullptr, 0);
+  return query_tree_walker(query, walker, state, 0);
 #else
-  return query_tree_walker(query, WithoutType(walker), nullptr, 0);
+  return query_tree_walker(query, WithoutType(walker), state, 0);
 #endif
 }
 
