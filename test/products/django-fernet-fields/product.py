@@ -28,12 +28,14 @@ TYPES = {
 }
 
 
-def derive_key(secret):
+def derive_key(
+    secret, salt=b"django-fernet-fields-hkdf-salt", info=b"django-fernet-fields"
+):
     derivation = HKDF(
         algorithm=hashes.SHA256(),
         length=32,
-        salt=b"django-fernet-fields-hkdf-salt",
-        info=b"django-fernet-fields",
+        salt=salt,
+        info=info,
         backend=default_backend(),
     )
     return base64.urlsafe_b64encode(derivation.derive(secret.encode()))
@@ -47,6 +49,14 @@ DERIVED_IN_SQL = [
     )
     for secret in DURING
 ]
+
+# djfernet before 0.8
+DERIVED_IN_SQL.append(
+    (
+        "SELECT fernet_key_from_hkdf('secret', 'djfernet-hkdf-salt', 'djfernet')",
+        derive_key("secret", b"djfernet-hkdf-salt", b"djfernet").decode(),
+    )
+)
 
 
 def fernet(secrets):
