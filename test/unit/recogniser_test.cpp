@@ -430,10 +430,10 @@ TEST(Recogniser, NeedsEnoughDigitsNextToEachOtherForAPlace) {
 }
 
 TEST(Recogniser, CutsSomethingLongOutsideOfRuns) {
-  EXPECT_EQ(SizeUpToOpenRun(""), 0u);
-  EXPECT_EQ(SizeUpToOpenRun("gAAA\r\nAA"), 0u);
-  EXPECT_EQ(SizeUpToOpenRun("gAAAAA "), 7u);
-  EXPECT_EQ(SizeUpToOpenRun("a gAAA\nAA"), 2u);
+  EXPECT_EQ(SizeUpToOpenRun({}), 0u);
+  EXPECT_EQ(SizeUpToOpenRun(std::string_view("gAAA\r\nAA")), 0u);
+  EXPECT_EQ(SizeUpToOpenRun(std::string_view("gAAAAA ")), 7u);
+  EXPECT_EQ(SizeUpToOpenRun(std::string_view("a gAAA\nAA")), 2u);
   // Whatever it is cut into, the same is found.
   const std::string value = "a " + Token("x") + " b " + Standard(Token("y")) +
                             "\n\"" + Token("z") + '"';
