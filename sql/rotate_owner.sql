@@ -30,6 +30,9 @@ $$;
 
 SET ROLE regress_fernet_eve;
 CREATE TABLE log (n serial, who name, what text);
+-- they stay where the log is undone
+CREATE SEQUENCE tried;
+CREATE SEQUENCE succeeded;
 -- attack tries to become superuser, or to read what others keep, and writes down
 -- what became of it
 CREATE FUNCTION attack(what text) RETURNS text LANGUAGE plpgsql AS $$
@@ -46,6 +49,10 @@ BEGIN
 		result := SQLSTATE;
 	END;
 	INSERT INTO log (who, what) VALUES (current_user, what || ' -> ' || coalesce(result, ''));
+	PERFORM nextval('tried');
+	IF result NOT IN ('42501', 'PF001', '0') AND what <> 'RESET fernet.key' THEN
+		PERFORM nextval('succeeded');
+	END IF;
 	RETURN result;
 END
 $$;
@@ -131,13 +138,10 @@ SET fernet.key = :'keys';
 CALL fernet_rotate_column('constant', 'token');
 SELECT DISTINCT who, what FROM log ORDER BY what;
 TRUNCATE log;
--- the gate undoes its first reading; in a transaction with an xid there is a second one
-BEGIN;
-SELECT pg_current_xact_id() IS NOT NULL AS has_xid;
+-- the gate undoes its readings
+ALTER SEQUENCE tried RESTART;
 SELECT fernet_assert_rotated('constant', 'token');
-COMMIT;
-SELECT DISTINCT who, what FROM log ORDER BY what;
-TRUNCATE log;
+SELECT tried.is_called AS tried, succeeded.is_called AS succeeded FROM tried, succeeded;
 DROP TABLE constant;
 -- a superuser's own partition and child, which have the code of the tables above them
 SET ROLE regress_fernet_eve;

@@ -76,11 +76,25 @@ void TellLater(Batch *batch, const ItemPointerData &place, std::size_t column,
   }
 }
 
+struct Telling {
+  Batch *batch;
+  const ToTell *one;
+};
+
+void TellOne(void *state) {
+  const auto &telling = *static_cast<const Telling *>(state);
+  const ToTell &one = *telling.one;
+  WarnOfFailure(telling.batch->warnings, telling.batch->target->relation,
+                telling.batch->target->columns[one.column], one.place,
+                one.failure);
+}
+
+// TellFailures does not send what the encoding of the client cannot hold: the
+// batch goes on.
 void TellFailures(Batch *batch) {
   for (int i = 0; i < batch->to_tell_count; ++i) {
-    const ToTell &one = batch->to_tell[i];
-    WarnOfFailure(batch->warnings, batch->target->relation,
-                  batch->target->columns[one.column], one.place, one.failure);
+    Telling telling = {batch, &batch->to_tell[i]};
+    static_cast<void>(RunInSubtransaction(TellOne, &telling));
   }
 }
 
