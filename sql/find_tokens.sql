@@ -149,3 +149,4 @@ SET client_min_messages = warning;
 SELECT count(lo_unlink(oid)) FROM pg_largeobject_metadata WHERE oid > 4000000000;
 DROP SCHEMA regress_fernet_find, regress_fernet_other CASCADE;
 DROP ROLE regress_fernet_finder, regress_fernet_owner;
+DROP EXTENSION hstore, citext;
