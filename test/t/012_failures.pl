@@ -62,6 +62,11 @@ CREATE TABLE encrypting (token text, short varchar(10));
 CREATE TRIGGER encrypt BEFORE INSERT OR UPDATE ON encrypting FOR EACH ROW
 	EXECUTE FUNCTION fernet_encrypt_trigger('token', 'short');
 
+CREATE TABLE searched (email text, email_index bytea);
+
+CREATE TRIGGER search BEFORE INSERT ON searched FOR EACH ROW
+	EXECUTE FUNCTION fernet_blind_index_trigger('email', 'email_index', 'user.email');
+
 CREATE TABLE mistaken (token text, n integer);
 
 CREATE TRIGGER no_column BEFORE INSERT ON mistaken FOR EACH ROW
@@ -115,8 +120,15 @@ my @failing = (
 		"fernet_rotate('$token')", "fernet_rotate_value('$token'::text)",
 		"fernet_timestamp('$token')",
 		"fernet_key_index('$token')",
+		"fernet_decrypt_json(to_jsonb('$token'::text), '\$')",
 		q(fernet_assert_rotated('garbage', 'token')),
+		q(fernet_assert_database_rotated()),
 		q(fernet_rotate_batch('garbage', 'token'))),
+	# Without an index key
+	map({ [ 'PF001', $_ ] } q(fernet_blind_index('x', 'user.email')),
+		q(fernet_blind_index('x'::bytea, 'user.email')),
+		q(fernet_blind_indexes('x', 'user.email'))),
+	[ 'PF001', q(INSERT INTO searched VALUES ('x')), is_statement => 1 ],
 	[
 		'PF001', q(INSERT INTO encrypting VALUES ('plain')),
 		key => '', is_statement => 1
@@ -136,9 +148,11 @@ my @failing = (
 	map({ [ 'PF003', "$_('xoxb-no-token')" ] }
 		qw(fernet_decrypt_bytea fernet_rotate fernet_timestamp)),
 	[ 'PF003', q(fernet_decrypt('\xff00'::bytea)) ],
+	[ 'PF003', q(fernet_decrypt_json('["xoxb-no-token"]', '$[*]')) ],
 	# Tokens that no key decrypts
 	map({ [ 'PF004', "$_('$foreign')" ] }
 		qw(fernet_decrypt fernet_decrypt_bytea fernet_rotate fernet_timestamp)),
+	[ 'PF004', "fernet_decrypt_json(to_jsonb('$foreign'::text), '\$')" ],
 	# Inside of values
 	[ 'PF003', "fernet_rotate_value(jsonb_build_array('" . substr($token, 0, 80) . "'))" ],
 	[ 'PF004', "fernet_rotate_value(ARRAY['$token', '$foreign'])" ],
@@ -174,8 +188,10 @@ my @failing = (
 	[ '22023', q(fernet_rotate_batch('garbage', 'token', 0, 0)) ],
 	[ '22023', q(fernet_assert_rotated('garbage', 'token', 'encrypt')) ],
 	[ '22023', q(fernet_assert_rotated('garbage', 'token', 'maybe')) ],
+	[ '22023', q((SELECT count(*) FROM fernet_find_tokens(sample_percent => -1))) ],
 	map({ [ '2D000', "CALL fernet_$_", is_statement => 1 ] }
 		q(rotate_column('garbage', 'token')),
+		q(rotate_table('garbage', '{token}')),
 		q(decrypt_column('garbage', 'token', true))),
 	# Text, time and size
 	[ '22021', "fernet_decrypt('$no_text')" ],
@@ -222,6 +238,7 @@ my @answering = (
 		'generate_key()', q(key_from_hkdf('secret', 'salt', 'info')),
 		q(key_from_pbkdf2('secret', 'salt', 2)), q(key_from_sha256('secret'))),
 	[ 2, '(SELECT count(*) FROM fernet_keys())' ],
+	[ 0, '(SELECT count(*) FROM fernet_index_keys())' ],
 	[ 0, '(SELECT count(*) FROM fernet_ledger_rows())' ],
 	[ 1, '(SELECT count(*) FROM fernet_stat() WHERE encrypted >= 0)' ],
 	[ '', 'fernet_stat_reset()' ],
@@ -361,6 +378,8 @@ my @statements = (
 		[ '42809', q(rotate_column('viewed', 'token')) ],
 		[ '42703', q(rotate_column('garbage', 'nothing')) ],
 		[ '42P01', q(rotate_column(1::regclass, 'token')) ],
+		[ '42P01', q(rotate_table(1::regclass, '{token}')) ],
+		[ '42703', q(rotate_table('garbage', '{nothing}')) ],
 		[ '42809', q(rotate_column('odd', 'id')) ],
 		[ '428C9', q(rotate_column('odd', 'made')) ],
 		[ '22023', q(rotate_column('garbage', 'token', 0)) ],
@@ -454,7 +473,7 @@ sub depth
 
 # No function of the extension is missing above.
 {
-	my $called = join "\n", 'fernet_encrypt_trigger()',
+	my $called = join "\n", 'fernet_encrypt_trigger()', 'fernet_blind_index_trigger()',
 	  map { "$_->[1](" } @failing, @answering, @statements;
 	my $connection = connect_to($node);
 	my $functions = value_of($connection, <<'SQL');

@@ -297,6 +297,11 @@ void RequireTokenColumn(Oid relation, const char *column) {
       errdetail("Its values are no tokens, and can only hold some."));
 }
 
+void RefuseMissing(Oid relation) {
+  FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
+               errmsg("relation with OID %u does not exist", relation));
+}
+
 const AttrNumber *CheckColumns(Oid relation_oid, ColumnNames columns,
                                ColumnAccess access) {
   if (access == ColumnAccess::kWrite) {
@@ -305,8 +310,7 @@ const AttrNumber *CheckColumns(Oid relation_oid, ColumnNames columns,
   TableTarget target;
   const Relation relation = try_relation_open(relation_oid, LockFor(access));
   if (relation == nullptr) {
-    FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
-                 errmsg("relation with OID %u does not exist", relation_oid));
+    RefuseMissing(relation_oid);
   }
   RequireOwnSession(relation);
   Describe(relation, columns, access, &target);
@@ -406,8 +410,7 @@ void CloseTarget(const TableTarget &target) {
 TokenColumns FindTokenColumns(Oid relation_oid, ColumnAccess access) {
   const Relation relation = try_relation_open(relation_oid, LockFor(access));
   if (relation == nullptr) {
-    FERNET_RAISE(ERRCODE_UNDEFINED_TABLE,
-                 errmsg("relation with OID %u does not exist", relation_oid));
+    RefuseMissing(relation_oid);
   }
   RequireTable(relation);
   const TupleDesc row = RelationGetDescr(relation);

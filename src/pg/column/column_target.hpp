@@ -38,6 +38,9 @@ enum class ColumnAccess { kRead, kTry, kWrite };
 // whole.
 void RequireTokenColumn(Oid relation, const char *column);
 
+// RefuseMissing raises 42P01: there is no `relation`.
+[[noreturn]] void RefuseMissing(Oid relation);
+
 // CheckColumns checks, before `columns` of `relation` and of the tables below
 // it are read or written as a whole, everything that can be checked. Raises
 // 42P01 or 42703 if one does not exist, 42501 without the privilege or if row

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pg/column/column_target.hpp"
 #include "pg/server/interrupts.hpp"
 #include "pg/server/raise.hpp"
 
@@ -259,6 +260,9 @@ const char *NameOfHolder(TransactionId id) {
 }
 
 Reader ReaderOf(Oid function, Oid relation) {
+  if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation))) {
+    RefuseMissing(relation);
+  }
   return IsCalledAlone(function)
              ? Reader::kAlone
              : ReaderOfAll(function,

@@ -29,7 +29,7 @@ enum class Reader {
 
 // ReaderOf says what a call of the SQL function `function` is, which reads
 // `relation` and the tables below it. It is asked before the function locks one
-// of them.
+// of them. Raises 42P01 if `relation` does not exist.
 Reader ReaderOf(Oid function, Oid relation);
 // ReaderOfAll is ReaderOf for a function that reads `tables`.
 Reader ReaderOfAll(Oid function, const List *tables);

@@ -123,7 +123,8 @@ class Finder {
       row->Null();
     } else {
       row->Int(key + 1);
-      row->Text(FingerprintOf(keys_.list->keys()[key]));
+      row->Text(
+          FingerprintOf(keys_.list->keys()[static_cast<std::size_t>(key)]));
     }
   }
 
