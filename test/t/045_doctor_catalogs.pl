@@ -216,7 +216,7 @@ says($stored, 'SELECT', 'note', qr/^No key was found in the places that this rol
 	{
 		my ($out, $err) = session($node,
 			"BEGIN; REVOKE ALL ON pg_catalog.$catalog FROM PUBLIC; $as; SELECT count(*) FROM public.fernet_doctor();");
-		same("$out$err", '21', "without the right to read $catalog it answers");
+		same("$out$err", '22', "without the right to read $catalog it answers");
 	}
 }
 
@@ -275,15 +275,15 @@ SET search_path = evil, pg_temp, pg_catalog, public;
 SELECT pg_catalog.count(*) FROM public.fernet_doctor();
 SHOW search_path;
 SQL
-	same("$out\n$err", "21\nevil, pg_temp, pg_catalog, public\n", 'nothing in front of pg_catalog is used');
+	same("$out\n$err", "22\nevil, pg_temp, pg_catalog, public\n", 'nothing in front of pg_catalog is used');
 	($out, $err) = session($node, <<'SQL', options => '-c search_path=pg_temp,public', %anyone);
 BEGIN READ ONLY ISOLATION LEVEL SERIALIZABLE DEFERRABLE;
 SELECT count(*) FROM fernet_doctor();
 COMMIT;
 SQL
-	same("$out$err", '21', 'in a read-only transaction, with pg_temp in front and never made');
+	same("$out$err", '22', 'in a read-only transaction, with pg_temp in front and never made');
 	($out, $err) = session($node, 'SET standard_conforming_strings = off; SET client_min_messages = error; SELECT count(*) FROM fernet_doctor()');
-	same("$out$err", '21', 'with strings as they were long ago');
+	same("$out$err", '22', 'with strings as they were long ago');
 }
 
 # ---------------------------------------------------------------------------
