@@ -11,21 +11,11 @@ number() {
   fi
 }
 
-# take_built FOLDER copies what "make" has built in that copy of the working tree,
-# with its times, so that only what has changed is built again.
-take_built() {
-  # The names are expanded by the inner shell.
-  # shellcheck disable=SC2016
-  as_owner sh -c 'cd -- "$1" && find src -name "*.[od]" -exec cp -p --parents -t "$2" {} + &&
-    cp -p pg_fernet.so "$2"' sh "$1" "$tree"
-}
-
 # build_extension builds a copy of the working tree, and installs it into a
-# private PostgreSQL. FERNET_BUILT may name a folder for take_built.
+# private PostgreSQL.
 build_extension() {
   choose_owner
   copy_tree
-  [[ -z ${FERNET_BUILT:-} ]] || take_built "$FERNET_BUILT"
   copy_postgres "$work/postgres"
   if ! build_module WERROR=; then
     tail -n 40 "$log/build.log" >&2

@@ -23,14 +23,24 @@ list_tree() {
     (cd -- "$root" && perl -0 -n -e 'chomp; print "$_\0" if -l || -f')
 }
 
+# take_built FOLDER copies what "make" has built in that copy of the working tree,
+# with its times, so that only what has changed is built again.
+take_built() {
+  # The names are expanded by the inner shell.
+  # shellcheck disable=SC2016
+  as_owner sh -c 'cd -- "$1" && find src -name "*.[od]" -exec cp -p --parents -t "$2" {} + &&
+    cp -p pg_fernet.so "$2"' sh "$1" "$tree"
+}
+
 # copy_tree copies them to a folder of the owner: what is built leaves nothing
-# in the working tree.
+# in the working tree. FERNET_BUILT may name a folder for take_built.
 copy_tree() {
   tree=$work/tree
   make_owned_folder "$tree"
   list_tree >"$work/files"
   [[ -s $work/files ]] || die "git lists no file in $root"
   tar -C "$root" --null -T "$work/files" -cf - | as_owner tar -C "$tree" -xf -
+  [[ -z ${FERNET_BUILT:-} ]] || take_built "$FERNET_BUILT"
 }
 
 # link_entries FOLDER makes that folder in the private PostgreSQL, with links to all
