@@ -7,6 +7,7 @@
 #include "pg/column/column_target.hpp"
 #include "pg/column/page_scan.hpp"
 #include "pg/column/rewritten.hpp"
+#include "pg/functions/row_trigger.hpp"
 #include "pg/report/events.hpp"
 #include "pg/server/raise.hpp"
 #include "pg/value/blind_index_value.hpp"
@@ -35,45 +36,20 @@ struct Indexing {
   std::uint64_t kept_index;
 };
 
-// When an UPDATE moves a row to another partition, PostgreSQL fires the
-// triggers BEFORE UPDATE there and the triggers BEFORE INSERT here, and does
-// not tell these the old row. So the partitions of the statements under way are
-// in a list.
+// partitions is a list of LinkUntilReset.
 constinit Indexing *partitions = nullptr;
 
-[[noreturn]] void RefuseCall(const char *rule) {
-  FERNET_RAISE(
-      ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-      errmsg("fernet_blind_index_trigger() %s", rule),
-      errhint("CREATE TRIGGER ... BEFORE INSERT OR UPDATE ON ... FOR EACH ROW "
-              "EXECUTE FUNCTION fernet_blind_index_trigger('source', 'index', "
-              "'context')"));
-}
+constexpr RowTrigger kTrigger = {"fernet_blind_index_trigger",
+                                 "'source', 'index', 'context'"};
 
 const TriggerData *RequireTrigger(FunctionCallInfo fcinfo) {
-  if (!CALLED_AS_TRIGGER(fcinfo)) {
-    RefuseCall("must be called by a trigger");
-  }
-  const auto *const call = reinterpret_cast<TriggerData *>(fcinfo->context);
-  if (!TRIGGER_FIRED_FOR_ROW(call->tg_event) ||
-      !TRIGGER_FIRED_BEFORE(call->tg_event)) {
-    RefuseCall("must be fired before each row");
-  }
-  if (!TRIGGER_FIRED_BY_INSERT(call->tg_event) &&
-      !TRIGGER_FIRED_BY_UPDATE(call->tg_event)) {
-    RefuseCall("must be fired by INSERT or UPDATE");
-  }
+  const TriggerData *const call = RequireRowTrigger(fcinfo, kTrigger);
   const int count = call->tg_trigger->tgnargs;
   if (count != 3 && count != 4) {
-    RefuseCall("needs a source, an index, a context and, if any, bits");
+    RefuseCall(kTrigger,
+               "needs a source, an index, a context and, if any, bits");
   }
   return call;
-}
-
-Oid RootOf(Relation relation) {
-  return relation->rd_rel->relispartition
-             ? llast_oid(get_partition_ancestors(RelationGetRelid(relation)))
-             : InvalidOid;
 }
 
 void ForgetKept(Indexing *indexing) {
@@ -81,21 +57,6 @@ void ForgetKept(Indexing *indexing) {
     WipeAndFree(indexing->kept_source, nullptr);
     indexing->kept_source = nullptr;
   }
-}
-
-void Link(Indexing *indexing) {
-  indexing->next = partitions;
-  partitions = indexing;
-  // cppcheck-suppress constParameter ; the type of a callback of the server
-  indexing->unlink.func = [](void *gone) {
-    Indexing **link = &partitions;
-    while (*link != gone) {
-      link = &(*link)->next;
-    }
-    *link = (*link)->next;
-  };
-  indexing->unlink.arg = indexing;
-  MemoryContextRegisterResetCallback(indexing->memory, &indexing->unlink);
 }
 
 // FindIndexColumn looks up the column `name`, which is to hold blind indexes.
@@ -125,7 +86,7 @@ std::int32_t BitsOf(const Trigger *trigger) {
   char *end = nullptr;
   const long bits = strtol(trigger->tgargs[3], &end, 10);
   if (*end != '\0' || end == trigger->tgargs[3] || bits < 0 || bits > 999) {
-    RefuseCall("needs a number of bits as its fourth argument");
+    RefuseCall(kTrigger, "needs a number of bits as its fourth argument");
   }
   return static_cast<std::int32_t>(bits);
 }
@@ -143,7 +104,7 @@ Indexing *NewIndexing(const TriggerData *call, MemoryContext memory) {
   indexing->memory = memory;
   indexing->root = RootOf(call->tg_relation);
   if (OidIsValid(indexing->root)) {
-    Link(indexing);
+    LinkUntilReset<Indexing, &partitions>(indexing);
   }
   return indexing;
 }

@@ -4,6 +4,7 @@
 #include "core/diagnosis.hpp"
 #include "pg/column/check_domain.hpp"
 #include "pg/column/column_target.hpp"
+#include "pg/functions/row_trigger.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/unix_time.hpp"
 #include "pg/value/json_tree.hpp"
@@ -40,58 +41,17 @@ struct Columns {
   Column columns[FLEXIBLE_ARRAY_MEMBER];
 };
 
-// When an UPDATE moves a row to another partition, PostgreSQL fires the
-// triggers BEFORE UPDATE there and the triggers BEFORE INSERT here, and does
-// not tell these the old row. So the partitions of the statements under way are
-// in a list.
+// partitions is a list of LinkUntilReset.
 constinit Columns *partitions = nullptr;
 
-[[noreturn]] void RefuseCall(const char *rule) {
-  FERNET_RAISE(
-      ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-      errmsg("fernet_encrypt_trigger() %s", rule),
-      errhint("CREATE TRIGGER ... BEFORE INSERT OR UPDATE ON ... FOR EACH "
-              "ROW EXECUTE FUNCTION fernet_encrypt_trigger('column', ...)"));
-}
+constexpr RowTrigger kTrigger = {"fernet_encrypt_trigger", "'column', ..."};
 
 const TriggerData *RequireTrigger(FunctionCallInfo fcinfo) {
-  if (!CALLED_AS_TRIGGER(fcinfo)) {
-    RefuseCall("must be called by a trigger");
-  }
-  const auto *const call = reinterpret_cast<TriggerData *>(fcinfo->context);
-  if (!TRIGGER_FIRED_FOR_ROW(call->tg_event) ||
-      !TRIGGER_FIRED_BEFORE(call->tg_event)) {
-    RefuseCall("must be fired before each row");
-  }
-  if (!TRIGGER_FIRED_BY_INSERT(call->tg_event) &&
-      !TRIGGER_FIRED_BY_UPDATE(call->tg_event)) {
-    RefuseCall("must be fired by INSERT or UPDATE");
-  }
+  const TriggerData *const call = RequireRowTrigger(fcinfo, kTrigger);
   if (call->tg_trigger->tgnargs == 0) {
-    RefuseCall("needs the name of a column");
+    RefuseCall(kTrigger, "needs the name of a column");
   }
   return call;
-}
-
-Oid RootOf(Relation relation) {
-  return relation->rd_rel->relispartition
-             ? llast_oid(get_partition_ancestors(RelationGetRelid(relation)))
-             : InvalidOid;
-}
-
-void Link(Columns *columns) {
-  columns->next = partitions;
-  partitions = columns;
-  // cppcheck-suppress constParameter ; the type of a callback of the server
-  columns->unlink.func = [](void *gone) {
-    Columns **link = &partitions;
-    while (*link != gone) {
-      link = &(*link)->next;
-    }
-    *link = (*link)->next;
-  };
-  columns->unlink.arg = columns;
-  MemoryContextRegisterResetCallback(columns->memory, &columns->unlink);
 }
 
 // LengthOfName is the length of the name of the column in `argument`, which may
@@ -200,7 +160,7 @@ Columns *NewColumns(const TriggerData *call, MemoryContext memory) {
   }
   MemoryContextSwitchTo(before);
   if (OidIsValid(columns->root)) {
-    Link(columns);
+    LinkUntilReset<Columns, &partitions>(columns);
   }
   return columns;
 }
