@@ -1,6 +1,7 @@
 #!/bin/bash
 # Nothing is under version control that belongs to one machine: a path of it, a
-# private key, or what a build or a test generated.
+# private key, what a build or a test generated, or the marks of a merge that
+# nobody has finished.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
 # shellcheck source=scripts/lib/git.sh
@@ -9,6 +10,7 @@ source scripts/lib/git.sh
 # The brackets keep the patterns from finding themselves.
 readonly paths='(^|[^[:alnum:]_.~-])[/](work|farm|root|(home|Users)/[[:alnum:]_.-]+)/'
 readonly private_keys='-----[B]EGIN [A-Z ]*PRIVATE KEY-----'
+readonly marks='^([<]{7}|[>]{7}) '
 readonly generated='(\.(o|d|a|so|bc|gcda|gcno|pyc)|regression\.(out|diffs))$|(^|/)(results|tmp_check|output_iso|__pycache__|CMakeFiles)/|(^|/)(CMakeCache\.txt|compile_commands\.json)$'
 
 found=0
@@ -30,6 +32,10 @@ if ask grep --untracked -nIE -e "$paths"; then
 fi
 if ask grep --untracked -nIE -e "$private_keys"; then
   printf '  Private keys stay outside the repository: generate one in the test.\n'
+  found=1
+fi
+if ask grep --untracked -nIE -e "$marks"; then
+  printf '  A merge left these lines: choose between its two sides.\n'
   found=1
 fi
 if ask ls-files --cached | grep -E -e "$generated"; then
