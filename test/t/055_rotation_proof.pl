@@ -149,6 +149,42 @@ SQL
 		}
 	}
 }
+# The gate for the database sees it too, though the value hops on while it waits
+# again: a proof that only reads twice would pass.
+{
+	session($node, <<'SQL', options => $old_only);
+DROP TABLE hop, kept;
+CREATE TABLE hop AS SELECT i AS id, fernet_encrypt('secret') AS token FROM generate_series(1, 4) AS i;
+CREATE TABLE kept AS SELECT * FROM hop WHERE id = 1;
+SQL
+	session($node, "CALL fernet_rotate_column('hop', 'token')", options => $both);
+	my $gate = q(SELECT fernet_assert_database_rotated(except_places => '{public.kept}'));
+	is(told($gate, $both), q(NOTICE:  00000: nothing is proved about public.kept),
+		'the gate for the database passes');
+	my %open = map { $_ => $node->background_psql('postgres') } qw(first second third keeper next);
+	$open{first}->query('BEGIN; INSERT INTO hop SELECT 11, token FROM kept;');
+	$open{keeper}->query('BEGIN; DELETE FROM hop WHERE id = 4;');
+	my $proof = start_session($node, $gate, options => $both, name => 'proof');
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'proof' AND wait_event = 'Extension'")
+	  or BAIL_OUT('the gate does not wait');
+	my $hop = sub {
+		my ($from, $to, $id, $keeper) = @_;
+		$open{$from}->query('COMMIT;');
+		$open{$to}->query("BEGIN; INSERT INTO hop SELECT $id + 10, token FROM hop WHERE id = $id;");
+		$node->safe_psql('postgres', "UPDATE hop SET token = (SELECT token FROM hop WHERE id = 2) WHERE id = $id");
+		$open{$keeper}->query('COMMIT;');
+		# Long enough for a reading that does not wait for the next one.
+		usleep(300_000);
+	};
+	$open{next}->query('BEGIN; DELETE FROM hop WHERE id = 3;');
+	$hop->('first', 'second', 11, 'keeper');
+	$hop->('second', 'third', 21, 'next');
+	$open{third}->query('COMMIT;');
+	my (undef, $told) = finish_session($proof);
+	$_->quit foreach values %open;
+	like($told, qr/ERROR:  PF007: .*\n.*public\.hop\.token/, 'it finds what has come and gone');
+}
+
 # Two proofs do not wait for each other, though each is a statement with an old
 # snapshot. But one that other code calls is waited for: this code may write an
 # old value when it has ended, be it read before or be it read afterwards, with

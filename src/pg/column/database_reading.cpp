@@ -33,12 +33,19 @@ List *WithPartitions(const List *tables) {
   return all;
 }
 
-void WaitForDatabaseWriters(const List *tables, Reader reader) {
+Watch WaitForDatabaseWriters(const List *tables, Reader reader) {
   const List *const all = WithPartitions(tables);
   RequireNoOtherJob(all);
   MarkAsReader(reader);
+  // Before they are collected: what has ended by then is watched.
+  const Watch watch = BeginWatch(all);
   WaitForWriters(CollectDatabaseWriters(all, reader), "the database", nullptr,
                  nullptr);
+  return watch;
+}
+
+void EndDatabaseProof(const Watch &watch, Reader reader) {
+  EndWatch(watch);
   UnmarkAsReader(reader);
 }
 

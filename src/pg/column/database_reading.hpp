@@ -1,6 +1,7 @@
 // One reading of many tables that proves something: see reading.hpp.
 #pragma once
 
+#include "pg/column/watch.hpp"
 #include "pg/column/writers.hpp"
 #include "pg/server/boundary.hpp"
 
@@ -8,8 +9,10 @@ namespace fernet::pg {
 
 // WaitForDatabaseWriters waits for every transaction of this database that
 // could still bring an old value into one of `tables`, or into anything else
-// that it has written to. Locks nothing. Raises 55006 like WaitForOldWriters.
-void WaitForDatabaseWriters(const List *tables, Reader reader);
+// that it has written to. Locks nothing. Returns a watch of the tables that
+// began before; EndDatabaseProof ends it. Raises 55006 like WaitForOldWriters.
+Watch WaitForDatabaseWriters(const List *tables, Reader reader);
+void EndDatabaseProof(const Watch &watch, Reader reader);
 
 // WithPartitions lists `tables` and all of their partitions.
 List *WithPartitions(const List *tables);
@@ -24,7 +27,7 @@ Snapshot BeginDatabaseReading(const List *tables, Reader reader,
 void EndDatabaseReading(Snapshot snapshot, Reader reader);
 
 // IsDatabaseQuiet says whether no transaction could bring an old value when
-// `snapshot` was taken: then what a reading with it proves needs no second one.
+// `snapshot` was taken: then the watch need not be asked.
 bool IsDatabaseQuiet(const List *tables, Snapshot snapshot, Reader reader);
 
 }  // namespace fernet::pg

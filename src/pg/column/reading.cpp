@@ -168,7 +168,7 @@ void RequireReadCommitted() {
 void RefuseProof(const char *name) {
   FERNET_RAISE(
       ERRCODE_OBJECT_IN_USE,
-      errmsg("old values came into %s, or its table was rewritten, while open "
+      errmsg("old values came into %s, or a table was rewritten, while open "
              "transactions were waited for",
              name),
       errdetail(
@@ -189,7 +189,7 @@ void WaitForOldWriters(Oid relation, const char *name, Proof *proof,
   RequireNoOtherJob(list_concat_copy(tables, PartitionedAbove(relation)));
   MarkAsReader(proof->reader);
   // Before they are collected: what has ended by then is watched.
-  proof->watch = BeginWatch(relation);
+  proof->watch = BeginWatch(tables);
   WaitForWriters(CollectWriters(tables, proof->reader), name, on_wait, state);
 }
 

@@ -6,6 +6,7 @@
 #include "core/recogniser.hpp"
 #include "pg/column/page_scan.hpp"
 #include "pg/column/reading.hpp"
+#include "pg/column/watch.hpp"
 #include "pg/value/value_form.hpp"
 
 extern "C" {
@@ -27,6 +28,7 @@ struct Column {
   bool may_read;
   std::int64_t values;
   TokenTally tally;
+  TokenTally vanished;  // of rows that came and went: see watch.hpp
 };
 
 // Search is the search of one table and its partitions.
@@ -107,7 +109,8 @@ void DescribeColumns(Relation relation, Search *search) {
         .is_plain = HasPlainBytes(OidIsValid(element) ? element : type),
         .may_read = MayRead(RelationGetRelid(relation), attribute->attnum),
         .values = 0,
-        .tally = {}};
+        .tally = {},
+        .vanished = {}};
   }
 }
 
@@ -160,8 +163,9 @@ void TellNotRead(Search *search, Oid relation, const char *why) {
                      search->rule->state);
 }
 
-void LookAtValue(const SessionKeys &keys, Datum value, Column *column) {
-  if (column->is_plain) {
+void LookAtValue(const SessionKeys &keys, Datum value, const Column &column,
+                 TokenTally *tally) {
+  if (column.is_plain) {
     // Most values are done with here, without anything being taken apart.
     varlena *const bytes = PG_DETOAST_DATUM_PACKED(value);
     if (!MayHoldPlaces(ViewText(bytes))) {
@@ -169,7 +173,7 @@ void LookAtValue(const SessionKeys &keys, Datum value, Column *column) {
     }
     value = PointerGetDatum(bytes);
   }
-  TallyValue(keys, value, column->type, &column->tally);
+  TallyValue(keys, value, column.type, tally);
 }
 
 void LookAtRow(TupleTableSlot *row, Search *search) {
@@ -182,9 +186,35 @@ void LookAtRow(TupleTableSlot *row, Search *search) {
     Column *const column = &search->columns[i];
     ++column->values;
     if (column->may_read && column->form != ValueForm::kNotRead) {
-      LookAtValue(search->rule->keys, row->tts_values[attribute - 1], column);
+      LookAtValue(search->rule->keys, row->tts_values[attribute - 1], *column,
+                  &column->tally);
     }
   }
+}
+
+// Vanished is for the rows of `table` that came and went.
+struct Vanished {
+  Relation table;
+  Search *search;
+};
+
+bool LookAtVanished(HeapTuple row, void *state) {
+  const auto *const vanished = static_cast<const Vanished *>(state);
+  const Search &search = *vanished->search;
+  for (int i = 0; i < search.count; ++i) {
+    Column *const column = &search.columns[i];
+    const AttrNumber attribute = search.attributes[i];
+    bool is_null = true;
+    const Datum value =
+        attribute == 0
+            ? Datum{0}
+            : heap_getattr(row, attribute, RelationGetDescr(vanished->table),
+                           &is_null);
+    if (!is_null && column->may_read && column->form != ValueForm::kNotRead) {
+      LookAtValue(search.rule->keys, value, *column, &column->vanished);
+    }
+  }
+  return true;
 }
 
 // NextRow is a function of the server's that gets the next row of a scan.
@@ -252,6 +282,10 @@ void ReadTable(Relation table, Search *search) {
   }
   ExecDropSingleTupleTableSlot(row);
   MemoryContextDelete(row_memory);
+  if (search->rule->since != nullptr) {
+    Vanished vanished = {table, search};
+    VisitVanished(table, search->rule->since, LookAtVanished, &vanished);
+  }
 }
 
 // ReadTables reads the tables of `list`, which are locked.
@@ -290,8 +324,9 @@ void TellColumns(Search *search) {
       place.not_read = "This role may not read it.";
     } else if (column.form == ValueForm::kNotRead && column.values > 0) {
       place.not_read = "Values of this type are not searched.";
-    } else if (column.tally.has_any()) {
+    } else if (column.tally.has_any() || column.vanished.has_any()) {
       place.tally = &column.tally;
+      place.vanished = &column.vanished;
     } else {
       continue;
     }

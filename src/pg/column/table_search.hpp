@@ -14,8 +14,9 @@ struct SearchedPlace {
   const char *column = nullptr;  // null for the whole relation
   const char *type = nullptr;    // of the column, or the kind of the place
   const TokenTally *tally = nullptr;
-  const char *not_read = nullptr;  // why, a sentence; else null
-  const char *name = nullptr;      // of a place that is no column
+  const TokenTally *vanished = nullptr;  // with SearchRule::since
+  const char *not_read = nullptr;        // why, a sentence; else null
+  const char *name = nullptr;            // of a place that is no column
 };
 using PlaceSink = void (*)(const SearchedPlace &place, void *state);
 
@@ -32,6 +33,7 @@ struct SearchRule {
   double percent = 100;         // of the pages of each table
   Snapshot snapshot = nullptr;  // of all tables; null: a new one for each,
                                 // whose lock is let go afterwards
+  Snapshot since = nullptr;     // of a watch: tally rows that vanished since
   PlaceSink sink = nullptr;
   void *state = nullptr;
 };

@@ -23,29 +23,34 @@ Oid FileOf(Oid table) {
   return file;
 }
 
-bool AreSameFiles(const Watch &watch, const List *tables) {
-  if (list_length(tables) != list_length(watch.tables)) {
-    return false;
-  }
-  for (int i = 0; i < list_length(watch.tables); ++i) {
-    const Oid table = list_nth_oid(watch.tables, i);
-    if (!list_member_oid(tables, table) ||
-        FileOf(table) != list_nth_oid(watch.files, i)) {
-      return false;
+// WithRows lists those of `relations` that hold rows, materialized views too.
+List *WithRows(const List *relations) {
+  List *tables = NIL;
+  for (int i = 0; i < list_length(relations); ++i) {
+    const Oid table = list_nth_oid(relations, i);
+    if (HoldsRows(table) || get_rel_relkind(table) == RELKIND_MATVIEW) {
+      tables = lappend_oid(tables, table);
     }
   }
-  return true;
+  return tables;
 }
 
-// Search is for a vanished old value in one table.
+// Search is for the vanished rows of one table.
 struct Search {
-  const TableTarget *target;
-  const ValueRule *rule;
+  Relation relation;
   Snapshot since;
   Snapshot now;
   BufferAccessStrategy strategy;
-  Buffer visibility;     // a page of the visibility map
-  MemoryContext memory;  // of the rows of one page
+  Buffer visibility;  // a page of the visibility map
+  VanishedVisitor visit;
+  void *state;
+};
+
+// OldValues is which values of a row are old.
+struct OldValues {
+  const TableTarget *target;
+  const ValueRule *rule;
+  bool found;
 };
 
 // HasVanished says whether a snapshot after `since` could see the row, while
@@ -68,7 +73,7 @@ List *VanishedRows(const Search &search, Buffer buffer) {
   List *rows = NIL;
   LockBuffer(buffer, BUFFER_LOCK_SHARE);
   const Page page = BufferGetPage(buffer);
-  RequireNotPruned(search.since, search.target->relation, page);
+  RequireNotPruned(search.since, search.relation, page);
   const auto last = static_cast<OffsetNumber>(PageGetMaxOffsetNumber(page));
   for (OffsetNumber i = FirstOffsetNumber; i <= last; ++i) {
     const ItemId item = PageGetItemId(page, i);
@@ -78,7 +83,7 @@ List *VanishedRows(const Search &search, Buffer buffer) {
     HeapTupleData row = {};
     row.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
     row.t_len = ItemIdGetLength(item);
-    row.t_tableOid = RelationGetRelid(search.target->relation);
+    row.t_tableOid = RelationGetRelid(search.relation);
     if (HasVanished(search, row.t_data)) {
       rows = lappend(rows, heap_copytuple(&row));
     }
@@ -96,17 +101,16 @@ ValueChange ChangeOf(const ValueRule &rule, const ColumnTarget &column,
 
 // IsOld says whether the value of `column` in `row` needs more than the first
 // key.
-bool IsOld(const Search &search, const ColumnTarget &column, HeapTuple row) {
+bool IsOld(const OldValues &old, const ColumnTarget &column, HeapTuple row) {
   bool is_null = false;
-  const Datum datum =
-      heap_getattr(row, column.attribute,
-                   RelationGetDescr(search.target->relation), &is_null);
+  const Datum datum = heap_getattr(
+      row, column.attribute, RelationGetDescr(old.target->relation), &is_null);
   if (is_null) {
     return false;
   }
   const StoredValue stored =
       ReadStored(column, reinterpret_cast<varlena *>(DatumGetPointer(datum)));
-  const ValueChange change = ChangeOf(*search.rule, column, stored.value);
+  const ValueChange change = ChangeOf(*old.rule, column, stored.value);
   if (change.value != nullptr) {
     WipeAndFree(change.value, nullptr);
   }
@@ -117,76 +121,52 @@ bool IsOld(const Search &search, const ColumnTarget &column, HeapTuple row) {
           change.reason != Reason::kMalformed);
 }
 
-bool HasOldValue(const Search &search, HeapTuple row) {
-  for (const ColumnTarget &column : search.target->columns) {
-    if (IsOld(search, column, row)) {
-      return true;
-    }
+bool LookForOldValue(HeapTuple row, void *state) {
+  auto *const old = static_cast<OldValues *>(state);
+  for (const ColumnTarget &column : old->target->columns) {
+    old->found = old->found || IsOld(*old, column, row);
   }
-  return false;
+  return !old->found;
 }
 
-// HasOldRow looks at one page. On a page that everybody sees alike, nothing has
-// been deleted since the watch began: its snapshot would still see it.
-bool HasOldRow(Search *search, BlockNumber page) {
-  const Relation relation = search->target->relation;
-  if (!MayBePruned() && VM_ALL_VISIBLE(relation, page, &search->visibility)) {
-    return false;
+// VisitPage returns what the visitor does. On a page that everybody sees alike,
+// nothing has been deleted since the watch began: its snapshot would still see
+// it.
+bool VisitPage(Search *search, BlockNumber page) {
+  if (!MayBePruned() &&
+      VM_ALL_VISIBLE(search->relation, page, &search->visibility)) {
+    return true;
   }
-  const Buffer buffer = ReadBufferExtended(relation, MAIN_FORKNUM, page,
+  const Buffer buffer = ReadBufferExtended(search->relation, MAIN_FORKNUM, page,
                                            RBM_NORMAL, search->strategy);
   const List *const rows = VanishedRows(*search, buffer);
   ReleaseBuffer(buffer);
-  bool found = false;
-  for (int i = 0; i < list_length(rows) && !found; ++i) {
+  bool goes_on = true;
+  for (int i = 0; i < list_length(rows) && goes_on; ++i) {
     CHECK_FOR_INTERRUPTS();
-    found = HasOldValue(*search, static_cast<HeapTuple>(list_nth(rows, i)));
+    goes_on =
+        search->visit(static_cast<HeapTuple>(list_nth(rows, i)), search->state);
   }
-  return found;
+  return goes_on;
 }
 
 bool HasVanishedOldRow(const TableTarget &target, const Watch &watch,
                        const ValueRule &rule) {
-  const MemoryContext caller_memory = CurrentMemoryContext;
-  Search search = {
-      .target = &target,
-      .rule = &rule,
-      .since = watch.since,
-      .now = GetActiveSnapshot(),
-      .strategy = GetAccessStrategy(BAS_BULKREAD),
-      .visibility = InvalidBuffer,
-      .memory = AllocSetContextCreate(caller_memory, "pg_fernet rows",
-                                      ALLOCSET_DEFAULT_SIZES),
-  };
-  MemoryContextSwitchTo(search.memory);
-  bool found = false;
-  for (BlockNumber page = 0; page < target.pages && !found; ++page) {
-    CHECK_FOR_INTERRUPTS();
-    found = HasOldRow(&search, page);
-    MemoryContextReset(search.memory);
-  }
-  MemoryContextSwitchTo(caller_memory);
-  MemoryContextDelete(search.memory);
-  if (BufferIsValid(search.visibility)) {
-    ReleaseBuffer(search.visibility);
-  }
-  FreeAccessStrategy(search.strategy);
-  return found;
+  OldValues old = {&target, &rule, false};
+  VisitVanished(target.relation, watch.since, LookForOldValue, &old);
+  return old.found;
 }
 
 }  // namespace
 
-Watch BeginWatch(Oid relation) {
+Watch BeginWatch(const List *relations) {
   Watch watch = {};
   const MemoryContext caller_memory =
       MemoryContextSwitchTo(CurTransactionContext);
-  const List *const below = find_all_inheritors(relation, NoLock, nullptr);
-  for (int i = 0; i < list_length(below); ++i) {
-    const Oid table = list_nth_oid(below, i);
-    if (HoldsRows(table)) {
-      watch.tables = lappend_oid(watch.tables, table);
-      watch.files = lappend_oid(watch.files, FileOf(table));
-    }
+  watch.tables = WithRows(relations);
+  for (int i = 0; i < list_length(watch.tables); ++i) {
+    watch.files =
+        lappend_oid(watch.files, FileOf(list_nth_oid(watch.tables, i)));
   }
   MemoryContextSwitchTo(caller_memory);
   // After the files: one that is rewritten in between counts as rewritten.
@@ -195,6 +175,49 @@ Watch BeginWatch(Oid relation) {
 }
 
 void EndWatch(const Watch &watch) { UnregisterSnapshot(watch.since); }
+
+bool AreSameFiles(const Watch &watch, const List *relations) {
+  const List *const tables = WithRows(relations);
+  if (list_length(tables) != list_length(watch.tables)) {
+    return false;
+  }
+  for (int i = 0; i < list_length(watch.tables); ++i) {
+    const Oid table = list_nth_oid(watch.tables, i);
+    if (!list_member_oid(tables, table) ||
+        FileOf(table) != list_nth_oid(watch.files, i)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void VisitVanished(Relation relation, Snapshot since, VanishedVisitor visit,
+                   void *state) {
+  const MemoryContext caller_memory = CurrentMemoryContext;
+  const MemoryContext memory = AllocSetContextCreate(
+      caller_memory, "pg_fernet rows", ALLOCSET_DEFAULT_SIZES);
+  Search search = {.relation = relation,
+                   .since = since,
+                   .now = GetActiveSnapshot(),
+                   .strategy = GetAccessStrategy(BAS_BULKREAD),
+                   .visibility = InvalidBuffer,
+                   .visit = visit,
+                   .state = state};
+  MemoryContextSwitchTo(memory);
+  const BlockNumber pages = RelationGetNumberOfBlocks(relation);
+  bool goes_on = true;
+  for (BlockNumber page = 0; page < pages && goes_on; ++page) {
+    CHECK_FOR_INTERRUPTS();
+    goes_on = VisitPage(&search, page);
+    MemoryContextReset(memory);
+  }
+  MemoryContextSwitchTo(caller_memory);
+  MemoryContextDelete(memory);
+  if (BufferIsValid(search.visibility)) {
+    ReleaseBuffer(search.visibility);
+  }
+  FreeAccessStrategy(search.strategy);
+}
 
 bool MayHaveMissed(const Watch &watch, const List *tables, ColumnNames columns,
                    const ValueRule &rule) {

@@ -17,10 +17,23 @@ struct Watch {
   List *files;   // where they are stored, in the same order
 };
 
-// BeginWatch begins one for `relation` and the tables below it. EndWatch ends
+// BeginWatch begins one for those of `relations` that hold rows. EndWatch ends
 // it, as does the end of the transaction.
-Watch BeginWatch(Oid relation);
+Watch BeginWatch(const List *relations);
 void EndWatch(const Watch &watch);
+
+// AreSameFiles says whether those of `relations` that hold rows are those that
+// are watched, in any order, and none was rewritten or emptied.
+bool AreSameFiles(const Watch &watch, const List *relations);
+
+// VisitVanished calls `visit` with a copy of each row of `relation`, which is
+// locked, that a snapshot after `since` may have seen and the active one does
+// not see, until it returns false. The copy is valid during the call, in whose
+// memory context the callee may leave what it likes. Raises 72000 if
+// old_snapshot_threshold has let the server remove such a row.
+using VanishedVisitor = bool (*)(HeapTuple row, void *state);
+void VisitVanished(Relation relation, Snapshot since, VanishedVisitor visit,
+                   void *state);
 
 // MayHaveMissed says whether a snapshot since the watch began may have seen a
 // value in `columns` that the active snapshot does not see, and that `rule`

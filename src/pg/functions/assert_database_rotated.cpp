@@ -4,8 +4,10 @@
 #include <cstring>
 
 #include "pg/column/database_reading.hpp"
+#include "pg/column/reading.hpp"
 #include "pg/functions/database_search.hpp"
 #include "pg/functions/doctor_catalog.hpp"
+#include "pg/functions/gate.hpp"
 #include "pg/functions/job_arguments.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/boundary.hpp"
@@ -29,7 +31,7 @@ struct Found {
   Places *left = nullptr;
   Places *unread = nullptr;
   Places *excepted = nullptr;
-  bool is_quiet = false;
+  bool has_missed = false;  // an old value may have come and gone
 };
 
 // DatabaseGate is what the caller asks for, and what was found.
@@ -40,9 +42,12 @@ struct DatabaseGate {
   OnUnknown on_unknown;
   const char *fingerprint;  // that the first key must have, or null
   bool allow_empty;
-  Oid function;
   Reader reader;
+  // Pinned: what counts the rows may run code of the owner of a table, which
+  // changes the setting.
+  SessionKeys keys;
   List *tables;
+  Watch watch;
   Found found;
 };
 
@@ -132,6 +137,13 @@ void AddNotRead(const SearchedPlace &place, const char *why, Found *found) {
   found->unread->Add(psprintf("%s (%s)", NameOfPlace(place), why));
 }
 
+// NeedsOtherKey says whether a token that came and went in a place needs more
+// than the first key.
+bool NeedsOtherKey(const TokenTally &tally, OnUnknown on_unknown) {
+  return tally.of_secondary() + tally.malformed + tally.too_many > 0 ||
+         tally.of_unknown() > AllowedIn(on_unknown, tally);
+}
+
 void AddPlace(const SearchedPlace &place, void *state) {
   auto *const gate = static_cast<DatabaseGate *>(state);
   if (IsExceptedPlace(*gate, place)) {
@@ -142,6 +154,8 @@ void AddPlace(const SearchedPlace &place, void *state) {
     AddNotRead(place, place.not_read, &gate->found);
     return;
   }
+  gate->found.has_missed |= place.vanished != nullptr &&
+                            NeedsOtherKey(*place.vanished, gate->on_unknown);
   AddTally(place, gate->on_unknown, &gate->found);
   if (place.tally->not_read > 0) {
     AddNotRead(place, "A part of its values is not searched.", &gate->found);
@@ -206,11 +220,6 @@ void ListAnew(DatabaseGate *gate) {
   MemoryContextSwitchTo(before);
 }
 
-void Wait(DatabaseGate *gate) {
-  ListAnew(gate);
-  WaitForDatabaseWriters(gate->tables, gate->reader);
-}
-
 // ReadAll reads everything in one snapshot.
 void ReadAll(void *state) {
   auto *const gate = static_cast<DatabaseGate *>(state);
@@ -221,43 +230,17 @@ void ReadAll(void *state) {
     ListAnew(gate);
   }
   const bool is_quiet = IsDatabaseQuiet(gate->tables, snapshot, gate->reader);
-  const SearchRule rule = {
-      // Asked for each time: what counts the rows may run code of the table's
-      // owner, which resets its settings.
-      .keys = session_keys::Current(),
-      .percent = 100,
-      .snapshot = snapshot,
-      .sink = AddPlace,
-      .state = gate};
+  const SearchRule rule = {.keys = gate->keys,
+                           .percent = 100,
+                           .snapshot = snapshot,
+                           .since = is_quiet ? nullptr : gate->watch.since,
+                           .sink = AddPlace,
+                           .state = gate};
   SearchTables(gate->tables, rule);
   SearchCatalogs(gate->scope, rule);
+  gate->found.has_missed |=
+      !is_quiet && !AreSameFiles(gate->watch, WithPartitions(gate->tables));
   EndDatabaseReading(snapshot, gate->reader);
-  gate->found.is_quiet = is_quiet;
-}
-
-void RequirePrimary() {
-  if (RecoveryInProgress()) {
-    FERNET_RAISE(
-        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        errmsg("cannot prove a rotation during recovery"),
-        errdetail("Transactions of the primary, which may still write old "
-                  "values, cannot be seen here."),
-        errhint("Call fernet_assert_database_rotated() on the primary, or "
-                "fernet_find_tokens() here."));
-  }
-}
-
-void RequireFirstKey(const DatabaseGate &gate) {
-  const SessionKeys keys = session_keys::Current();
-  const char *const first = FingerprintOf(keys.list->keys()[0]);
-  if (gate.fingerprint != nullptr && strcmp(gate.fingerprint, first) != 0) {
-    FERNET_RAISE(kValuesLeft,
-                 errmsg("the first key of \"fernet.key\" is not the expected "
-                        "one"),
-                 errdetail("Its fingerprint is %s.", first),
-                 errhint("Put the key that shall encrypt first in the list, or "
-                         "correct \"fingerprint\"."));
-  }
 }
 
 void RequireAllRead(const Found &found) {
@@ -351,17 +334,18 @@ List *ReadExcepted(FunctionCallInfo fcinfo, int index) {
   return names;
 }
 
-// Prove reads twice unless nobody could bring an old value, as
-// fernet_assert_rotated does.
+// Prove undoes each reading, so that its locks are not held while the next one
+// waits.
 void Prove(DatabaseGate *gate) {
-  RequireFirstKey(*gate);
-  gate->reader = ReaderOfAll(gate->function,
-                             TablesOf(*gate, GetLatestSnapshot(), nullptr));
-  Wait(gate);
-  RunAndUndo(ReadAndJudge, gate);
-  if (!gate->found.is_quiet) {
-    Wait(gate);
+  gate->found.has_missed = true;
+  for (int i = 0; i < kMaxProofs && gate->found.has_missed; ++i) {
+    ListAnew(gate);
+    gate->watch = WaitForDatabaseWriters(gate->tables, gate->reader);
     RunAndUndo(ReadAndJudge, gate);
+    EndDatabaseProof(gate->watch, gate->reader);
+  }
+  if (gate->found.has_missed) {
+    RefuseProof("the database");
   }
   TellOfRest(*gate);
 }
@@ -385,14 +369,19 @@ FERNET_SQL_FUNCTION(fernet_assert_database_rotated) {
       .fingerprint =
           PG_ARGISNULL(3) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(3)),
       .allow_empty = PG_GETARG_BOOL(4),
-      .function = fcinfo->flinfo->fn_oid,
       .reader = pg::Reader::kUnmarked,
+      .keys = pg::session_keys::PinUntil(CurrentMemoryContext),
       .tables = NIL,
+      .watch = {},
       .found = {},
   };
-  static_cast<void>(pg::session_keys::Current());  // raises if there is none
   pg::RequireReadCommitted();
-  pg::RequirePrimary();
+  pg::RequirePrimary(
+      "Call fernet_assert_database_rotated() on the primary, or "
+      "fernet_find_tokens() here.");
+  pg::RequireFingerprint(*gate.keys.list, gate.fingerprint);
+  gate.reader = pg::ReaderOfAll(
+      fcinfo->flinfo->fn_oid, pg::TablesOf(gate, GetLatestSnapshot(), nullptr));
   pg::Prove(&gate);
   PG_RETURN_VOID();
 }

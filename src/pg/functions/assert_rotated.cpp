@@ -1,10 +1,9 @@
 // SQL function fernet_assert_rotated: the gate before a key is dropped.
 
-#include <cstring>
-
 #include "pg/column/column_census.hpp"
 #include "pg/column/column_target.hpp"
 #include "pg/column/reading.hpp"
+#include "pg/functions/gate.hpp"
 #include "pg/functions/job_arguments.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/boundary.hpp"
@@ -35,17 +34,6 @@ struct Gate {
   }
 };
 
-void RequirePrimary() {
-  if (RecoveryInProgress()) {
-    FERNET_RAISE(
-        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        errmsg("cannot prove a rotation during recovery"),
-        errdetail("Transactions of the primary, which may still write old "
-                  "values, cannot be seen here."),
-        errhint("Call fernet_assert_rotated() on the primary."));
-  }
-}
-
 // ListColumns locks the table if it has to look for columns, so that none is
 // added before they are read.
 void ListColumns(void *state) {
@@ -73,18 +61,6 @@ void BeginProof(Gate *gate) {
                       .keys = session_keys::Current()};
   WaitForOldWriters(gate->relation, gate->name(), &gate->proof, nullptr,
                     nullptr);
-}
-
-void RequireFingerprint(const Gate &gate) {
-  const char *const first = FingerprintOf(gate.census[0].keys.list->keys()[0]);
-  if (gate.fingerprint != nullptr && strcmp(gate.fingerprint, first) != 0) {
-    FERNET_RAISE(kValuesLeft,
-                 errmsg("the first key of \"fernet.key\" is not the expected "
-                        "one"),
-                 errdetail("Its fingerprint is %s.", first),
-                 errhint("Put the key that shall encrypt first in the list, or "
-                         "correct \"fingerprint\"."));
-  }
 }
 
 // AllowedBy is how many values that are or hold a token which no key decrypts
@@ -185,7 +161,7 @@ void RequireRotated(void *state) {
   ListColumns(gate);
   TakeCensus(gate->relation, gate->columns.names, session_keys::Current(),
              gate->proof.reader, &gate->proof, gate->census);
-  RequireFingerprint(*gate);
+  RequireFingerprint(*gate->census[0].keys.list, gate->fingerprint);
   RequireNothingLeft(*gate);
   RequireToken(*gate);
 }
@@ -271,7 +247,7 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
     gate.on_plaintext = pg::OnPlaintext::kLeave;
   }
   static_cast<void>(pg::session_keys::Current());  // raises if there is none
-  pg::RequirePrimary();
+  pg::RequirePrimary("Call fernet_assert_rotated() on the primary.");
   pg::Prove(&gate);
   pg::TellOfUnknown(gate);
   pg::TellOfNotRead(gate);
