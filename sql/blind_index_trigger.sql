@@ -243,6 +243,23 @@ CALL fernet_rotate_column('early', 'email');
 SET fernet.key = :'other';
 SELECT count(*) AS wrong FROM held WHERE name = 'early' AND NOT "right";
 
+-- a trigger writes what a job writes to one row to another row as well: that one gets another index
+CREATE TABLE copied (id integer, email text, email_index bytea);
+CREATE TRIGGER z_index BEFORE INSERT OR UPDATE ON copied
+	FOR EACH ROW EXECUTE FUNCTION fernet_blind_index_trigger('email', 'email_index', 'user.email');
+SET fernet.index_key = :'index_key';
+INSERT INTO copied VALUES (1, fernet_encrypt('one')), (2, fernet_encrypt('two'));
+CREATE FUNCTION copy() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE copied SET email = NEW.email WHERE id = 2;
+	RETURN NEW;
+END
+$$;
+CREATE TRIGGER a_copy BEFORE UPDATE ON copied FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION copy();
+SELECT set_config('fernet.key', :'key' || ',' || :'other', false);
+CALL fernet_rotate_column('copied', 'email');
+SELECT id, fernet_decrypt(email) AS plaintext, email_index = fernet_blind_index(fernet_decrypt(email), 'user.email') AS right FROM copied ORDER BY id;
+
 -- fernet_doctor() has nothing against it after the one that encrypts
 SELECT detail !~ 'z_index' AS silent FROM fernet_doctor() WHERE item = 'trigger order';
 DROP SCHEMA regress_fernet_blind_index_trigger CASCADE;

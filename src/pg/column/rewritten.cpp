@@ -20,10 +20,13 @@ bool SameBytes(const varlena *one, const varlena *other) {
          datum_image_eq(first, second, false, -1);
 }
 
-bool IsRewritten(Relation relation, AttrNumber attribute,
-                 const varlena *value) {
-  if (current.target == nullptr || RelationGetRelid(current.target->relation) !=
-                                       RelationGetRelid(relation)) {
+bool IsRewritten(Relation relation, const HeapTupleData &old,
+                 AttrNumber attribute, const varlena *value) {
+  ItemPointerData place = old.t_self;
+  if (current.target == nullptr ||
+      RelationGetRelid(current.target->relation) !=
+          RelationGetRelid(relation) ||
+      !ItemPointerEquals(&current.place, &place)) {
     return false;
   }
   for (std::size_t i = 0; i < current.target->columns.size(); ++i) {

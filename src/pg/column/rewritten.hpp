@@ -6,10 +6,12 @@
 
 namespace fernet::pg {
 
-// Rewrite is the row that a job writes: `values`, those of the columns of
-// `*target` that are set, have the plaintexts of the values before them.
+// Rewrite is the row at `place` that a job writes: `values`, those of the
+// columns of `*target` that are set, have the plaintexts of the values before
+// them.
 struct Rewrite {
   const TableTarget *target = nullptr;
+  ItemPointerData place = {};
   const NewValue *values = nullptr;
 };
 
@@ -17,9 +19,11 @@ struct Rewrite {
 // before. Whoever announces one takes it back, after an error too.
 Rewrite Announce(const Rewrite &rewrite);
 
-// IsRewritten says whether a job is writing `value` to that column of
-// `relation`. A trigger before may have put another value there.
-bool IsRewritten(Relation relation, AttrNumber attribute, const varlena *value);
+// IsRewritten says whether a job is writing `value` to that column of the row
+// `old` of `relation`. A trigger before may have put another value there, or
+// may be writing the same value to another row.
+bool IsRewritten(Relation relation, const HeapTupleData &old,
+                 AttrNumber attribute, const varlena *value);
 
 // SameBytes compares values as rows store them. One may be stored in another
 // form, for example as the default of an ADD COLUMN that did not rewrite the

@@ -35,7 +35,7 @@ void FireStatementTriggers(RowWriter *writer) {
 bool FireRowTriggers(RowWriter *writer, TupleTableSlot *row,
                      const NewValue *values) {
   volatile bool wanted = false;
-  const Rewrite before = Announce({writer->row.target, values});
+  const Rewrite before = Announce({writer->row.target, row->tts_tid, values});
   PG_TRY();
   {
     wanted = BeforeRowUpdateTriggers(writer->row.state, &writer->recheck,

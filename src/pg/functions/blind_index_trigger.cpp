@@ -212,8 +212,9 @@ varlena *IndexOf(const BlindIndexForm &form, const varlena *plaintext) {
 bool IsAsBefore(const Indexing &indexing, const Row &row, const varlena *old,
                 const varlena *source) {
   return SameBytes(old, source) ||
-         (!row.is_insert() && IsRewritten(row.call->tg_relation,
-                                          indexing.source.attribute, source));
+         (!row.is_insert() &&
+          IsRewritten(row.call->tg_relation, *row.call->tg_trigtuple,
+                      indexing.source.attribute, source));
 }
 
 // NewIndex is the blind index for `source`; null if `old`, unless it is null,
