@@ -4,10 +4,6 @@
 
 #include "pg/server/boundary.hpp"
 
-extern "C" {
-#include "commands/trigger.h"
-}
-
 namespace fernet::pg {
 
 // RowTrigger says how a function is to be called.
