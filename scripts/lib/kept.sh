@@ -12,12 +12,16 @@
 #   KEY-N/postgres  the private PostgreSQL; KEY-N/postgres.from, of what
 #   KEY-N/cluster  a cluster to copy, as initdb made it
 #   KEY-N/tree, KEY-N/build-g++ and others, which belong to the owner
+#   ccache-OWNER   what ccache keeps, for all places of an owner
 # shellcheck shell=bash
 # Names that the programs use, or common.sh and private-server.sh define:
 # shellcheck disable=SC2034,SC2154
 
 # A place is removed if nobody has used it for this many days.
 readonly kept_days=30
+
+# The words to put before a compiler.
+ccache=()
 
 # kept_store prints the folder, or nothing.
 kept_store() {
@@ -53,7 +57,17 @@ open_kept() {
     forget_other_tools
     keep_folder cluster
     cluster_template=$kept/cluster
+    use_ccache "$store/ccache-$owner"
   fi
+}
+
+# use_ccache FOLDER makes ccache keep what is compiled, also for other places: the
+# two that .ci/run builds the same in, and new clones. Paths below the place are
+# relative ones for it.
+use_ccache() {
+  [[ -d $1 ]] || make_owned_folder "$1"
+  export CCACHE_DIR=$1 CCACHE_BASEDIR=$kept CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=2G
+  ccache=(ccache)
 }
 
 # take_place PATH sets kept to the first place that no other run uses. The lock
@@ -182,6 +196,7 @@ build_kept() {
   local -r name=$1
   local command
   shift
+  ((${#ccache[@]} == 0)) || set -- CXX="${ccache[*]} g++" "$@"
   {
     command=$(as_owner make -s -B -n -C "$tree" PG_CONFIG="$bin/pg_config" "$@" \
       src/pg/module.o) || return
@@ -202,6 +217,7 @@ configure_and_build() {
   built=$kept/$1
   shift 2
   as_owner cmake -S "$tree" -B "$built" -DCMAKE_CXX_COMPILER="$compiler" \
+    -DCMAKE_CXX_COMPILER_LAUNCHER="${ccache[*]}" \
     -DPG_CONFIG="$bin/pg_config" -DWERROR=ON "$@" &&
     as_owner cmake --build "$built" --parallel "$(nproc)"
 }

@@ -48,7 +48,7 @@ if ! units src/pg | tr '\n' '\0' | xargs -0 -P "$(nproc)" -I '{}' sh -c '
     shift 2
     mkdir -p "$objects/$(dirname "$file")"
     "$@" -c "$file" -o "$objects/${file%.cpp}.o"' \
-  sh '{}' "$objects" "${CXX:-g++}" "${flags[@]}"; then
+  sh '{}' "$objects" ${CCACHE_DIR:+ccache} "${CXX:-g++}" "${flags[@]}"; then
   printf '  Compile with "make" first: this check needs what compiles.\n'
   exit 1
 fi
