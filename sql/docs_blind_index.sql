@@ -48,13 +48,19 @@ EXPLAIN (COSTS off) SELECT id FROM users WHERE email_index = fernet_blind_index(
 -- docs/blind-index.md: The index key
 SELECT * FROM fernet_index_keys();
 
--- docs/blind-index.md: Change the index key
+-- docs/blind-index.md: Fill the column, or change the index key
+CREATE TABLE members (id int PRIMARY KEY, email text);
+INSERT INTO members SELECT i, fernet_encrypt('member' || i || '@example.com') FROM generate_series(1, 1000) AS i;
+
+ALTER TABLE members ADD COLUMN email_index bytea;
+CALL fernet_index_column('members', 'email', 'email_index', 'members.email');
+CREATE UNIQUE INDEX ON members (email_index);
+
+-- docs/blind-index.md: Fill the column, or change the index key
 SELECT set_config('fernet.index_key', :'new_index_key' || ',' || :'index_key', false);
-UPDATE users SET email_index = fernet_blind_index(fernet_decrypt(email), 'users.email')
-WHERE id IN (SELECT id FROM users
-	WHERE email_index IS DISTINCT FROM fernet_blind_index(fernet_decrypt(email), 'users.email') LIMIT 1000);
-SELECT count(*) AS wrong FROM users
-WHERE email_index IS DISTINCT FROM fernet_blind_index(fernet_decrypt(email), 'users.email');
+CALL fernet_index_column('members', 'email', 'email_index', 'members.email');
+SELECT id FROM members WHERE email_index = ANY (fernet_blind_indexes('member7@example.com', 'members.email'));
+SELECT fernet_assert_indexed('members', 'email', 'email_index', 'members.email');
 
 -- End of the examples
 \c :home

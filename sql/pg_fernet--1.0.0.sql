@@ -536,6 +536,24 @@ CREATE PROCEDURE fernet_decrypt_column(
 COMMENT ON PROCEDURE fernet_decrypt_column(regclass, name, boolean, integer, interval, integer, integer, interval, bigint, bigint, bigint)
 	IS 'replaces every token of a column by its plaintext; commits after each batch';
 
+CREATE PROCEDURE fernet_index_column(
+	relation regclass,
+	source name,
+	index name,
+	context text,
+	bits integer DEFAULT 256,
+	batch_rows integer DEFAULT 5000,
+	pause interval DEFAULT '0',
+	max_lag interval DEFAULT NULL,
+	INOUT indexed bigint DEFAULT NULL,
+	INOUT unchanged bigint DEFAULT NULL,
+	INOUT failed bigint DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'fernet_index_column'
+	LANGUAGE C;
+
+COMMENT ON PROCEDURE fernet_index_column(regclass, name, name, text, integer, integer, interval, interval, bigint, bigint, bigint)
+	IS 'fills or renews a column with the blind indexes of another column, under the first key of fernet.index_key; commits after each batch';
+
 CREATE FUNCTION fernet_census(
 	relation regclass,
 	column_name name,
@@ -573,6 +591,21 @@ CREATE FUNCTION fernet_assert_rotated(
 
 COMMENT ON FUNCTION fernet_assert_rotated(regclass, name, text, text, text, boolean)
 	IS 'raises an error unless every value of a column is a token that is encrypted with the first key of fernet.key, or, without a column, every token of the table is';
+
+CREATE FUNCTION fernet_assert_indexed(
+	relation regclass,
+	source name,
+	index name,
+	context text,
+	bits integer DEFAULT 256)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'fernet_assert_indexed'
+	LANGUAGE C
+	VOLATILE
+	PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION fernet_assert_indexed(regclass, name, name, text, integer)
+	IS 'raises an error unless a column holds the blind indexes of another column under the first key of fernet.index_key';
 
 CREATE FUNCTION fernet_find_tokens(
 	schemas name[] DEFAULT NULL,
@@ -770,7 +803,7 @@ COMMENT ON COLUMN fernet_ledger.pass
 COMMENT ON COLUMN fernet_ledger.state
 	IS 'running, waiting, done, failed or interrupted';
 COMMENT ON COLUMN fernet_ledger.operation
-	IS 'rotate or decrypt';
+	IS 'rotate, decrypt or index';
 COMMENT ON COLUMN fernet_ledger.relation
 	IS 'the table, by its name at that time';
 COMMENT ON COLUMN fernet_ledger.columns
@@ -778,7 +811,7 @@ COMMENT ON COLUMN fernet_ledger.columns
 COMMENT ON COLUMN fernet_ledger.role
 	IS 'the role that called the job, by its name at that time';
 COMMENT ON COLUMN fernet_ledger.fingerprint
-	IS 'the fingerprint of the first key of fernet.key';
+	IS 'the fingerprint of the first key of fernet.key, or of fernet.index_key for an index';
 
 CREATE VIEW fernet_rotation WITH (security_barrier = true) AS
 SELECT r.id, r.operation, r.relation, r.columns, r.role, r.pid, r.slice, r.slices,
@@ -789,11 +822,11 @@ SELECT r.id, r.operation, r.relation, r.columns, r.role, r.pid, r.slice, r.slice
 FROM fernet_ledger_rows() AS r;
 
 COMMENT ON VIEW fernet_rotation
-	IS 'one row for each call of fernet_rotate_column, fernet_rotate_table or fernet_decrypt_column and slice; a role sees its own, a member of pg_monitor all';
+	IS 'one row for each call of fernet_rotate_column, fernet_rotate_table, fernet_decrypt_column or fernet_index_column and slice; a role sees its own, a member of pg_monitor all';
 COMMENT ON COLUMN fernet_rotation.id
 	IS 'the job; one for each slice';
 COMMENT ON COLUMN fernet_rotation.operation
-	IS 'rotate or decrypt';
+	IS 'rotate, decrypt or index';
 COMMENT ON COLUMN fernet_rotation.relation
 	IS 'the table, by its name at that time';
 COMMENT ON COLUMN fernet_rotation.columns
@@ -807,7 +840,7 @@ COMMENT ON COLUMN fernet_rotation.slice
 COMMENT ON COLUMN fernet_rotation.slices
 	IS 'the number of slices';
 COMMENT ON COLUMN fernet_rotation.fingerprint
-	IS 'the fingerprint of the first key of fernet.key';
+	IS 'the fingerprint of the first key of fernet.key, or of fernet.index_key for an index';
 COMMENT ON COLUMN fernet_rotation.started
 	IS 'when the job began';
 COMMENT ON COLUMN fernet_rotation.updated
@@ -856,7 +889,7 @@ COMMENT ON VIEW fernet_rotation_progress
 COMMENT ON COLUMN fernet_rotation_progress.id
 	IS 'the job; one for each slice';
 COMMENT ON COLUMN fernet_rotation_progress.operation
-	IS 'rotate or decrypt';
+	IS 'rotate, decrypt or index';
 COMMENT ON COLUMN fernet_rotation_progress.relation
 	IS 'the table, by its name at that time';
 COMMENT ON COLUMN fernet_rotation_progress.columns
@@ -870,7 +903,7 @@ COMMENT ON COLUMN fernet_rotation_progress.slice
 COMMENT ON COLUMN fernet_rotation_progress.slices
 	IS 'the number of slices';
 COMMENT ON COLUMN fernet_rotation_progress.fingerprint
-	IS 'the fingerprint of the first key of fernet.key';
+	IS 'the fingerprint of the first key of fernet.key, or of fernet.index_key for an index';
 COMMENT ON COLUMN fernet_rotation_progress.started
 	IS 'when the job began';
 COMMENT ON COLUMN fernet_rotation_progress.updated

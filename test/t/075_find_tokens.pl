@@ -117,7 +117,7 @@ INSERT INTO by_other_method SELECT token FROM secret;
 SQL
 my $rows = found('');
 like($rows, qr/^pg_temp_\d+\.of_other\|\|not read\|\|It is a temporary table of another session\.$/m, 'a temporary table of another session');
-like($rows, qr/^foreign_one\|\|not read\|\|It is a foreign table\.$/m, 'a foreign table');
+like($rows, qr/^foreign_one\|\|not read\|\|The rows of a foreign table are on another server\.$/m, 'a foreign table');
 unlike($rows, qr/foreign_numbers/, 'a foreign table without such columns is nothing');
 like($rows, qr/^parted_foreign\|\|not read\|/m, 'a foreign partition');
 like($rows, qr/^parted\|token\|secondary\|10\|$/m, 'beside others that were read');

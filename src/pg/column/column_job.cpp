@@ -34,6 +34,19 @@ void TellOfWaiting(void *state) {
           HideStatement());
 }
 
+// OperationOf is its name in the ledger and the log.
+const char *OperationOf(ValueRule::Direction direction) {
+  switch (direction) {
+    case ValueRule::kRotate:
+      return "rotate";
+    case ValueRule::kDecrypt:
+      return "decrypt";
+    case ValueRule::kIndex:
+      return "index";
+  }
+  pg_unreachable();
+}
+
 // Prove waits for whoever may still bring an old value, and reads everything.
 // One of several slices proves nothing: the gate does, when all have ended.
 Tally Prove(Running *running) {
@@ -43,7 +56,8 @@ Tally Prove(Running *running) {
   }
   Commit(running);
   // A job begins its own transactions, in which nothing else runs.
-  Proof proof = {.reader = Reader::kAlone, .rule = job.rule};
+  Proof proof = {
+      .reader = Reader::kAlone, .rule = job.rule, .source = job.source};
   WaitForOldWriters(job.relation, running->name, &proof, TellOfWaiting,
                     running);
   Record(running);
@@ -204,6 +218,14 @@ JobResult RunColumnJob(const ColumnJob &job) {
   if (job.rule.direction == ValueRule::kDecrypt) {
     RequireNoEncryption(job.relation, job.columns[0]);
   }
+  const AttrNumber source =
+      job.source == nullptr
+          ? InvalidAttrNumber
+          : CheckSource(job.relation, job.columns[0], job.source);
+  if (job.rule.direction == ValueRule::kIndex) {
+    RequireSameIndexes(job.relation, job.source, job.columns[0],
+                       job.rule.index_form);
+  }
   // A dry run writes nothing, so it must not keep a job from running.
   if (!job.dry_run) {
     TakeTurn(job_memory, job.relation, job.slice, job.slices);
@@ -219,13 +241,13 @@ JobResult RunColumnJob(const ColumnJob &job) {
   Running running = {
       .job = &job,
       .name = NameOf(job.relation, job.columns),
-      .operation =
-          job.rule.direction == ValueRule::kRotate ? "rotate" : "decrypt",
+      .operation = OperationOf(job.rule.direction),
       .job_memory = job_memory,
       .batch_memory = AllocSetContextCreate(job_memory, "pg_fernet batch",
                                             ALLOCSET_DEFAULT_SIZES),
       .warnings = {},
       .attributes = attributes,
+      .source = source,
       .ledger = nullptr,
       .lag = {.limit = job.max_lag_microseconds},
       .started = now,
@@ -242,7 +264,7 @@ JobResult RunColumnJob(const ColumnJob &job) {
       .pages_of_pass = 0,
       .tally = {},
       .of_column = static_cast<std::int64_t *>(
-          palloc0(job.columns.size() * sizeof(std::int64_t))),
+          palloc0((job.columns.size() + 1) * sizeof(std::int64_t))),
       .seen = {},
       .readings = 0,
       .changed = 0,
@@ -265,7 +287,7 @@ JobResult RunColumnJob(const ColumnJob &job) {
                      .operation = running.operation,
                      .slice = job.slice,
                      .slices = job.slices,
-                     .keys = job.rule.keys.list,
+                     .keys = &job.rule.made_with(),
                      .lock_part = LockPart(job.slices == 1 ? 0 : job.slice)});
     Commit(&running);
     result = WriteUntilDone(&running);

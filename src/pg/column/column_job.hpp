@@ -11,7 +11,8 @@ namespace fernet::pg {
 struct ColumnJob {
   Oid relation;
   ColumnNames columns;
-  ValueRule rule;  // its keys must stay good for the whole job
+  const char *source = nullptr;  // whose blind indexes are in the only column
+  ValueRule rule;                // its keys must stay good for the whole job
   std::int64_t batch_rows;
   std::int64_t pause_microseconds;    // after each batch
   std::int64_t max_lag_microseconds;  // of a standby; 0 for any

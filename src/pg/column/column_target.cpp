@@ -246,6 +246,7 @@ void Describe(Relation relation, ColumnNames names, ColumnAccess access,
                    ? RelationGetNumberOfBlocks(relation)
                    : 0;
   out->columns = {columns, names.size()};
+  out->source = nullptr;
 }
 
 // HasValues says whether the column has values that the caller can read or, by
@@ -370,6 +371,62 @@ void DescribeOpenColumn(Relation relation, const char *column,
                         ColumnTarget *out) {
   DescribeColumn(relation, column, ColumnAccess::kWrite, out);
   RequireTokenColumn(RelationGetRelid(relation), column);
+}
+
+void RequireIndexColumn(Relation relation, AttrNumber attribute) {
+  const auto *const column =
+      TupleDescAttr(RelationGetDescr(relation), attribute - 1);
+  if (getBaseType(column->atttypid) != BYTEAOID ||
+      column->attgenerated != '\0') {
+    FERNET_RAISE(ERRCODE_WRONG_OBJECT_TYPE,
+                 errmsg("column \"%s\" cannot hold blind indexes",
+                        NameStr(column->attname)),
+                 errdetail("It must be of type bytea and not be generated."));
+  }
+}
+
+void DescribeOpenSource(Relation relation, const char *column,
+                        ColumnAccess access, ColumnTarget *out) {
+  DescribeColumn(relation, column, access, out);
+  if (!OidIsValid(out->value_type)) {
+    const Oid type = get_atttype(RelationGetRelid(relation), out->attribute);
+    FERNET_RAISE(
+        ERRCODE_WRONG_OBJECT_TYPE,
+        errmsg("the values of column \"%s\" of type %s have no blind index",
+               column, format_type_be(type)),
+        errdetail("The column must be of type text, varchar, char, citext or "
+                  "bytea."));
+  }
+}
+
+void OpenSource(const char *source, TableTarget *target) {
+  auto *const column =
+      static_cast<ColumnTarget *>(palloc(sizeof(ColumnTarget)));
+  DescribeOpenSource(target->relation, source, ColumnAccess::kRead, column);
+  const AttrNumber index = target->columns[0].attribute;
+  RequireIndexColumn(target->relation, index);
+  if (column->attribute == index) {
+    FERNET_RAISE(
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        errmsg("column \"%s\" cannot hold its own blind indexes", source));
+  }
+  target->source = column;
+}
+
+AttrNumber CheckSource(Oid relation_oid, const char *index,
+                       const char *source) {
+  List *const below = find_all_inheritors(relation_oid, NoLock, nullptr);
+  for (int i = 0; i < list_length(below); ++i) {
+    const Relation relation = relation_open(list_nth_oid(below, i), NoLock);
+    if (!RELATION_IS_OTHER_TEMP(relation)) {
+      TableTarget target;
+      Describe(relation, ColumnNames(&index, 1), ColumnAccess::kRead, &target);
+      OpenSource(source, &target);
+    }
+    relation_close(relation, NoLock);
+  }
+  RequireRights(relation_oid, ColumnNames(&source, 1), ColumnAccess::kRead);
+  return get_attnum(relation_oid, source);
 }
 
 varlena *PadForColumn(const ColumnTarget &target, varlena *value) {

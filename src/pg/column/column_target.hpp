@@ -27,6 +27,9 @@ struct TableTarget {
   // In the order in which they were named, in the memory of whoever called
   // OpenTarget.
   std::span<const ColumnTarget> columns;
+  // Of a column of blind indexes, the one with the values; null for others. In
+  // the same memory.
+  const ColumnTarget *source = nullptr;
 };
 
 // ColumnAccess says what the caller does with a column: kTry reads it, and asks
@@ -76,6 +79,20 @@ bool OpenTarget(Oid relation, ColumnNames columns, ColumnAccess access,
                 TableTarget *out);
 void CloseTarget(const TableTarget &target);
 
+// OpenSource opens `source`, whose blind indexes are in the only column of
+// `*target`. Raises 42703 if it does not exist, and 42809 if its values have no
+// blind index or the column of `*target` cannot hold one.
+void OpenSource(const char *source, TableTarget *target);
+
+// CheckSource does so for `relation` and the tables below it, which
+// CheckColumns has locked for the column `index`. It raises 42501 too, without
+// the privilege to read `source`. Returns the number of `source` in `relation`.
+AttrNumber CheckSource(Oid relation, const char *index, const char *source);
+
+// RequireIndexColumn raises 42809 if the column `attribute` cannot hold blind
+// indexes.
+void RequireIndexColumn(Relation relation, AttrNumber attribute);
+
 // PadForColumn returns `value` as the column stores it, a char(n) in its whole
 // width: `value` itself, or a new value after it has wiped and freed `value`.
 varlena *PadForColumn(const ColumnTarget &target, varlena *value);
@@ -86,8 +103,12 @@ varlena *TrimOfColumn(const ColumnTarget &target, varlena *value);
 
 // DescribeOpenColumn describes a column that will be written to, of a table
 // that the caller has open, whatever its access method or rules.
+// DescribeOpenSource likewise describes one that has blind indexes, and is
+// read as `access` says.
 void DescribeOpenColumn(Relation relation, const char *column,
                         ColumnTarget *out);
+void DescribeOpenSource(Relation relation, const char *column,
+                        ColumnAccess access, ColumnTarget *out);
 
 // TokenColumns is which columns of a table can hold tokens, by their types.
 struct TokenColumns {

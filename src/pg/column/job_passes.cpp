@@ -39,20 +39,28 @@ ColumnAccess AccessNow(const Running &running) {
   return running.reading ? ColumnAccess::kRead : AccessOf(*running.job);
 }
 
+void RequireSameColumn(const ColumnJob &job, const char *column,
+                       AttrNumber attribute) {
+  if (get_attnum(job.relation, column) == attribute) {
+    return;
+  }
+  FERNET_RAISE(
+      ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+      errmsg("column %s was renamed or dropped while the job ran",
+             NameOf(job.relation, column)),
+      errdetail("All batches up to then are committed."),
+      errhint("Run the job again, for each column that holds tokens now."));
+}
+
 // RequireSameColumns: columns may be renamed, and so swapped, between two
 // batches.
 void RequireSameColumns(const Running &running) {
   const ColumnJob &job = *running.job;
   for (std::size_t i = 0; i < job.columns.size(); ++i) {
-    if (get_attnum(job.relation, job.columns[i]) == running.attributes[i]) {
-      continue;
-    }
-    FERNET_RAISE(
-        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        errmsg("column %s was renamed or dropped while the job ran",
-               NameOf(job.relation, job.columns[i])),
-        errdetail("All batches up to then are committed."),
-        errhint("Run the job again, for each column that holds tokens now."));
+    RequireSameColumn(job, job.columns[i], running.attributes[i]);
+  }
+  if (job.source != nullptr) {
+    RequireSameColumn(job, job.source, running.source);
   }
 }
 
@@ -66,6 +74,11 @@ bool OpenTable(const Running &running, Oid table, TableTarget *out) {
   }
   RequireRights(job.relation, job.columns, access);
   RequireSameColumns(running);
+  if (job.source != nullptr) {
+    RequireRights(job.relation, ColumnNames(&job.source, 1),
+                  ColumnAccess::kRead);
+    OpenSource(job.source, out);
+  }
   if (!IsBelow(job.relation, table)) {
     CloseTarget(*out);
     return false;
@@ -111,7 +124,7 @@ void AdaptBatch(Running *running, const BatchResult &batch, std::int64_t took) {
 
 void AddToPass(Running *running, const BatchResult &batch) {
   running->tally.Add(batch.tally);
-  for (std::size_t i = 0; i < running->job->columns.size(); ++i) {
+  for (std::size_t i = 0; i <= running->job->columns.size(); ++i) {
     running->of_column[i] += batch.of_column[i];
   }
 }
@@ -227,7 +240,7 @@ void ForgetPass(Running *running, bool reading) {
   running->pages_done = 0;
   running->pages_of_pass = 0;
   running->tally = {};
-  std::fill_n(running->of_column, running->job->columns.size(), 0);
+  std::fill_n(running->of_column, running->job->columns.size() + 1, 0);
   running->left.Clear();
   running->pass_started = GetCurrentTimestamp();
 }
@@ -392,8 +405,10 @@ Tally ReadPass(Running *running, Proof *proof) {
   }
   if (proof != nullptr) {
     RequireSameColumns(*running);
-    RequireSameCount(reading, running->job->relation, running->job->columns,
-                     running->of_column);
+    RequireSameCount(
+        reading, running->job->relation,
+        ColumnsToCount(running->job->columns, running->job->source),
+        running->of_column);
     running->subscribed = IsSubscribed(reading);
     JudgeProof(reading, running->job->columns, proof);
   }

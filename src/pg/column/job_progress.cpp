@@ -43,6 +43,34 @@ const char *DescribeKeys(const Running &running, const JobResult &result) {
   return text.data;
 }
 
+// DescribeIndexKeys says after a proof that the other keys are not needed.
+const char *DescribeIndexKeys(const Running &running, const JobResult &result) {
+  const auto keys = running.job->rule.index_keys.list->keys();
+  const bool needs_one = running.is_proved && !running.subscribed &&
+                         result.left() == 0 && running.seen.of_key[0] > 0;
+  StringInfoData text;
+  initStringInfo(&text);
+  for (std::size_t i = 1; i < keys.size() && needs_one; ++i) {
+    appendStringInfo(&text,
+                     " Key %s of \"fernet.index_key\" is not needed for this "
+                     "column any more.",
+                     FingerprintOf(keys[i]));
+  }
+  return text.data;
+}
+
+const char *DescribeKeysOf(const Running &running, const JobResult &result) {
+  switch (running.job->rule.direction) {
+    case ValueRule::kRotate:
+      return DescribeKeys(running, result);
+    case ValueRule::kIndex:
+      return DescribeIndexKeys(running, result);
+    case ValueRule::kDecrypt:
+      break;
+  }
+  return "";
+}
+
 // DescribeUnknown counts what on_unknown has let pass.
 const char *DescribeUnknown(const Running &running) {
   const std::int64_t values = running.seen.holding_unknown;
@@ -67,6 +95,21 @@ const char *SizeBelow(Oid relation) {
   return psprintf(
       "%d %s, " INT64_FORMAT " kB without TOAST.", list_length(tables),
       list_length(tables) == 1 ? "table" : "tables", pages * (BLCKSZ / 1024));
+}
+
+// SummaryOf is the counts of a job that has ended.
+const char *SummaryOf(const Running &running, const JobResult &result) {
+  const ColumnJob &job = *running.job;
+  if (job.rule.direction == ValueRule::kIndex) {
+    return psprintf(INT64_FORMAT " blind indexes written, " INT64_FORMAT
+                                 " unchanged, " INT64_FORMAT " failed",
+                    result.changed, result.unchanged, result.left());
+  }
+  return psprintf(INT64_FORMAT " values %s, " INT64_FORMAT
+                               " unchanged, " INT64_FORMAT
+                               " plaintext, " INT64_FORMAT " failed",
+                  result.changed, job.dry_run ? "to change" : "changed",
+                  result.unchanged, result.plaintext, result.left());
 }
 
 }  // namespace
@@ -109,6 +152,12 @@ void NoticeStart(const Running &running) {
             errmsg("%s %s with key %s",
                    job.dry_run ? "reading, to re-encrypt" : "re-encrypting",
                    running.name, FingerprintOf(job.rule.keys.list->keys()[0])),
+            errdetail_internal("%s", size), HideStatement());
+  } else if (job.rule.direction == ValueRule::kIndex) {
+    ereport(NOTICE,
+            errmsg("writing blind indexes of \"%s\" to %s with index key %s",
+                   job.source, running.name,
+                   FingerprintOf(job.rule.made_with().keys()[0])),
             errdetail_internal("%s", size), HideStatement());
   } else {
     ereport(NOTICE, errmsg("decrypting %s", running.name),
@@ -160,23 +209,14 @@ void NoticeProgress(Running *running) {
 }
 
 void NoticeEnd(const Running &running, const JobResult &result) {
-  const ColumnJob &job = *running.job;
   const double seconds = SecondsSince(running.started);
   ereport(
-      NOTICE,
-      errmsg("%s: " INT64_FORMAT " values %s, " INT64_FORMAT
-             " unchanged, " INT64_FORMAT " plaintext, " INT64_FORMAT " failed",
-             running.name, result.changed,
-             job.dry_run ? "to change" : "changed", result.unchanged,
-             result.plaintext, result.left()),
+      NOTICE, errmsg("%s: %s", running.name, SummaryOf(running, result)),
       errdetail("%d %s and %d %s in %.1f s, %.0f values/s.%s%s", running.pass,
                 running.pass == 1 ? "pass" : "passes", running.readings,
                 running.readings == 1 ? "reading" : "readings", seconds,
                 static_cast<double>(result.changed) / seconds,
-                job.rule.direction == ValueRule::kRotate
-                    ? DescribeKeys(running, result)
-                    : "",
-                DescribeUnknown(running)),
+                DescribeKeysOf(running, result), DescribeUnknown(running)),
       HideStatement());
 }
 

@@ -19,6 +19,7 @@ struct Running {
   MemoryContext batch_memory;  // reset after each batch
   FailureWarnings warnings;
   const AttrNumber *attributes;  // of the columns in the relation
+  AttrNumber source;             // 0 if the job has none
   Ledger *ledger;                // null for a dry run
   StandbyLag lag;
 
@@ -35,9 +36,10 @@ struct Running {
   bool reading;                 // this pass reads, with one snapshot
   std::int64_t pages_done;      // of this pass
   std::int64_t pages_of_pass;
-  Tally tally;              // of this pass so far
-  std::int64_t *of_column;  // see BatchResult; of this pass so far
-  Tally seen;               // by the last reading
+  Tally tally;  // of this pass so far
+  // See BatchResult; of this pass so far.
+  std::int64_t *of_column;
+  Tally seen;  // by the last reading
   int readings;
 
   std::int64_t changed;  // by this job

@@ -104,6 +104,7 @@ void FillNewRow(NewRow *out, TupleTableSlot *row, const NewValue *values) {
   for (std::size_t i = 0; i < columns.size(); ++i) {
     if (values[i].is_set) {
       slot->tts_values[columns[i].attribute - 1] = values[i].value;
+      slot->tts_isnull[columns[i].attribute - 1] = values[i].is_null;
     }
   }
   ExecStoreVirtualTuple(slot);
@@ -122,7 +123,7 @@ void CheckConstraints(NewRow *row, const NewValue *values) {
   const auto columns = row->target->columns;
   for (std::size_t i = 0; i < columns.size(); ++i) {
     if (values[i].is_set && OidIsValid(columns[i].domain)) {
-      domain_check(values[i].value, false, columns[i].domain,
+      domain_check(values[i].value, values[i].is_null, columns[i].domain,
                    &row->domain_caches[i], row->state->es_query_cxt);
     }
   }

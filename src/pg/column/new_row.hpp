@@ -10,6 +10,7 @@ namespace fernet::pg {
 struct NewValue {
   bool is_set;  // or the column keeps its value
   Datum value;
+  bool is_null = false;
 };
 
 // NewRow is a row of a table with new values in some of its columns, and the

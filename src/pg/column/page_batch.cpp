@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pg/column/cell.hpp"
 #include "pg/column/dry_run.hpp"
 #include "pg/column/writers.hpp"
 #include "pg/report/counters.hpp"
@@ -15,13 +16,6 @@ namespace {
 
 // No row of a batch waits longer for a lock, whatever deadlock_timeout is.
 constexpr int kLongestLockWait = 500;  // milliseconds
-
-// Cell is a value of the row that a batch is at.
-struct Cell {
-  bool is_there;  // it is not NULL, and it was read
-  StoredValue read;
-  ValueChange change;
-};
 
 // ToTell is a failure that the client is told of when the batch has ended: an
 // attempt on it may be undone, and a row whose other values change gets another
@@ -213,39 +207,28 @@ void CountResult(Batch *batch, TupleTableSlot *row, RowResult result,
   }
 }
 
-// ChangeOf is the change of a value, with a new one in the form of the column.
-// For MakeValue.
-ValueChange ChangeOf(const ValueRule &rule, const ColumnTarget &column,
-                     const varlena *value) {
-  if (OidIsValid(column.holder_type)) {
-    return ChangeInside(rule, PointerGetDatum(value), column.holder_type);
-  }
-  ValueChange change = ChangeValue(rule, value, column.value_type == TEXTOID,
-                                   column.max_characters);
-  if (change.kind == ValueChange::kChanged) {
-    change.value = PadForColumn(column, change.value);
-  }
-  return change;
-}
-
 // MakeValue is what the column gets. To make it of a document can be refused,
 // and runs the code of domains.
-Datum MakeValue(const ValueRule &rule, const ColumnTarget &column,
-                const Cell &cell) {
-  return cell.change.value != nullptr
-             ? PointerGetDatum(cell.change.value)
-             : RotateInnerTokens(rule.keys, PointerGetDatum(cell.read.value),
-                                 column.holder_type);
+NewValue MakeValue(const Batch &batch, const Cell *cells, std::size_t column) {
+  const Cell &cell = cells[column];
+  if (!IsToChange(batch, cells, column)) {
+    return {false, Datum{0}};
+  }
+  if (cell.change.value != nullptr) {
+    return {true, PointerGetDatum(cell.change.value)};
+  }
+  if (batch.rule->direction == ValueRule::kIndex) {
+    return {true, Datum{0}, true};
+  }
+  return {true,
+          RotateInnerTokens(batch.rule->keys, PointerGetDatum(cell.read.value),
+                            batch.target->columns[column].holder_type)};
 }
 
 // MakeNewValues makes the new values of a row, and returns them.
 const NewValue *MakeNewValues(Batch *batch, const Cell *cells) {
   for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
-    const bool is_set = IsToChange(*batch, cells, i);
-    batch->new_values[i] = {
-        is_set,
-        is_set ? MakeValue(*batch->rule, batch->target->columns[i], cells[i])
-               : Datum{0}};
+    batch->new_values[i] = MakeValue(*batch, cells, i);
   }
   return batch->new_values;
 }
@@ -253,15 +236,7 @@ const NewValue *MakeNewValues(Batch *batch, const Cell *cells) {
 // WipeCells wipes what the cells hold, which may be plaintext.
 void WipeCells(const Batch &batch, Cell *cells) {
   for (std::size_t i = 0; i < batch.target->columns.size(); ++i) {
-    Cell *const cell = &cells[i];
-    if (cell->change.value != nullptr &&
-        batch.rule->direction == ValueRule::kDecrypt) {
-      WipeAndFree(cell->change.value, nullptr);
-    }
-    if (cell->read.value != nullptr) {
-      WipeStored(cell->read);
-    }
-    *cell = {};
+    WipeCell(*batch.rule, &cells[i]);
   }
 }
 
@@ -305,14 +280,11 @@ void WriteNewestRow(void *state) {
                                batch->order->busy == BatchOrder::kWait);
   TupleTableSlot *const newest = one->newest_row.slot;
   for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
-    const ColumnTarget &column = batch->target->columns[i];
-    varlena *const stored =
-        newest == nullptr ? nullptr : ValueIn(newest, column);
-    if (stored != nullptr) {
-      Cell *const cell = &one->newest[i];
-      cell->read = ReadStored(column, stored);
-      cell->change = ChangeOf(*batch->rule, column, cell->read.value);
-      cell->is_there = true;
+    const StoredCell stored =
+        newest == nullptr ? StoredCell{} : CellIn(newest, *batch->target, i);
+    if (stored.is_there()) {
+      ReadCell(*batch->target, i, stored, &one->newest[i]);
+      ChangeCell(*batch->rule, *batch->target, i, &one->newest[i]);
     }
   }
   one->changes = ChangesOf(*batch, one->newest);
@@ -459,8 +431,9 @@ void Write(Batch *batch, TupleTableSlot *row, const Changes &changes) {
   for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
     if (IsToChange(*batch, batch->cells, i)) {
       const Cell &cell = batch->cells[i];
-      batch->bytes += static_cast<std::int64_t>(VARSIZE_ANY(
-          cell.change.value == nullptr ? cell.read.value : cell.change.value));
+      const varlena *const value =
+          cell.change.value == nullptr ? cell.read.value : cell.change.value;
+      batch->bytes += static_cast<std::int64_t>(VARSIZE_ANY(value));
     }
   }
   const bool tries = !batch->dry_run || batch->order->tries_writing;
@@ -498,21 +471,25 @@ void CountChange(Batch *batch, TupleTableSlot *row, std::size_t column) {
   }
 }
 
-struct ValueToRead {
-  const ColumnTarget *column;
-  varlena *stored;
-  StoredValue read;
+struct CellToRead {
+  const TableTarget *target;
+  std::size_t column;
+  StoredCell stored;
+  Cell *out;
 };
 
 void ReadOne(void *state) {
-  auto *const one = static_cast<ValueToRead *>(state);
-  one->read = ReadStored(*one->column, one->stored);
+  const auto *const one = static_cast<CellToRead *>(state);
+  ReadCell(*one->target, one->column, one->stored, one->out);
 }
 
-void TreatValue(Batch *batch, TupleTableSlot *row, varlena *stored,
+void TreatValue(Batch *batch, TupleTableSlot *row, const StoredCell &stored,
                 std::size_t column) {
-  ++batch->result.of_column[column];
-  ValueToRead one = {&batch->target->columns[column], stored, {}};
+  batch->result.of_column[column] += stored.value == nullptr ? 0 : 1;
+  // A source is that of the only column, and counted after it.
+  batch->result.of_column[column + 1] += stored.source == nullptr ? 0 : 1;
+  Cell *const cell = &batch->cells[column];
+  CellToRead one = {batch->target, column, stored, cell};
   Refusal refusal = {};
   if (batch->row_by_row) {
     refusal = RunInSubtransaction(ReadOne, &one);
@@ -520,12 +497,12 @@ void TreatValue(Batch *batch, TupleTableSlot *row, varlena *stored,
     ReadOne(&one);
   }
   if (refusal.refused()) {
+    *cell = {};
     CountFailure(batch, row->tts_tid, column,
                  {.reason = Reason::kUnreadable, .refusal = refusal});
     return;
   }
-  batch->cells[column] = {true, one.read,
-                          ChangeOf(*batch->rule, *one.column, one.read.value)};
+  ChangeCell(*batch->rule, *batch->target, column, cell);
   CountChange(batch, row, column);
 }
 
@@ -544,8 +521,8 @@ bool TreatRow(TupleTableSlot *row, void *state) {
   bool has_value = false;
   for (std::size_t i = 0; i < batch->target->columns.size(); ++i) {
     batch->left_out[i] = false;
-    varlena *const stored = ValueIn(row, batch->target->columns[i]);
-    if (stored != nullptr) {
+    const StoredCell stored = CellIn(row, *batch->target, i);
+    if (stored.is_there()) {
       has_value = true;
       TreatValue(batch, row, stored, i);
     }
@@ -599,9 +576,8 @@ void ScanInSteps(Batch *batch, void (*attempt)(void *state)) {
   if (!refusal.refused()) {
     return;
   }
-  const std::size_t count = batch->target->columns.size();
   std::int64_t *const of_column = batch->result.of_column;
-  std::fill_n(of_column, count, 0);
+  std::fill_n(of_column, batch->target->columns.size() + 1, 0);
   WipeCells(*batch, batch->cells);
   batch->result = {.tally = {},
                    .of_column = of_column,
@@ -633,10 +609,10 @@ int LockTimeoutFor(int session) {
   return session > 0 ? std::min(session, ours) : ours;
 }
 
-// NewArray is an array with a place for each column, all zero.
+// NewArray is an array with a place for each column and one more, all zero.
 template <typename T>
 T *NewArray(const TableTarget &target) {
-  return static_cast<T *>(palloc0(target.columns.size() * sizeof(T)));
+  return static_cast<T *>(palloc0((target.columns.size() + 1) * sizeof(T)));
 }
 
 Batch NewBatch(const TableTarget &target, const ValueRule &rule,
@@ -700,7 +676,8 @@ void CountChanges(const Tally &tally, ValueRule::Direction direction) {
   AddToCounter(direction == ValueRule::kRotate ? counters::kRotated
                                                : counters::kDecrypted,
                tally.changed - tally.adopted);
-  AddToCounter(counters::kEncrypted, tally.adopted);
+  AddToCounter(counters::kEncrypted,
+               direction == ValueRule::kRotate ? tally.adopted : 0);
 }
 
 void CountFailures(const Tally &tally) {

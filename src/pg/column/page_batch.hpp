@@ -65,8 +65,8 @@ struct BatchOrder {
 
 struct BatchResult {
   Tally tally;
-  // How many values there are in each column, in the memory of whoever called
-  // RunBatch or ReadBatch.
+  // How many values there are in each column, and after them in the source of a
+  // blind index, in the memory of whoever called RunBatch or ReadBatch.
   std::int64_t *of_column;
   PageRange rest;  // of the range, for the next batch
   // The batch met a lock of others that it could not get as a whole.

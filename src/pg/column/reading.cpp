@@ -195,8 +195,8 @@ void WaitForOldWriters(Oid relation, const char *name, Proof *proof,
 
 void JudgeProof(const Reading &reading, ColumnNames columns, Proof *proof) {
   proof->holds =
-      reading.is_quiet ||
-      !MayHaveMissed(proof->watch, reading.tables, columns, proof->rule);
+      reading.is_quiet || !MayHaveMissed(proof->watch, reading.tables, columns,
+                                         proof->source, proof->rule);
 }
 
 void EndProof(const Proof &proof) {
@@ -248,6 +248,17 @@ void RequireSameCount(const Reading &reading, Oid relation, ColumnNames columns,
                   "proved about them."),
         errhint("Rotate such a table by UPDATE and fernet_rotate()."));
   }
+}
+
+ColumnNames ColumnsToCount(ColumnNames columns, const char *source) {
+  if (source == nullptr) {
+    return columns;
+  }
+  auto *const names = static_cast<const char **>(
+      palloc((columns.size() + 1) * sizeof(const char *)));
+  std::copy(columns.begin(), columns.end(), names);
+  names[columns.size()] = source;
+  return {names, columns.size() + 1};
 }
 
 bool IsSubscribed(const Reading &reading) {

@@ -21,7 +21,8 @@ struct Reading {
 // Proof is what a reading needs to prove that nobody brings an old value later.
 struct Proof {
   Reader reader = Reader::kUnmarked;
-  ValueRule rule = {};  // which values are old
+  ValueRule rule = {};           // which values are old
+  const char *source = nullptr;  // of blind indexes: the column with the values
   Watch watch = {};
   bool holds =
       false;  // nothing has come and gone that somebody may have copied
@@ -67,6 +68,10 @@ void EndReading(const Reading &reading);
 // proved.
 void RequireSameCount(const Reading &reading, Oid relation, ColumnNames columns,
                       const std::int64_t *values);
+
+// ColumnsToCount is `columns`, and `source` unless it is null, in the current
+// memory context.
+ColumnNames ColumnsToCount(ColumnNames columns, const char *source);
 
 // IsSubscribed says whether an enabled subscription of this database writes to
 // one of the tables, from which old values may come at any time.

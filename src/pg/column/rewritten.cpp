@@ -31,7 +31,7 @@ bool IsRewritten(Relation relation, const HeapTupleData &old,
   }
   for (std::size_t i = 0; i < current.target->columns.size(); ++i) {
     if (current.target->columns[i].attribute == attribute) {
-      return current.values[i].is_set &&
+      return current.values[i].is_set && !current.values[i].is_null &&
              SameBytes(reinterpret_cast<const varlena *>(
                            DatumGetPointer(current.values[i].value)),
                        value);

@@ -1,11 +1,15 @@
 #include "pg/column/triggers.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "pg/server/raise.hpp"
+#include "pg/value/text_encoding.hpp"
 
 // A trigger that calls this function encrypts.
 extern "C" PGDLLEXPORT Datum fernet_encrypt_trigger(PG_FUNCTION_ARGS);
+// A trigger that calls this one keeps blind indexes.
+extern "C" PGDLLEXPORT Datum fernet_blind_index_trigger(PG_FUNCTION_ARGS);
 
 namespace fernet::pg {
 namespace {
@@ -26,6 +30,12 @@ bool Names(Relation relation, const Trigger &trigger, const char *column) {
   return false;
 }
 
+bool Calls(const Trigger &trigger, PGFunction function) {
+  FmgrInfo called;
+  fmgr_info(trigger.tgfoid, &called);
+  return called.fn_addr == function;
+}
+
 // Encrypts says whether `trigger` encrypts `column` on an update.
 bool Encrypts(Relation relation, const char *column) {
   const AttrNumber attribute = get_attnum(RelationGetRelid(relation), column);
@@ -36,13 +46,48 @@ bool Encrypts(Relation relation, const char *column) {
         !Names(relation, trigger, column)) {
       continue;
     }
-    FmgrInfo function;
-    fmgr_info(trigger.tgfoid, &function);
-    if (function.fn_addr == fernet_encrypt_trigger) {
+    if (Calls(trigger, fernet_encrypt_trigger)) {
       return true;
     }
   }
   return false;
+}
+
+// KeepsIndex says whether `trigger` keeps blind indexes in the column `index`.
+bool KeepsIndex(const Trigger &trigger, const char *index) {
+  return trigger.tgenabled != TRIGGER_DISABLED && trigger.tgnargs >= 3 &&
+         strcmp(trigger.tgargs[1], index) == 0 &&
+         Calls(trigger, fernet_blind_index_trigger);
+}
+
+// Keeps says whether those are of `source`, in the form `form`.
+bool Keeps(const Trigger &trigger, const char *source,
+           const BlindIndexForm &form) {
+  const auto bits =
+      trigger.tgnargs < 4
+          ? static_cast<std::int32_t>(8 * kMaxBlindIndexSize)
+          : static_cast<std::int32_t>(strtol(trigger.tgargs[3], nullptr, 10));
+  const auto context = ViewText(TextToUtf8(cstring_to_text(trigger.tgargs[2])));
+  const auto expected = ViewText(form.context);
+  return strcmp(trigger.tgargs[0], source) == 0 &&
+         bits == static_cast<std::int32_t>(8 * form.size) &&
+         std::equal(context.begin(), context.end(), expected.begin(),
+                    expected.end());
+}
+
+[[noreturn]] void RefuseOtherIndexes(Relation relation, const Trigger &trigger,
+                                     const char *index) {
+  FERNET_RAISE(
+      ERRCODE_INVALID_PARAMETER_VALUE,
+      errmsg("the trigger \"%s\" of \"%s\" keeps other blind indexes in "
+             "\"%s\"",
+             trigger.tgname, RelationGetRelationName(relation), index),
+      errdetail("Its arguments are the source \"%s\", the context \"%s\" and "
+                "%s bits.",
+                trigger.tgargs[0], trigger.tgargs[2],
+                trigger.tgnargs < 4 ? "256" : trigger.tgargs[3]),
+      errhint("Use the same source, context and bits, or change the trigger "
+              "first."));
 }
 
 bool FiresOnUpdateOfOne(Relation relation, const Trigger &trigger,
@@ -134,6 +179,22 @@ void RequireNoEncryption(Oid relation_oid, const char *column) {
                    errmsg("a trigger of \"%s\" would encrypt \"%s\" again",
                           RelationGetRelationName(relation), column),
                    errhint("Drop or disable the trigger first."));
+    }
+    relation_close(relation, NoLock);
+  }
+}
+
+void RequireSameIndexes(Oid relation_oid, const char *source, const char *index,
+                        const BlindIndexForm &form) {
+  List *const tables = TablesBelow(relation_oid, ColumnAccess::kRead);
+  for (int i = 0; i < list_length(tables); ++i) {
+    const Relation relation = relation_open(list_nth_oid(tables, i), NoLock);
+    const TriggerDesc *const triggers = relation->trigdesc;
+    for (int k = 0; triggers != nullptr && k < triggers->numtriggers; ++k) {
+      const Trigger &trigger = triggers->triggers[k];
+      if (KeepsIndex(trigger, index) && !Keeps(trigger, source, form)) {
+        RefuseOtherIndexes(relation, trigger, index);
+      }
     }
     relation_close(relation, NoLock);
   }

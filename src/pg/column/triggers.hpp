@@ -3,6 +3,7 @@
 
 #include "pg/column/column_target.hpp"
 #include "pg/server/boundary.hpp"
+#include "pg/value/blind_index_value.hpp"
 
 namespace fernet::pg {
 
@@ -24,5 +25,11 @@ void NameTriggers(Oid relation, ColumnNames columns);
 // RequireNoEncryption raises 55000 if `relation` or a table below it has a
 // trigger that would encrypt the decrypted values of `column` again.
 void RequireNoEncryption(Oid relation, const char *column);
+
+// RequireSameIndexes raises 22023 if `relation` or a table below it has a
+// trigger that keeps blind indexes in `index` which are not those of `source`
+// in the form `form`.
+void RequireSameIndexes(Oid relation, const char *source, const char *index,
+                        const BlindIndexForm &form);
 
 }  // namespace fernet::pg

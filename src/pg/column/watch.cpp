@@ -1,7 +1,6 @@
 #include "pg/column/watch.hpp"
 
-#include "pg/column/page_scan.hpp"
-#include "pg/value/text_encoding.hpp"
+#include "pg/column/cell.hpp"
 
 extern "C" {
 #include "access/heapam.h"
@@ -92,29 +91,31 @@ List *VanishedRows(const Search &search, Buffer buffer) {
   return rows;
 }
 
-ValueChange ChangeOf(const ValueRule &rule, const ColumnTarget &column,
-                     const varlena *value) {
-  return OidIsValid(column.holder_type)
-             ? ChangeInside(rule, PointerGetDatum(value), column.holder_type)
-             : ChangeValue(rule, value, column.value_type == TEXTOID, 0);
+varlena *ValueIn(HeapTuple row, Relation relation, const ColumnTarget *column) {
+  bool is_null = column == nullptr;
+  const Datum value = is_null
+                          ? Datum{0}
+                          : heap_getattr(row, column->attribute,
+                                         RelationGetDescr(relation), &is_null);
+  return is_null ? nullptr
+                 : reinterpret_cast<varlena *>(DatumGetPointer(value));
 }
 
-// IsOld says whether the value of `column` in `row` needs more than the first
-// key.
-bool IsOld(const OldValues &old, const ColumnTarget &column, HeapTuple row) {
-  bool is_null = false;
-  const Datum datum = heap_getattr(
-      row, column.attribute, RelationGetDescr(old.target->relation), &is_null);
-  if (is_null) {
+// IsOld says whether the value of the column at `column` in `row` needs more
+// than the first key.
+bool IsOld(const OldValues &old, std::size_t column, HeapTuple row) {
+  const TableTarget &target = *old.target;
+  const StoredCell stored = {
+      .value = ValueIn(row, target.relation, &target.columns[column]),
+      .source = ValueIn(row, target.relation, target.source)};
+  if (!stored.is_there()) {
     return false;
   }
-  const StoredValue stored =
-      ReadStored(column, reinterpret_cast<varlena *>(DatumGetPointer(datum)));
-  const ValueChange change = ChangeOf(*old.rule, column, stored.value);
-  if (change.value != nullptr) {
-    WipeAndFree(change.value, nullptr);
-  }
-  WipeStored(stored);
+  Cell cell = {};
+  ReadCell(target, column, stored, &cell);
+  ChangeCell(*old.rule, target, column, &cell);
+  const ValueChange change = cell.change;
+  WipeCell(*old.rule, &cell);
   // What has no trace of a token may come and go.
   return change.kind == ValueChange::kChanged ||
          (change.kind == ValueChange::kFailed &&
@@ -123,8 +124,8 @@ bool IsOld(const OldValues &old, const ColumnTarget &column, HeapTuple row) {
 
 bool LookForOldValue(HeapTuple row, void *state) {
   auto *const old = static_cast<OldValues *>(state);
-  for (const ColumnTarget &column : old->target->columns) {
-    old->found = old->found || IsOld(*old, column, row);
+  for (std::size_t i = 0; i < old->target->columns.size(); ++i) {
+    old->found = old->found || IsOld(*old, i, row);
   }
   return !old->found;
 }
@@ -220,7 +221,7 @@ void VisitVanished(Relation relation, Snapshot since, VanishedVisitor visit,
 }
 
 bool MayHaveMissed(const Watch &watch, const List *tables, ColumnNames columns,
-                   const ValueRule &rule) {
+                   const char *source, const ValueRule &rule) {
   if (!AreSameFiles(watch, tables)) {
     return true;
   }
@@ -229,6 +230,9 @@ bool MayHaveMissed(const Watch &watch, const List *tables, ColumnNames columns,
     TableTarget target;
     if (OpenTarget(list_nth_oid(tables, i), columns, ColumnAccess::kRead,
                    &target)) {
+      if (source != nullptr) {
+        OpenSource(source, &target);
+      }
       found = HasVanishedOldRow(target, watch, rule);
       CloseTarget(target);
     }

@@ -37,12 +37,13 @@ void VisitVanished(Relation relation, Snapshot since, VanishedVisitor visit,
 
 // MayHaveMissed says whether a snapshot since the watch began may have seen a
 // value in `columns` that the active snapshot does not see, and that `rule`
-// would change, or fail for a token in it. It says so too if not the same
-// `tables` are read, or if one was rewritten. They must be locked.
+// would change, or fail for a token in it. `source` is null, or the column
+// whose blind indexes are in the only one of `columns`. It says so too if not
+// the same `tables` are read, or if one was rewritten. They must be locked.
 //
 // Raises 72000 if old_snapshot_threshold has let the server remove such a
 // value.
 bool MayHaveMissed(const Watch &watch, const List *tables, ColumnNames columns,
-                   const ValueRule &rule);
+                   const char *source, const ValueRule &rule);
 
 }  // namespace fernet::pg

@@ -67,16 +67,11 @@ void FindIndexColumn(Relation relation, const char *name, Indexing *out) {
                  errmsg("column \"%s\" of relation \"%s\" does not exist", name,
                         RelationGetRelationName(relation)));
   }
-  const auto *const column =
-      TupleDescAttr(RelationGetDescr(relation), attribute - 1);
-  const Oid base = getBaseType(column->atttypid);
-  if (base != BYTEAOID || column->attgenerated != '\0') {
-    FERNET_RAISE(ERRCODE_WRONG_OBJECT_TYPE,
-                 errmsg("column \"%s\" cannot hold blind indexes", name),
-                 errdetail("It must be of type bytea and not be generated."));
-  }
+  RequireIndexColumn(relation, attribute);
+  const Oid type =
+      TupleDescAttr(RelationGetDescr(relation), attribute - 1)->atttypid;
   out->index = attribute;
-  out->index_domain = base == column->atttypid ? InvalidOid : column->atttypid;
+  out->index_domain = getBaseType(type) == type ? InvalidOid : type;
 }
 
 std::int32_t BitsOf(const Trigger *trigger) {
@@ -95,7 +90,8 @@ Indexing *NewIndexing(const TriggerData *call, MemoryContext memory) {
   const Trigger *const trigger = call->tg_trigger;
   auto *const indexing =
       static_cast<Indexing *>(MemoryContextAllocZero(memory, sizeof(Indexing)));
-  DescribeOpenColumn(call->tg_relation, trigger->tgargs[0], &indexing->source);
+  DescribeOpenSource(call->tg_relation, trigger->tgargs[0],
+                     ColumnAccess::kWrite, &indexing->source);
   FindIndexColumn(call->tg_relation, trigger->tgargs[1], indexing);
   const MemoryContext caller = MemoryContextSwitchTo(memory);
   indexing->form =

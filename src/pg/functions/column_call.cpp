@@ -31,7 +31,8 @@ bool IsOneOfSeveral(Oid function) {
          1;
 }
 
-[[noreturn]] void RefuseTransaction(bool is_one_of_several) {
+[[noreturn]] void RefuseTransaction(bool is_one_of_several,
+                                    const char *instead) {
   FERNET_RAISE(
       ERRCODE_INVALID_TRANSACTION_TERMINATION,
       errmsg("a job on a whole column cannot run inside a transaction "
@@ -44,7 +45,8 @@ bool IsOneOfSeveral(Oid function) {
           ? errhint("Send each CALL in a string of its own, as in: psql -c "
                     "\"CALL ...\" -c \"CALL ...\"")
           : errhint("Run CALL outside of BEGIN, with autocommit on in a "
-                    "driver. Inside a transaction, use fernet_rotate_batch."));
+                    "driver. Inside a transaction, use %s.",
+                    instead));
 }
 
 ColumnNames CopyOf(ColumnNames columns, MemoryContext memory) {
@@ -72,12 +74,43 @@ void RequireWholeValues(const ColumnJob &job) {
   }
 }
 
+const char *ChangedBy(ValueRule::Direction direction) {
+  switch (direction) {
+    case ValueRule::kRotate:
+      return "rotated";
+    case ValueRule::kDecrypt:
+      return "decrypted";
+    case ValueRule::kIndex:
+      return "indexed";
+  }
+  pg_unreachable();
+}
+
+// KeepArguments makes what `job` points to, and its keys, outlive its commits:
+// the first removes a key that was set with SET LOCAL.
+void KeepArguments(ColumnJob *job, MemoryContext memory) {
+  job->columns = CopyOf(job->columns, memory);
+  if (job->rule.direction != ValueRule::kIndex) {
+    job->rule.keys = session_keys::PinUntil(memory);
+    return;
+  }
+  job->source = MemoryContextStrdup(memory, job->source);
+  const MemoryContext caller = MemoryContextSwitchTo(memory);
+  job->rule.index_form.context = reinterpret_cast<const varlena *>(
+      PG_DETOAST_DATUM_COPY(PointerGetDatum(job->rule.index_form.context)));
+  MemoryContextSwitchTo(caller);
+  job->rule.index_keys = session_keys::PinIndexKeysUntil(memory);
+  // Without one, the job can index plaintexts.
+  if (session_keys::HasKey()) {
+    job->rule.keys = session_keys::PinUntil(memory);
+  }
+}
+
 void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
   if (job.dry_run || result.left() == 0) {
     return;
   }
-  const char *const changed =
-      job.rule.direction == ValueRule::kRotate ? "rotated" : "decrypted";
+  const char *const changed = ChangedBy(job.rule.direction);
   FERNET_RAISE(
       kValuesLeft,
       errmsg(INT64_FORMAT " of " INT64_FORMAT " values in %s could not be %s",
@@ -105,12 +138,12 @@ void RequireNothingLeft(const ColumnJob &job, const JobResult &result) {
 
 }  // namespace
 
-void RequireNoTransactionBlock(FunctionCallInfo fcinfo) {
+void RequireNoTransactionBlock(FunctionCallInfo fcinfo, const char *instead) {
   const bool may_commit = fcinfo->context != nullptr &&
                           IsA(fcinfo->context, CallContext) &&
                           !castNode(CallContext, fcinfo->context)->atomic;
   if (!may_commit) {
-    RefuseTransaction(IsOneOfSeveral(fcinfo->flinfo->fn_oid));
+    RefuseTransaction(IsOneOfSeveral(fcinfo->flinfo->fn_oid), instead);
   }
 }
 
@@ -156,9 +189,7 @@ Datum RunForCall(FunctionCallInfo fcinfo, ColumnJob job) {
   const MemoryContext caller_memory = CurrentMemoryContext;
   const MemoryContext call_memory = AllocSetContextCreate(
       PortalContext, "pg_fernet job", ALLOCSET_DEFAULT_SIZES);
-  job.columns = CopyOf(job.columns, call_memory);
-  // The first commit removes a key that was set with SET LOCAL.
-  job.rule.keys = session_keys::PinUntil(call_memory);
+  KeepArguments(&job, call_memory);
   const bool is_nested = SPI_inside_nonatomic_context();
   if (is_nested) {
     SPI_connect_ext(SPI_OPT_NONATOMIC);

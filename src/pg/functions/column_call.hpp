@@ -7,7 +7,9 @@
 namespace fernet::pg {
 
 // RequireNoTransactionBlock raises 2D000 where a procedure cannot commit.
-void RequireNoTransactionBlock(FunctionCallInfo fcinfo);
+// Inside a transaction, the caller can use `instead`.
+void RequireNoTransactionBlock(FunctionCallInfo fcinfo,
+                               const char *instead = "fernet_rotate_batch");
 
 // ReadInterval reads the interval `name` at `index`, in microseconds. Raises
 // 22023 unless it is between 0 and a day.

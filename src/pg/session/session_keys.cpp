@@ -54,6 +54,7 @@ constinit Immortal<PreparedList> prepared;
 constinit Immortal<PreparedIndexer> prepared_indexer;
 constexpr std::size_t kPins = 4;
 constinit std::array<Immortal<PreparedList>, kPins> pins;
+constinit std::array<Immortal<PreparedIndexer>, kPins> indexer_pins;
 constinit bool sweep_is_due = false;
 constinit MemoryContextCallback at_transaction_end{};
 
@@ -72,6 +73,9 @@ void WipeAtExit(int, Datum) {
   Release(&prepared.object);
   Release(&prepared_indexer.object);
   for (auto &pin : pins) {
+    Release(&pin.object);
+  }
+  for (auto &pin : indexer_pins) {
     Release(&pin.object);
   }
   OPENSSL_cleanse(memory, sizeof *memory);
@@ -93,6 +97,15 @@ bool MapMemory() {
   return true;
 }
 
+template <typename Pins>
+void MarkPinned(const Pins &all, std::array<bool, kSlots> *reachable) {
+  for (const auto &pin : all) {
+    if (pin.object.slot != kNoSlot) {
+      (*reachable)[pin.object.slot] = true;
+    }
+  }
+}
+
 // Sweep wipes every slot whose key list guc.c can no longer restore.
 void Sweep() {
   std::array<bool, kSlots> reachable{};
@@ -102,11 +115,8 @@ void Sweep() {
         (*static_cast<std::array<bool, kSlots> *>(marks))[slot] = true;
       },
       &reachable);
-  for (const auto &pin : pins) {
-    if (pin.object.slot != kNoSlot) {
-      reachable[pin.object.slot] = true;
-    }
-  }
+  MarkPinned(pins, &reachable);
+  MarkPinned(indexer_pins, &reachable);
   for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
     if (used[slot] && !reachable[slot]) {
       memory->lists[slot].Wipe();
@@ -188,6 +198,30 @@ void RequireKey(KeySetting setting) {
   }
 }
 
+// Pin makes the current keys of `setting` ready in one of `pins` that is free.
+template <typename Prepared>
+auto Pin(std::array<Immortal<Prepared>, kPins> *all, KeySetting setting,
+         MemoryContext memory_context) {
+  RequireKey(setting);
+  auto *const unpin = static_cast<MemoryContextCallback *>(
+      MemoryContextAlloc(memory_context, sizeof(MemoryContextCallback)));
+  for (auto &pin : *all) {
+    if (pin.object.slot != kNoSlot) {
+      continue;
+    }
+    const auto keys = MakeReady(&pin.object, SlotOf(setting));
+    unpin->func = [](void *list) {
+      Release(static_cast<Prepared *>(list));
+      Sweep();
+    };
+    unpin->arg = &pin.object;
+    MemoryContextRegisterResetCallback(memory_context, unpin);
+    return keys;
+  }
+  FERNET_RAISE(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+               errmsg("column jobs are nested too deeply"));
+}
+
 }  // namespace
 
 AddResult Add(std::span<const char> text, void **out_handle) {
@@ -253,24 +287,11 @@ const KeyList *CurrentList(KeySetting setting) {
 }
 
 SessionKeys PinUntil(MemoryContext memory_context) {
-  RequireKey(KeySetting::kKey);
-  auto *const unpin = static_cast<MemoryContextCallback *>(
-      MemoryContextAlloc(memory_context, sizeof(MemoryContextCallback)));
-  for (auto &pin : pins) {
-    if (pin.object.slot != kNoSlot) {
-      continue;
-    }
-    const SessionKeys keys = MakeReady(&pin.object, SlotOf(KeySetting::kKey));
-    unpin->func = [](void *list) {
-      Release(static_cast<PreparedList *>(list));
-      Sweep();
-    };
-    unpin->arg = &pin.object;
-    MemoryContextRegisterResetCallback(memory_context, unpin);
-    return keys;
-  }
-  FERNET_RAISE(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-               errmsg("column jobs are nested too deeply"));
+  return Pin(&pins, KeySetting::kKey, memory_context);
+}
+
+IndexKeys PinIndexKeysUntil(MemoryContext memory_context) {
+  return Pin(&indexer_pins, KeySetting::kIndexKey, memory_context);
 }
 
 SecretPages MemoryState() { return pages; }

@@ -77,6 +77,8 @@ const KeyList *CurrentList(KeySetting setting = KeySetting::kKey);
 // reset or deleted, even if the setting changes. Raises PF001, and 54000 when
 // jobs are nested too deeply, by triggers of triggers.
 SessionKeys PinUntil(MemoryContext memory);
+// PinIndexKeysUntil likewise, of fernet.index_key.
+IndexKeys PinIndexKeysUntil(MemoryContext memory);
 
 // MemoryState says how well the pages are protected.
 SecretPages MemoryState();

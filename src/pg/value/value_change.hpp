@@ -3,6 +3,7 @@
 
 #include "pg/server/boundary.hpp"
 #include "pg/session/session_keys.hpp"
+#include "pg/value/blind_index_value.hpp"
 #include "pg/value/reason.hpp"
 
 namespace fernet::pg {
@@ -20,11 +21,22 @@ enum class OnUnknown {
 
 // ValueRule says how a job changes values.
 struct ValueRule {
-  enum Direction { kRotate, kDecrypt };
+  enum Direction {
+    kRotate,
+    kDecrypt,
+    kIndex,  // the values are blind indexes of another column's: index_change
+  };
   Direction direction = kRotate;
   OnPlaintext on_plaintext = OnPlaintext::kFail;  // for kRotate
   OnUnknown on_unknown = OnUnknown::kFail;        // for kRotate
-  SessionKeys keys;
+  SessionKeys keys;           // for kIndex: of the tokens, or null members
+  IndexKeys index_keys = {};  // for kIndex
+  BlindIndexForm index_form = {};
+
+  // made_with is the keys of which the first makes the new values.
+  const KeyList &made_with() const {
+    return direction == kIndex ? *index_keys.list : *keys.list;
+  }
 };
 
 // ValueChange is the result for one value.
@@ -39,7 +51,7 @@ struct ValueChange {
   Kind kind;
   Reason reason = Reason::kMalformed;
   // For kChanged, in the current memory context; null from a rotation by
-  // ChangeInside.
+  // ChangeInside, and for a blind index that becomes NULL.
   varlena *value = nullptr;
   bool was_plaintext = false;
   bool is_empty = false;        // for kUnchanged: it is and holds no token
