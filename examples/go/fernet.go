@@ -35,12 +35,20 @@ func SQLState(err error) string {
 // The first encrypts, all decrypt. They travel in the startup packet, so that no
 // statement carries them. The PG* variables complete dsn.
 func Open(dsn, keys string) (*sql.DB, error) {
+	return OpenWithIndexKeys(dsn, keys, "")
+}
+
+// OpenWithIndexKeys does so, and gives the sessions the keys of blind indexes.
+func OpenWithIndexKeys(dsn, keys, indexKeys string) (*sql.DB, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, err
 	}
 	if keys != "" {
 		config.RuntimeParams["fernet.key"] = keys
+	}
+	if indexKeys != "" {
+		config.RuntimeParams["fernet.index_key"] = indexKeys
 	}
 	return stdlib.OpenDB(*config), nil
 }

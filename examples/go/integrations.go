@@ -27,3 +27,14 @@ func Load(ctx context.Context, db Queryer, name string) (apiToken string, err er
 	).Scan(&apiToken)
 	return apiToken, err
 }
+
+// FindContact finds a contact by its encrypted email. It returns sql.ErrNoRows
+// if there is none. The session needs fernet.index_key, too.
+func FindContact(ctx context.Context, db Queryer, email string) (id int64, err error) {
+	err = db.QueryRowContext(ctx, `
+		SELECT id FROM contact
+		WHERE email_index = ANY (fernet_blind_indexes($1::text, 'contact.email'))`,
+		email,
+	).Scan(&id)
+	return id, err
+}

@@ -27,7 +27,12 @@ var ctx = context.Background()
 // openForTest returns a pool that is closed at the end of the test.
 func openForTest(t *testing.T, keys string) *sql.DB {
 	t.Helper()
-	db, err := Open("", keys)
+	return openIndexedForTest(t, keys, "")
+}
+
+func openIndexedForTest(t *testing.T, keys, indexKeys string) *sql.DB {
+	t.Helper()
+	db, err := OpenWithIndexKeys("", keys, indexKeys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +120,23 @@ func TestLifeOfAKey(t *testing.T) {
 		// The pool has one connection: this is the same one, without the key.
 		_, err = Load(ctx, keyless, "wiki")
 		mustFail(t, err, NoKey)
+	})
+
+	step("a contact is found by its email, also while the index key is replaced", func(t *testing.T) {
+		indexed := openIndexedForTest(t, oldKey, oldKey)
+		mustExec(t, indexed, `INSERT INTO contact (email)
+			SELECT fernet_encrypt(name || '@example.com') FROM unnest('{ann,bob}'::text[]) AS name`)
+		want, err := FindContact(ctx, indexed, "bob@example.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := FindContact(ctx, indexed, "eve@example.com"); err != sql.ErrNoRows {
+			t.Fatal(err)
+		}
+		renewing := openIndexedForTest(t, "", newKey+","+oldKey)
+		if got, err := FindContact(ctx, renewing, "bob@example.com"); err != nil || got != want {
+			t.Fatalf("found %d, %v; want %d", got, err, want)
+		}
 	})
 
 	step("a transaction that fails leaves neither key nor row", func(t *testing.T) {

@@ -2,10 +2,15 @@
 
 // withKeys adds the keys to the configuration of a Client or Pool. They travel in
 // the startup packet, so that no statement carries them. A key, or several with
-// commas and without spaces: the first encrypts, all decrypt.
-export const withKeys = (keys, config = {}) => ({
+// commas and without spaces: the first encrypts, all decrypt. withIndexKeys adds
+// those of blind indexes likewise.
+export const withKeys = (keys, config = {}) => withSetting('fernet.key', keys, config);
+export const withIndexKeys = (keys, config = {}) =>
+  withSetting('fernet.index_key', keys, config);
+
+const withSetting = (name, value, config) => ({
   ...config,
-  options: [config.options, `-c fernet.key=${keys}`].filter(Boolean).join(' '),
+  options: [config.options, `-c ${name}=${value}`].filter(Boolean).join(' '),
 });
 
 // transaction runs work(client) in a transaction that has the keys: for a pool

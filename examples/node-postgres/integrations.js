@@ -17,3 +17,14 @@ export async function load(db, name) {
   );
   return rows[0]?.api_token;
 }
+
+// findContact finds a contact by its encrypted email; undefined when there is none.
+// The session needs fernet.index_key, too.
+export async function findContact(db, email) {
+  const { rows } = await db.query(
+    `SELECT id FROM contact
+     WHERE email_index = ANY (fernet_blind_indexes($1::text, 'contact.email'))`,
+    [email],
+  );
+  return rows[0]?.id;
+}

@@ -6,8 +6,8 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import fernet from 'fernet';
 import pg from 'pg';
-import { NO_KEY, NOT_A_TOKEN, NOT_ROTATED, WRONG_KEY, transaction, withKeys } from './fernet.js';
-import { load, save } from './integrations.js';
+import { NO_KEY, NOT_A_TOKEN, NOT_ROTATED, WRONG_KEY, transaction, withIndexKeys, withKeys } from './fernet.js';
+import { findContact, load, save } from './integrations.js';
 import { rotate } from './rotate.js';
 
 // Keys that everybody knows. Take yours from where your other secrets are.
@@ -48,6 +48,19 @@ test('write and read, with the key in the transaction', async () => {
   assert.equal(await transaction(keyless, oldKey, (client) => load(client, 'wiki')), 'zażółć 🔑');
   // The pool has one connection: this is the same one, without the key.
   await assert.rejects(load(keyless, 'wiki'), { code: NO_KEY });
+});
+
+test('a contact is found by its email, also while the index key is replaced', async () => {
+  const indexed = poolWith(withIndexKeys(oldKey, withKeys(oldKey)));
+  const { rows } = await indexed.query(
+    `INSERT INTO contact (email) SELECT fernet_encrypt(email)
+     FROM unnest($1::text[]) AS email RETURNING id`,
+    [['ann@example.com', 'bob@example.com']],
+  );
+  assert.equal(await findContact(indexed, 'bob@example.com'), rows[1].id);
+  assert.equal(await findContact(indexed, 'eve@example.com'), undefined);
+  const renewing = poolWith(withIndexKeys(`${newKey},${oldKey}`));
+  assert.equal(await findContact(renewing, 'bob@example.com'), rows[1].id);
 });
 
 test('a transaction that fails leaves neither key nor row', async () => {

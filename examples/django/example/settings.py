@@ -8,6 +8,8 @@ from fernet_fields import connection_options
 
 # One key, or several with commas: the first encrypts, all decrypt.
 FERNET_KEY = os.environ.get("FERNET_KEY", "")
+# Of blind indexes: a key of its own.
+FERNET_INDEX_KEY = os.environ.get("FERNET_INDEX_KEY", "")
 
 DATABASES = {
     "default": {
@@ -15,7 +17,7 @@ DATABASES = {
         "NAME": os.environ.get("PGDATABASE", "fernet_example"),
         # The key travels in the startup packet: no statement carries it. Through
         # PgBouncer, leave it out here and use fernet_fields.transaction().
-        "OPTIONS": connection_options(FERNET_KEY),
+        "OPTIONS": connection_options(FERNET_KEY, FERNET_INDEX_KEY),
     }
 }
 if django.VERSION >= (4, 2):

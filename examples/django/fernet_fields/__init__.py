@@ -23,9 +23,14 @@ def sqlstate(error):
     return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
 
 
-def connection_options(keys):
-    """Return OPTIONS that give each connection the keys: one, or several with commas."""
-    return {"options": f"-c fernet.key={keys}"} if keys else {}
+def connection_options(keys, index_keys=""):
+    """Return OPTIONS that give each connection the keys: one, or several with commas.
+
+    The index keys are those of blind indexes.
+    """
+    settings = {"fernet.key": keys, "fernet.index_key": index_keys}
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items() if value)
+    return {"options": options} if options else {}
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 from django.core import checks
 from django.db import models
+from django.db.models.lookups import Exact
 
 
 class FernetTextField(models.TextField):
@@ -9,12 +10,25 @@ class FernetTextField(models.TextField):
     attribute is the plaintext; defer() and only() save the decryption.
 
     A search for a plaintext finds nothing, since the same text has another token
-    each time. So filter(secret="x") is an error; there is secret__isnull alone.
+    each time. So filter(secret="x") is an error; there is secret__isnull alone. But
+    with blind_index, the name of a BinaryField of the same model that holds blind
+    indexes in the context index_context, filter(secret="x") finds the row by that.
 
     In update(), an expression is taken as it is: FernetEncrypt("plain"), or
     F("secret") for the same token. A plaintext from there, as from anywhere else,
     is refused by the type of the column.
     """
+
+    def __init__(self, *args, blind_index=None, index_context=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.blind_index = blind_index
+        self.index_context = index_context
+
+    def deconstruct(self):
+        name, path, args, kwargs = super().deconstruct()
+        if self.blind_index:
+            kwargs.update(blind_index=self.blind_index, index_context=self.index_context)
+        return name, path, args, kwargs
 
     def db_type(self, connection):
         # A domain over text: migration 0001_initial makes it.
@@ -38,6 +52,8 @@ class FernetTextField(models.TextField):
         return f"fernet_decrypt({sql})", params
 
     def get_lookup(self, lookup_name):
+        if lookup_name == "exact" and self.blind_index:
+            return HasPlaintext
         return super().get_lookup(lookup_name) if lookup_name == "isnull" else None
 
     def check(self, **kwargs):
@@ -52,3 +68,21 @@ class FernetTextField(models.TextField):
                 )
             )
         return errors
+
+
+class HasPlaintext(Exact):
+    """filter(secret="x"): the blind index of the column is one of those of the text.
+
+    There is one for each index key, so that rows are found while a key is replaced.
+    """
+
+    prepare_rhs = False
+
+    def as_sql(self, compiler, connection):
+        field = self.lhs.target
+        index = field.model._meta.get_field(field.blind_index).column
+        column = f"{compiler.quote_name_unless_alias(self.lhs.alias)}.{connection.ops.quote_name(index)}"
+        return (
+            f"{column} = ANY (fernet_blind_indexes(%s::text, %s::text))",
+            [self.rhs, field.index_context],
+        )

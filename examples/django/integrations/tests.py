@@ -7,7 +7,7 @@ from unittest import skipUnless
 from cryptography.fernet import Fernet
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.core.management import CommandError, call_command
-from django.db import Error, connection, models, transaction
+from django.db import Error, IntegrityError, connection, models, transaction
 from django.db.models import F, Value
 from django.test import TransactionTestCase
 from django.test.utils import isolate_apps
@@ -22,7 +22,7 @@ from fernet_fields.functions import (
     FernetVerify,
 )
 
-from .models import Integration
+from .models import Contact, Integration
 
 OLD_KEY = "this-is-test-key-1-do-not-use-it-anywhere-A="
 NEW_KEY = "this-is-test-key-2-do-not-use-it-anywhere-A="
@@ -32,12 +32,12 @@ psycopg3 = connection.Database.__name__ == "psycopg"
 
 
 @contextmanager
-def process_with(keys):
+def process_with(keys, index_keys=""):
     """The block is another process of the application, whose settings have these keys."""
     options = connection.settings_dict["OPTIONS"]
     connection.settings_dict["OPTIONS"] = {
         **{name: value for name, value in options.items() if name != "options"},
-        **fernet_fields.connection_options(keys),
+        **fernet_fields.connection_options(keys, index_keys),
     }
     connection.close()
     try:
@@ -61,6 +61,32 @@ class Case(TransactionTestCase):
             yield
         self.assertEqual(fernet_fields.sqlstate(caught.exception), state)
         self.assertNotIn("plaintext", str(caught.exception))
+
+
+class BlindIndexTest(Case):
+    def test_a_contact_is_found_by_email(self):
+        with process_with(OLD_KEY, OLD_KEY):
+            Contact.objects.bulk_create(Contact(email=f"{who}@example.com") for who in "abc")
+            self.assertEqual(Contact.objects.get(email="b@example.com").email, "b@example.com")
+            self.assertFalse(Contact.objects.filter(email="d@example.com").exists())
+            self.assertEqual(Contact.objects.exclude(email="a@example.com").count(), 2)
+            with self.assertRaises(IntegrityError), transaction.atomic():
+                Contact.objects.create(email="a@example.com")
+            Contact.objects.filter(email="c@example.com").update(email="d@example.com")
+            self.assertEqual(Contact.objects.get(email="d@example.com").email, "d@example.com")
+            with self.assertRaises(FieldError):
+                Contact.objects.filter(email__startswith="a")
+        # While the index key is replaced, rows under the old one are found.
+        with process_with(OLD_KEY, BOTH_KEYS):
+            self.assertEqual(Contact.objects.get(email="a@example.com").email, "a@example.com")
+
+    def test_a_rotation_needs_no_index_key(self):
+        with process_with(OLD_KEY, OLD_KEY):
+            Contact.objects.create(email="a@example.com")
+        with process_with(BOTH_KEYS):
+            call_command("rotate_fernet_keys", stdout=io.StringIO())
+        with process_with(NEW_KEY, OLD_KEY):
+            self.assertEqual(Contact.objects.get(email="a@example.com").email, "a@example.com")
 
 
 class FieldTest(Case):

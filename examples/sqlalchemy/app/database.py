@@ -22,16 +22,23 @@ def engine_without_key(url: str, **options: Any) -> Engine:
     return _engine(url, {}, options)
 
 
-def engine_by_options(url: str, keys: Keys, **options: Any) -> Engine:
+def engine_by_options(
+    url: str, keys: Keys, index_keys: Keys | None = None, **options: Any
+) -> Engine:
     """The best way: the key in the startup packet of each connection.
 
     No statement carries it, and it survives RESET and DISCARD ALL. PgBouncer
     refuses it, and logs it: there, use engine_by_transaction().
     """
-    return _engine(url, {"options": f"-c fernet.key={keys.setting}"}, options)
+    settings = f"-c fernet.key={keys.setting}"
+    if index_keys is not None:
+        settings += f" -c fernet.index_key={index_keys.setting}"
+    return _engine(url, {"options": settings}, options)
 
 
-def engine_by_transaction(url: str, keys: Keys, **options: Any) -> Engine:
+def engine_by_transaction(
+    url: str, keys: Keys, index_keys: Keys | None = None, **options: Any
+) -> Engine:
     """For transaction pooling: gives the key to each transaction.
 
     It is gone at the end of the transaction, so whoever gets the server connection
@@ -50,6 +57,10 @@ def engine_by_transaction(url: str, keys: Keys, **options: Any) -> Engine:
         # such as a tracing tool, sees what goes through SQLAlchemy.
         with connection.connection.cursor() as cursor:
             cursor.execute("SELECT set_config('fernet.key', %s, true)", [keys.setting])
+            if index_keys is not None:
+                cursor.execute(
+                    "SELECT set_config('fernet.index_key', %s, true)", [index_keys.setting]
+                )
 
     return engine
 
