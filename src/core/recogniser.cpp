@@ -219,6 +219,55 @@ bool MayHoldPlace(std::span<const char> run) noexcept {
               std::string_view::npos);
 }
 
+// kMayBeInRun says of each byte whether a run may have it, be it one of its
+// digits or what stands between its lines.
+constexpr std::array<bool, 256> kMayBeInRun = [] {
+  std::array<bool, 256> may_be{};
+  for (const char c : kLetters) {
+    may_be[static_cast<std::uint8_t>(c)] = true;
+  }
+  for (const char c : std::string_view("-_+/\n\r\t \\%&#;")) {
+    may_be[static_cast<std::uint8_t>(c)] = true;
+  }
+  return may_be;
+}();
+
+// DecodedByte is the byte at `index` of what digits without line breaks decode
+// to, without their first `skipped` bits.
+std::uint8_t DecodedByte(std::span<const std::uint8_t> digits,
+                         const Alphabet &alphabet, std::size_t skipped,
+                         std::size_t index) noexcept {
+  const std::size_t bit = skipped + index * 8;
+  const std::size_t first = bit / alphabet.bits;
+  const std::uint32_t two = std::uint32_t{ValueOf(alphabet, digits[first])}
+                                << alphabet.bits |
+                            ValueOf(alphabet, digits[first + 1]);
+  return static_cast<std::uint8_t>(
+      two >> (2 * alphabet.bits - 8 - bit % alphabet.bits));
+}
+
+// MayDecodeToPlaces says whether there can be a place in the `size` bytes that
+// digits without line breaks decode to, see DecodedByte. It decodes a few of
+// them: a place has kRemnantDigits of a run next to each other, and random
+// bytes have not.
+bool MayDecodeToPlaces(std::span<const std::uint8_t> digits,
+                       const Alphabet &alphabet, std::size_t skipped,
+                       std::size_t size) noexcept {
+  std::size_t from = 0;
+  while (size - from >= kRemnantDigits) {
+    std::size_t begin = from + kRemnantDigits;
+    while (begin > from &&
+           kMayBeInRun[DecodedByte(digits, alphabet, skipped, begin - 1)]) {
+      --begin;
+    }
+    if (begin == from) {
+      return true;
+    }
+    from = begin;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::size_t OffsetInValue(std::span<const char> value,
@@ -596,15 +645,20 @@ Status Recogniser::LookThrough(Bytes bytes, const Run &region,
 Status Recogniser::LookThroughRun(Bytes bytes, const Run &run,
                                   const Alphabet &alphabet,
                                   Bytes scratch) noexcept {
-  const std::size_t size = run.digits * alphabet.bits / 8;
+  constexpr std::size_t kSkipped = 0;
+  const std::size_t size = (run.digits * alphabet.bits - kSkipped) / 8;
   if (size < kTokenDigits) {
     return Status::kOk;
+  }
+  const Bytes digits = bytes.subspan(run.begin, run.end - run.begin);
+  if (digits.size() == run.digits &&
+      !MayDecodeToPlaces(digits, alphabet, kSkipped, size)) {
+    return Work(size / kRemnantDigits) ? Status::kOk : Status::kStopped;
   }
   if (size > allowance_->to_decode) {
     return Status::kTooManyCandidates;
   }
   allowance_->to_decode -= size;
-  const Bytes digits = bytes.subspan(run.begin, run.end - run.begin);
   const Bytes decoded = Use(scratch, size);
   Status status = Decode(digits, alphabet, decoded);
   if (status != Status::kOk) {

@@ -61,6 +61,8 @@ sub is_refused
 		unlike($err, qr/not needed/, "$name: no claim");
 	}
 	is_unchanged($table, $name);
+	is((session($node, "SELECT status, detail FROM fernet_find_tokens(relations => '{$table}') WHERE relation = '$refused'::regclass", options => $both))[0],
+		"not read|$cause", "$name: the search names it");
 	return;
 }
 

@@ -54,7 +54,8 @@ const char *CauseInForm(Oid table) {
   const char *cause = nullptr;
   if (relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE) {
     cause = "It is a foreign table.";
-  } else if (relation->rd_rel->relkind == RELKIND_RELATION &&
+  } else if ((relation->rd_rel->relkind == RELKIND_RELATION ||
+              relation->rd_rel->relkind == RELKIND_MATVIEW) &&
              relation->rd_tableam != GetHeapamTableAmRoutine()) {
     cause = psprintf("Its access method is %s, not heap.",
                      get_am_name(relation->rd_rel->relam));

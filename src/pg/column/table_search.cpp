@@ -6,11 +6,11 @@
 #include "core/recogniser.hpp"
 #include "pg/column/page_scan.hpp"
 #include "pg/column/reading.hpp"
+#include "pg/column/row_storage.hpp"
 #include "pg/column/watch.hpp"
 #include "pg/value/value_form.hpp"
 
 extern "C" {
-#include "access/heapam.h"
 #include "common/pg_prng.h"
 #include "storage/lmgr.h"
 #include "utils/sampling.h"
@@ -117,21 +117,17 @@ void DescribeColumns(Relation relation, Search *search) {
 // WhyNotRead is why the rows of `relation` cannot be read, or null.
 const char *WhyNotRead(Relation relation) {
   const char kind = relation->rd_rel->relkind;
-  if (kind == RELKIND_FOREIGN_TABLE) {
-    return "The rows of a foreign table are on another server.";
-  }
   if (kind != RELKIND_RELATION && kind != RELKIND_MATVIEW &&
-      kind != RELKIND_PARTITIONED_TABLE) {
+      kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_FOREIGN_TABLE) {
     return "It has no rows of its own: name the tables that it reads.";
   }
   if (RELATION_IS_OTHER_TEMP(relation)) {
     return "It is a temporary table of another session.";
   }
-  if (kind == RELKIND_PARTITIONED_TABLE) {
-    return nullptr;
-  }
-  if (relation->rd_tableam != GetHeapamTableAmRoutine()) {
-    return "Its access method stores rows in a form that is not read.";
+  const char *const elsewhere =
+      FindElsewhere(list_make1_oid(RelationGetRelid(relation))).cause;
+  if (elsewhere != nullptr || kind == RELKIND_PARTITIONED_TABLE) {
+    return elsewhere;
   }
   if (RecoveryInProgress() &&
       relation->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED) {

@@ -5,10 +5,6 @@
 #include "pg/server/raise.hpp"
 #include "pg/server/subtransaction.hpp"
 
-extern "C" {
-#include "commands/extension.h"
-}
-
 namespace fernet::pg {
 namespace {
 
@@ -160,9 +156,6 @@ constexpr const char *kTablesQuery =
     "  JOIN chosen AS r ON r.oid = a.relid WHERE a.relid <> c.oid))"
     " ORDER BY c.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
 
-constexpr const char *kCitusQuery =
-    "SELECT p.logicalrelid::oid FROM pg_catalog.pg_dist_partition AS p";
-
 // CatalogPath makes the names in the queries mean the server's own.
 class CatalogPath {
  public:
@@ -218,17 +211,6 @@ List *AskOids(const char *query, const SearchScope &scope, Snapshot snapshot) {
   PopActiveSnapshot();
   path.Leave();
   return oids;
-}
-
-// CitusTables lists the tables whose rows Citus keeps in shards.
-List *CitusTables() {
-  const Oid citus = get_extension_oid("citus", true);
-  const Oid catalog =
-      get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE);
-  return OidIsValid(citus) && OidIsValid(catalog) &&
-                 getExtensionOfObject(RelationRelationId, catalog) == citus
-             ? AskOids(kCitusQuery, {}, GetLatestSnapshot())
-             : NIL;
 }
 
 struct TableWork {
@@ -448,20 +430,14 @@ List *ListTables(const SearchScope &scope, Snapshot snapshot) {
 }
 
 PageCount SearchTables(const List *tables, const SearchRule &rule) {
-  const List *const in_shards = CitusTables();
   PageCount pages;
   for (int i = 0; i < list_length(tables); ++i) {
     CHECK_FOR_INTERRUPTS();
     TableWork work = {list_nth_oid(tables, i), &rule, &pages};
-    const char *why = nullptr;
-    if (list_member_oid(in_shards, work.table)) {
-      why = "Its rows are in shards of Citus.";
-    } else {
-      const Refusal refusal = RunInSubtransaction(SearchOneTable, &work);
-      why = refusal.refused() ? WhyRefused(refusal) : nullptr;
-    }
-    if (why != nullptr) {
-      rule.sink({.relation = work.table, .not_read = why}, rule.state);
+    const Refusal refusal = RunInSubtransaction(SearchOneTable, &work);
+    if (refusal.refused()) {
+      rule.sink({.relation = work.table, .not_read = WhyRefused(refusal)},
+                rule.state);
     }
   }
   return pages;

@@ -61,9 +61,8 @@ InnerTokens TraceInnerTokens(const SessionKeys &keys, Datum value, Oid type,
 }
 
 Datum RotateInnerTokens(const SessionKeys &keys, Datum value, Oid type) {
-  Rotator rotator = {.visitor = {.visit = RotateLeaf, .may_change = true},
-                     .keys = keys,
-                     .allowance = {}};
+  Rotator rotator = {
+      .visitor = {.visit = RotateLeaf}, .keys = keys, .allowance = {}};
   const Datum rotated = VisitLeaves(value, type, &rotator.visitor);
   CheckDomains(rotator.visitor);
   return rotated;

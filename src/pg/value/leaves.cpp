@@ -98,24 +98,6 @@ varlena *VisitString(LeafVisitor *visitor, const JsonbValue &string) {
                          static_cast<std::size_t>(string.val.string.len)});
 }
 
-// LookAtDocument is for a visitor that changes nothing.
-void LookAtDocument(JsonbContainer *document, LeafVisitor *visitor) {
-  JsonbIterator *iterator = JsonbIteratorInit(document);
-  JsonbValue item;
-  while (!visitor->is_done) {
-    CHECK_FOR_INTERRUPTS();
-    const JsonbIteratorToken token = JsonbIteratorNext(&iterator, &item, false);
-    if (token == WJB_DONE) {
-      return;
-    }
-    const bool is_item =
-        token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM;
-    if (is_item && item.type == jbvString) {
-      VisitString(visitor, item);
-    }
-  }
-}
-
 // IsBefore is the order of keys in jsonb.
 bool IsBefore(const JsonbPair &a, const JsonbPair &b) {
   const auto &left = a.key.val.string;
@@ -125,52 +107,82 @@ bool IsBefore(const JsonbPair &a, const JsonbPair &b) {
                                         static_cast<std::size_t>(left.len)) < 0;
 }
 
-// VisitTree puts what changes into the tree of a document. Returns whether
-// anything has.
-bool VisitTree(JsonbValue *item, LeafVisitor *visitor) {
+void SortKeys(JsonbValue *item) {
   check_stack_depth();
   CHECK_FOR_INTERRUPTS();
-  bool has_changed = false;
-  if (item->type == jbvString) {
-    const varlena *const changed = VisitString(visitor, *item);
-    has_changed = changed != nullptr;
-    if (has_changed) {
-      ReplaceString(item, changed);
-    }
-  } else if (item->type == jbvArray) {
+  if (item->type == jbvArray) {
     for (JsonbValue &element :
          std::span(item->val.array.elems,
                    static_cast<std::size_t>(item->val.array.nElems))) {
-      has_changed = VisitTree(&element, visitor) || has_changed;
+      SortKeys(&element);
     }
   } else if (item->type == jbvObject) {
     const std::span pairs(item->val.object.pairs,
                           static_cast<std::size_t>(item->val.object.nPairs));
-    bool has_new_keys = false;
     for (JsonbPair &pair : pairs) {
-      has_new_keys = VisitTree(&pair.key, visitor) || has_new_keys;
-      has_changed = VisitTree(&pair.value, visitor) || has_changed;
+      SortKeys(&pair.value);
     }
-    if (has_new_keys) {
-      std::ranges::sort(pairs, IsBefore);
-    }
-    has_changed = has_changed || has_new_keys;
+    std::ranges::sort(pairs, IsBefore);
   }
-  return has_changed;
+}
+
+// NewDocument is a copy of `old`, made when the first string changes: a new
+// string is as long as the old one, so it is written over it.
+struct NewDocument {
+  Jsonb *old;
+  Jsonb *copy;
+  bool has_new_keys;
+};
+
+void WriteOver(NewDocument *document, const JsonbValue &string,
+               const varlena *value) {
+  if (document->copy == nullptr) {
+    document->copy = static_cast<Jsonb *>(palloc(VARSIZE(document->old)));
+    memcpy(document->copy, document->old, VARSIZE(document->old));
+  }
+  const auto offset =
+      string.val.string.val - reinterpret_cast<char *>(document->old);
+  memcpy(reinterpret_cast<char *>(document->copy) + offset, VARDATA_ANY(value),
+         VARSIZE_ANY_EXHDR(value));
+}
+
+void VisitItems(NewDocument *document, LeafVisitor *visitor) {
+  JsonbIterator *iterator = JsonbIteratorInit(&document->old->root);
+  JsonbValue item;
+  while (!visitor->is_done) {
+    CHECK_FOR_INTERRUPTS();
+    const JsonbIteratorToken token = JsonbIteratorNext(&iterator, &item, false);
+    if (token == WJB_DONE) {
+      return;
+    }
+    const bool is_item =
+        token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM;
+    const varlena *const changed = is_item && item.type == jbvString
+                                       ? VisitString(visitor, item)
+                                       : nullptr;
+    if (changed != nullptr) {
+      WriteOver(document, item, changed);
+      document->has_new_keys = document->has_new_keys || token == WJB_KEY;
+    }
+  }
 }
 
 Datum VisitJsonb(Datum value, LeafVisitor *visitor) {
-  Jsonb *const document = DatumGetJsonbP(value);
-  if (!MayHoldPlaces(ViewText(reinterpret_cast<const varlena *>(document)))) {
+  NewDocument document = {DatumGetJsonbP(value), nullptr, false};
+  if (!MayHoldPlaces(
+          ViewText(reinterpret_cast<const varlena *>(document.old)))) {
     return value;
   }
-  if (!visitor->may_change) {
-    LookAtDocument(&document->root, visitor);
+  VisitItems(&document, visitor);
+  if (document.copy == nullptr) {
     return value;
   }
-  JsonbValue tree = UnpackJsonb(document);
-  return VisitTree(&tree, visitor) ? JsonbPGetDatum(JsonbValueToJsonb(&tree))
-                                   : value;
+  if (!document.has_new_keys) {
+    return JsonbPGetDatum(document.copy);
+  }
+  JsonbValue tree = UnpackJsonb(document.copy);
+  SortKeys(&tree);
+  return JsonbPGetDatum(JsonbValueToJsonb(&tree));
 }
 
 // IsPlain says whether the bytes of a value of `form` stand in an array as they

@@ -6,13 +6,11 @@
 
 namespace fernet::pg {
 
-// LeafVisitor is told of the leaves of a value. The caller sets `visit` and
-// `may_change`.
+// LeafVisitor is told of the leaves of a value. The caller sets `visit`.
 struct LeafVisitor {
   // Visit returns null, or a new value with as many bytes that takes the place
   // of `leaf`.
   varlena *(*visit)(LeafVisitor *self, std::span<const char> leaf);
-  bool may_change = false;    // whether `visit` returns anything but null
   bool is_done = false;       // `visit` sets it, to leave out all other leaves
   Oid not_read = InvalidOid;  // the first type in which nobody has looked
   List *changed_domains = NIL;  // for CheckDomains
