@@ -13,6 +13,7 @@
 #   KEY-N/cluster  a cluster to copy, as initdb made it
 #   KEY-N/tree, KEY-N/build-g++ and others, which belong to the owner
 #   ccache-OWNER   what ccache keeps, for all places of an owner
+#   stamps-OWNER   stamps of texts in which clang-tidy found nothing
 # shellcheck shell=bash
 # Names that the programs use, or common.sh and private-server.sh define:
 # shellcheck disable=SC2034,SC2154
@@ -58,6 +59,7 @@ open_kept() {
     keep_folder cluster
     cluster_template=$kept/cluster
     use_ccache "$store/ccache-$owner"
+    use_stamps "$store/stamps-$owner"
   fi
 }
 
@@ -68,6 +70,14 @@ use_ccache() {
   [[ -d $1 ]] || make_owned_folder "$1"
   export CCACHE_DIR=$1 CCACHE_BASEDIR=$kept CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=2G
   ccache=(ccache)
+}
+
+# use_stamps FOLDER makes test/static leave out what was without a finding in the
+# last weeks.
+use_stamps() {
+  [[ -d $1 ]] || make_owned_folder "$1"
+  find "$1" -type f -mtime "+$kept_days" -delete
+  export FERNET_STAMPS=$1
 }
 
 # take_place PATH sets kept to the first place that no other run uses. The lock

@@ -46,19 +46,34 @@ printf '%s\n' "${files[@]}" | require_all cpp "${folders[@]}" || found=1
 
 # A report for each file, since they are written side by side.
 reports=$(mktemp -d)
+shopt -s nullglob
 trap 'rm -rf "$reports"' EXIT
+rules=$(
+  printf '%s\n' "${arguments[@]/"$build"/}"
+  clang-tidy --version
+  find . -name .clang-tidy | sort | xargs sha256sum
+)
 # The names are expanded by the inner shell.
 # shellcheck disable=SC2016
 printf '%s\0' "${files[@]}" |
-  xargs -0 -P "$(nproc)" -I '{}' sh -c '
-    file=$1 report=$2/$(printf %s "$1" | tr / _)
+  RULES=$rules BUILD=$build xargs -0 -P "$(nproc)" -I '{}' sh -c '
+    file=$1 report=$2/$(printf %s "$1" | tr / _) stamp=
     shift 2
+    if [ -n "${FERNET_STAMPS:-}" ]; then
+      digest=$(test/static/digest.pl "$RULES" "$BUILD" "$file") || exit
+      stamp=$FERNET_STAMPS/$digest
+      if [ -e "$stamp" ]; then
+        touch "$stamp"
+        exit
+      fi
+    fi
     clang-tidy "$@" "$file" >"$report" 2>"$report.errors" || {
       status=$?
       # Words without a finding: it could not do its work.
       [ -s "$report" ] || cat "$report.errors" >"$report"
       exit "$status"
-    }' sh '{}' "$reports" "${arguments[@]}" || found=1
+    }
+    [ -z "$stamp" ] || : >"$stamp"' sh '{}' "$reports" "${arguments[@]}" || found=1
 rm -f "$reports"/*.errors
 
 # What is found in a header is found once for each file that includes it.
@@ -66,7 +81,7 @@ awk -v root="$PWD/" '
   index($0, root) == 1 { $0 = substr($0, length(root) + 1) }
   FNR == 1 { shown = 1 }
   / (warning|error): / { shown = !seen[$0]++ }
-  shown' "$reports"/*
+  shown' /dev/null "$reports"/*
 if ((found != 0)); then
   printf '  Change the code; where it must be so, end the line with '
   printf '"// NOLINT(name): reason".\n'
