@@ -32,8 +32,14 @@ run_tap() {
   local name
   need_module || return 0
   for name in $(selected tap); do
-    run_tap_file "$name"
+    ! take_turn "$name" || run_tap_file "$name"
   done
+}
+
+# take_turn NAME fails if another run has taken this test: runs with the same folder
+# FERNET_TURNS share the tests out.
+take_turn() {
+  [[ -z ${FERNET_TURNS:-} ]] || mkdir -- "$FERNET_TURNS/$1" 2>/dev/null
 }
 
 # run_tap_file NAME counts the tests in a file, and one more if it breaks off.
