@@ -15,7 +15,7 @@ LONG = os.environ.get("FERNET_LONG") == "1"
 SIZE = (
     ["--rows", "20000", "--seconds", "60"]
     if LONG
-    else ["--rows", "1000", "--seconds", "1", "--log-sql"]
+    else ["--rows", "300", "--seconds", "0.5", "--log-sql"]
 )
 
 
