@@ -54,7 +54,7 @@ my $version = $node->safe_psql('postgres', 'SHOW server_version_num');
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION pg_fernet;
 CREATE EXTENSION pg_stat_statements;
-CREATE TABLE tokens (token text);
+CREATE TABLE tokens (token text, token_index bytea);
 CREATE PROCEDURE set_key(key text) LANGUAGE sql AS 'SELECT set_config(''fernet.key'', key, false)';
 CREATE PROCEDURE set_index_key(key text) LANGUAGE sql AS 'SELECT set_config(''fernet.index_key'', key, false)';
 CREATE TABLE big AS SELECT g FROM generate_series(1, 20000) g;
@@ -187,6 +187,8 @@ SELECT count(*) FROM fernet_keys();
 SELECT count(fernet_blind_indexes(g::text, 'big.g')) FROM big;
 SELECT count(*) FROM fernet_index_keys();
 SELECT fernet_decrypt('$token_of_another');
+CALL fernet_index_column('tokens', 'token', 'token_index', 'tokens');
+SELECT fernet_assert_indexed('tokens', 'token', 'token_index', 'tokens');
 SQL
 
 my $errors = <<"SQL";

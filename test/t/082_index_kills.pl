@@ -78,7 +78,7 @@ my %ends = (
 	'immediate shutdown' => sub { $node->stop('immediate'); $node->start; },
 );
 my @ways = sort keys %ends;
-my ($wrong, $renewed_by_killed, $ended) = (0, 0, 0);
+my ($wrong, $renewed_by_killed, $ended, $progress) = (0, 0, 0, '');
 foreach my $number (1 .. $kills)
 {
 	my $way = $ways[ $number % @ways ];
@@ -105,6 +105,10 @@ foreach my $number (1 .. $kills)
 		options => $job,
 		name => 'job');
 	my $pid = wait_for($in_batch ? 'advisory' : 'Extension');
+	# Each batch is counted when it is committed.
+	$progress ||= ask(
+		"SELECT operation, relation, state, rotated FROM fernet_rotation_progress", '')
+	  if !$in_batch;
 	$ends{$way}->($pid);
 	my ($out, $err) = finish_session($running);
 	++$ended if $err =~ /57014|57P01|server closed the connection|57P0/;
@@ -122,6 +126,7 @@ foreach my $number (1 .. $kills)
 	is($now, '0', "$number: $way: no row has a wrong index") if $now ne '0';
 	$renewed_by_killed += ask("SELECT count(*) FROM users WHERE email_index = fernet_blind_index(fernet_decrypt(email), 'user.email')", $job) - $before;
 }
+like($progress, qr/^index\|public\.users\|running\|[1-9]\d*$/, 'the progress view shows the job');
 is($ended, $kills, "the job was ended $kills times");
 is($wrong, 0, 'no row had a wrong index at any time');
 cmp_ok($renewed_by_killed, '>', 0, 'jobs that were ended have renewed some indexes');

@@ -120,11 +120,13 @@ Elsewhere FindElsewhere(const List *tables) {
 void RequireRowsInPages(const List *tables) {
   const Elsewhere elsewhere = FindElsewhere(tables);
   if (OidIsValid(elsewhere.table)) {
-    FERNET_RAISE(ERRCODE_FEATURE_NOT_SUPPORTED,
-                 errmsg("the rows of \"%s\" are not in its pages",
-                        get_rel_name(elsewhere.table)),
-                 errdetail_internal("%s", elsewhere.cause),
-                 errhint("Rotate such a table by UPDATE and fernet_rotate()."));
+    FERNET_RAISE(
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        errmsg("the rows of \"%s\" are not in its pages",
+               get_rel_name(elsewhere.table)),
+        errdetail_internal("%s", elsewhere.cause),
+        errhint("Write to such a table by UPDATE, with fernet_rotate() or "
+                "fernet_blind_index()."));
   }
 }
 
