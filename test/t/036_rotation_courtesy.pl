@@ -18,6 +18,7 @@ autovacuum_naptime = 1s
 # Far longer than a batch waits for a lock, however busy this machine is.
 deadlock_timeout = 5s
 fsync = off
+track_commit_timestamp = on
 archive_mode = on
 archive_command = 'true'
 CONF
@@ -45,12 +46,16 @@ sub rotate
 	return ($out, $err);
 }
 
-# What the largest transaction of a job did, by a table of the transactions that
-# wrote each row.
+# What the largest transaction of a job did to the rows that it has rotated.
+# Subtransactions have the time of the transaction that they belong to.
 sub largest_transaction
 {
 	my ($table, $measure) = @_;
-	return $node->safe_psql('postgres', "SELECT max(n) FROM (SELECT $measure AS n FROM $table GROUP BY xmin) AS t");
+	my ($out) = session($node, <<"SQL", options => $both);
+SELECT max(n) FROM (
+	SELECT $measure AS n FROM $table WHERE fernet_key_index(token) = 1 GROUP BY pg_xact_commit_timestamp(xmin)) AS t
+SQL
+	return $out;
 }
 
 # --- batches are bounded by what they write, wherever the rows are
@@ -59,22 +64,30 @@ CREATE TABLE sparse (id integer, token text) WITH (autovacuum_enabled = off);
 INSERT INTO sparse SELECT i, CASE WHEN i % 2000 = 0 THEN fernet_encrypt('x') END FROM generate_series(1, 20000) AS i;
 INSERT INTO sparse SELECT i, fernet_encrypt('x') FROM generate_series(1, 5000) AS i;
 VACUUM ANALYZE sparse;
+CREATE TABLE indexed AS SELECT id, token FROM sparse WHERE id % 5 = 0;
+CREATE INDEX ON indexed (token);
 CREATE TABLE large (id integer, token text) WITH (autovacuum_enabled = off);
 ALTER TABLE large ALTER token SET STORAGE EXTERNAL;
 INSERT INTO large SELECT i, fernet_encrypt(repeat('x', 200000)) FROM generate_series(1, 50) AS i;
+CREATE TABLE noted (id integer, token text);
+INSERT INTO noted SELECT i, fernet_encrypt('x') FROM generate_series(1, 100) AS i;
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER n AFTER UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION note();
 SQL
 my ($out, $err) = rotate('sparse', more => ', batch_rows => 500');
 is($out, '5010|0|0', 'sparse, then dense: all rotated');
-cmp_ok(largest_transaction('sparse', 'count(*) FILTER (WHERE token IS NOT NULL)'), '<=', 5010 - 1000,
-	'not in one transaction');
-is($node->safe_psql('postgres', <<'SQL'), 'f', 'no transaction wrote more than batch_rows');
-SELECT EXISTS (
-	SELECT FROM sparse WHERE token IS NOT NULL GROUP BY xmin
-	HAVING count(*) > 500 AND xmin::text::bigint > (SELECT min(xmin::text::bigint) FROM sparse))
-SQL
+cmp_ok(largest_transaction('sparse', 'count(*)'), '<=', 500, 'no transaction wrote more than batch_rows');
+($out, $err) = rotate('indexed', more => ', batch_rows => 100');
+is($out, '1010|0|0', 'an index on the tokens: all rotated');
+cmp_ok(largest_transaction('indexed', 'count(*)'), '<=', 100, 'no transaction wrote more than batch_rows');
 ($out, $err) = rotate('large');
 is($out, '50|0|0', 'large values: all rotated');
 cmp_ok(largest_transaction('large', 'sum(length(token))'), '<=', 9 * 1024 * 1024, 'a transaction writes about 8 MB at the most');
+($out, $err) = rotate('noted');
+is($out, '100|0|0', 'an AFTER trigger: all rotated');
+cmp_ok(
+	$node->safe_psql('postgres', 'SELECT count(*) FROM noted GROUP BY pg_xact_commit_timestamp(xmin) ORDER BY pg_xact_commit_timestamp(xmin) LIMIT 1'),
+	'<=', 32, 'the first transaction finds out how long it takes with a few rows');
 
 # --- a trigger may raise what it likes: it costs its row
 with_old(<<'SQL');
@@ -82,8 +95,8 @@ CREATE TABLE raising (id integer, token text);
 CREATE FUNCTION raising() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN IF NEW.id = 77 THEN RAISE EXCEPTION 'no' USING ERRCODE = TG_ARGV[0]; END IF; RETURN NEW; END $$;
 SQL
-my @states = qw(AR001 42501 42P01 55P03 40P01);
-push @states, qw(40001 0A000 54001 57000 23514) if $ENV{FERNET_LONG};
+my @states = qw(AR001 42501 55P03 40P01);
+push @states, qw(42P01 40001 0A000 54001 57000 23514) if $ENV{FERNET_LONG};
 foreach my $state (@states)
 {
 	with_old(<<"SQL");
@@ -92,13 +105,14 @@ INSERT INTO raising SELECT i, fernet_encrypt('x') FROM generate_series(1, 200) A
 CREATE OR REPLACE TRIGGER t BEFORE UPDATE ON raising FOR EACH ROW EXECUTE FUNCTION raising('$state');
 SQL
 	($out, $err) = session($node, <<'SQL', options => $both);
-CALL fernet_rotate_column('raising', 'token');
+CALL fernet_rotate_column('raising', 'token', batch_rows => 50);
 SELECT count(*) FROM raising WHERE fernet_key_index(token) = 1;
 SQL
 	like($err, qr/PF007: 1 of 200 values/, "$state costs its row");
 	like($err, qr/WARNING:  $state: value at ctid \(\d+,\d+\).*\n.*BEFORE trigger refuses the update: t\./, "$state is named");
 	is($out, '199', 'all others are rotated');
 }
+cmp_ok(largest_transaction('raising', 'count(*)'), '<=', 50, 'row by row, too, no transaction wrote more than batch_rows');
 
 # --- a damaged value costs its row
 with_old(<<'SQL');
@@ -205,7 +219,27 @@ CREATE TRIGGER w BEFORE UPDATE ON stubborn FOR EACH ROW WHEN (OLD.id = 4) EXECUT
 SQL
 ($out, $err) = rotate('stubborn');
 like($err, qr/PF007: 1 of 10 values/, 'an application that encrypts with the old key: the rotation ends');
-like($err, qr/Encrypted with an old key since the start of this job: 1\.\nHINT: .*put the new key first/, 'and says so');
+my $says_so = qr/Encrypted with an old key since the start of this job: 1\.\nHINT: .*put the new key first/;
+like($err, $says_so, 'and says so');
+# tokens inside of values, and inside of other tokens
+my ($nested) = session($node, "SELECT fernet_encrypt('$token')", options => "-c fernet.key=$new");
+my %inside = (
+	text => "'v1:$token'",
+	jsonb => qq('{"secret": "$token"}'),
+	varchar => "'$nested'");
+foreach my $type (sort keys %inside)
+{
+	with_old(<<"SQL");
+DROP TABLE stubborn;
+CREATE TABLE stubborn (id integer, token $type);
+INSERT INTO stubborn VALUES (4, $inside{$type}), (5, NULL);
+CREATE OR REPLACE FUNCTION write_old() RETURNS trigger LANGUAGE plpgsql AS \$\$
+BEGIN NEW.token = $inside{$type}; RETURN NEW; END \$\$;
+CREATE TRIGGER w BEFORE UPDATE ON stubborn FOR EACH ROW EXECUTE FUNCTION write_old();
+SQL
+	($out, $err) = rotate('stubborn');
+	like($err, $says_so, "$type: of a token inside of the value, too");
+}
 
 # --- hot rows: updated all the time by several clients
 with_old(<<'SQL');
@@ -219,7 +253,7 @@ my $bench = IPC::Run::start(
 	'>', \my $bench_out, '2>', \my $bench_err);
 $node->poll_query_until('postgres', 'SELECT n > 50 FROM hot WHERE id = 5') or die;
 # More than once: the row moves from page to page.
-foreach (1 .. 5)
+foreach (1 .. ($ENV{FERNET_LONG} ? 5 : 2))
 {
 	($out, $err) = rotate('hot');
 	is($out, '10|0|0', 'a hot row is rotated');
@@ -234,14 +268,14 @@ with_old(<<'SQL');
 CREATE TABLE summary (id integer PRIMARY KEY, n integer);
 INSERT INTO summary VALUES (1, 0);
 CREATE TABLE detail (id integer PRIMARY KEY, token text);
-INSERT INTO detail SELECT i, fernet_encrypt('x') FROM generate_series(1, 1000) AS i;
+INSERT INTO detail SELECT i, fernet_encrypt('x') FROM generate_series(1, 300) AS i;
 CREATE FUNCTION summarise() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN UPDATE summary SET n = n + 1; RETURN NEW; END $$;
 CREATE TRIGGER s BEFORE UPDATE ON detail FOR EACH ROW EXECUTE FUNCTION summarise();
 SQL
 my $crossing = $node->basedir . '/crossing.sql';
 append_to_file($crossing, <<'SQL');
-\set id random(1, 1000)
+\set id random(1, 300)
 BEGIN;
 UPDATE summary SET n = n + 1;
 UPDATE detail SET token = token WHERE id = :id;
@@ -252,7 +286,7 @@ $bench = IPC::Run::start(
 	'>', \$bench_out, '2>', \$bench_err);
 $node->poll_query_until('postgres', 'SELECT n > 20 FROM summary') or die;
 ($out, $err) = rotate('detail');
-like($out, qr/^1000\|0\|0$/, 'the rotation ends beside transactions that lock in the other order');
+like($out, qr/^300\|0\|0$/, 'the rotation ends beside transactions that lock in the other order');
 $bench->signal('INT');
 $bench->finish;
 unlike($bench_err, qr/deadlock/, 'the application saw no deadlock');
@@ -301,7 +335,7 @@ $standby->start;
 $node->wait_for_catchup($standby);
 with_old(<<'SQL');
 CREATE TABLE lagging (id integer, token text);
-INSERT INTO lagging SELECT i, fernet_encrypt('x') FROM generate_series(1, 3000) AS i;
+INSERT INTO lagging SELECT i, fernet_encrypt('x') FROM generate_series(1, 1000) AS i;
 SQL
 $node->wait_for_catchup($standby);
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
@@ -315,7 +349,7 @@ ok($node->poll_query_until('postgres', "SELECT pg_snapshot_xmax(pg_current_snaps
 	'and writes WAL meanwhile, so that the standby answers');
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
 ($out, $err) = finish_session($rotation);
-is($out, '3000|0|0', 'and goes on when it is resumed');
+is($out, '1000|0|0', 'and goes on when it is resumed');
 like($err, qr/waiting for a standby/, 'the client was told');
 $standby->stop;
 
@@ -327,7 +361,7 @@ $node->safe_psql('postgres', 'SELECT pg_switch_wal()');
 $node->poll_query_until('postgres', 'SELECT failed_count > 0 FROM pg_stat_archiver') or die;
 session($node, q(UPDATE lagging SET token = fernet_encrypt('x') WHERE id < 10), options => $old_only);
 ($out, $err) = rotate('lagging');
-is($out, '9|2991|0', 'rotated');
+is($out, '9|991|0', 'rotated');
 like($err, qr/WARNING:  01000: the WAL archiver fails/, 'an archiver that fails is told');
 $node->stop('immediate');
 

@@ -22,6 +22,10 @@ constexpr std::int64_t kBatchBytes = 8 * 1024 * 1024;  // of new values
 constexpr std::int64_t kBatchTime = 200000;            // microseconds
 constexpr BlockNumber kBatchPages = 8192;  // that hold no value at all
 
+// AFTER triggers fire when a batch has written its rows: how long they take is
+// known once a few rows have fired them.
+constexpr std::int64_t kFirstRowsWithTriggers = 32;
+
 constexpr std::int64_t kReadTime = 500000;  // between two looks at the clock
 
 constexpr std::int64_t kAskInterval = 1000000;  // for news of standbys
@@ -122,6 +126,16 @@ void AdaptBatch(Running *running, const BatchResult &batch, std::int64_t took) {
       std::clamp<std::int64_t>(rows, 1, running->job->batch_rows);
 }
 
+// BeginTable shrinks the first batches of a table with AFTER triggers.
+void BeginTable(Running *running, const TableTarget &target) {
+  const TriggerDesc *const triggers = target.relation->trigdesc;
+  if (triggers != nullptr && (triggers->trig_update_after_row ||
+                              triggers->trig_update_after_statement)) {
+    running->rows_per_batch =
+        std::min(running->rows_per_batch, kFirstRowsWithTriggers);
+  }
+}
+
 void AddToPass(Running *running, const BatchResult &batch) {
   running->tally.Add(batch.tally);
   for (std::size_t i = 0; i <= running->job->columns.size(); ++i) {
@@ -168,7 +182,8 @@ BatchResult ReadRange(Running *running, const TableTarget &target,
 BatchOrder OrderOf(const Running &running) {
   return {.rows = running.rows_per_batch,
           .bytes = kBatchBytes,
-          .microseconds = kBatchTime};
+          .microseconds = kBatchTime,
+          .fires_deferred = true};
 }
 
 void WaitForStandbys(Running *running) {
@@ -220,6 +235,7 @@ void PassOverTable(Running *running, Oid table) {
     if (rest.end == InvalidBlockNumber) {
       rest.end = target.pages;
       running->pages_of_pass += target.pages;
+      BeginTable(running, target);
     }
     const PageRange range = NextRange(*running, rest);
     running->pages_done += range.from - rest.from;  // of other slices
@@ -274,6 +290,9 @@ void RetryRange(Running *running, const LeftPages::Range &left,
       CloseTarget(target);
       return;
     }
+    if (rest.from == left.pages.from && rest.first == left.pages.first) {
+      BeginTable(running, target);
+    }
     const BatchResult batch = WriteRange(
         running, target, range, order != nullptr ? *order : OrderOf(*running));
     rest.from = batch.rest.from;
@@ -309,8 +328,10 @@ void WaitForEach(Running *running) {
   int tries = 0;
   while (!running->left.empty() && GetCurrentTimestamp() < end) {
     ++tries;
-    const BatchOrder order = {
-        .rows = 1, .busy = BatchOrder::kWait, .is_last_try = tries >= kTries};
+    const BatchOrder order = {.rows = 1,
+                              .busy = BatchOrder::kWait,
+                              .is_last_try = tries >= kTries,
+                              .fires_deferred = true};
     RetryOnce(running, &order, end);
     if (!running->left.empty()) {
       SleepFor(wait);
@@ -347,11 +368,11 @@ void Commit(Running *running) {
   static_cast<void>(set_config_option("transaction_isolation", "read committed",
                                       PGC_USERSET, PGC_S_SESSION,
                                       GUC_ACTION_LOCAL, true, 0, false));
+  // The application waits for its rows, and a reading waits for the disk.
+  CommitWithoutDisk();
   // A deferred constraint would raise its error at the commit, when it is too
   // late to tell which row caused it.
-  ConstraintsSetStmt immediate = {};
-  NodeSetTag(&immediate, T_ConstraintsSetStmt);
-  AfterTriggerSetState(&immediate);
+  SetAllImmediate();
 }
 
 void WritePass(Running *running) {

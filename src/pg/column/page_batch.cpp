@@ -8,6 +8,7 @@
 #include "pg/report/counters.hpp"
 #include "pg/server/raise.hpp"
 #include "pg/server/subtransaction.hpp"
+#include "pg/server/transactions.hpp"
 #include "pg/value/inner_tokens.hpp"
 #include "pg/value/text_encoding.hpp"
 
@@ -16,6 +17,11 @@ namespace {
 
 // No row of a batch waits longer for a lock, whatever deadlock_timeout is.
 constexpr int kLongestLockWait = 500;  // milliseconds
+
+// The clock is looked at after so many rows, or bytes of values: to look after
+// each row would take longer than much else. Triggers may take long for one.
+constexpr int kRowsPerLook = 16;
+constexpr std::size_t kBytesPerLook = 65536;
 
 // ToTell is a failure that the client is told of when the batch has ended: an
 // attempt on it may be undone, and a row whose other values change gets another
@@ -43,11 +49,13 @@ struct Batch {
   bool dry_run;
   bool row_by_row;  // each row in a subtransaction of its own
   TimestampTz started;
-  std::int64_t tried;     // rows
-  std::int64_t bytes;     // of new values
-  MemoryContext memory;   // as long as the batch
-  bool moved;             // this row was written, and is at
-  ItemPointerData place;  // this place now
+  int rows_unseen;           // since the last look at the clock
+  std::size_t bytes_unseen;  // of values
+  std::int64_t tried;        // rows
+  std::int64_t bytes;        // of new values
+  MemoryContext memory;      // as long as the batch
+  bool moved;                // this row was written, and is at
+  ItemPointerData place;     // this place now
   RowWriter writer;
   Trial trial;
   BatchResult result;
@@ -259,6 +267,14 @@ const NewValue *MakeValuesAlone(OneRow *one, const Cell *cells) {
   return values;
 }
 
+// Finish ends what was begun with BeginWriting.
+void Finish(const Batch &batch, RowWriter *writer) {
+  FinishWriting(writer);
+  if (batch.order->fires_deferred) {
+    SetAllImmediate();
+  }
+}
+
 void WriteOneRow(void *state) {
   auto *const one = static_cast<OneRow *>(state);
   Batch *const batch = one->batch;
@@ -267,7 +283,7 @@ void WriteOneRow(void *state) {
   one->changes = ChangesOf(*batch, batch->cells);
   one->result =
       WriteRow(&one->writer, one->row, MakeValuesAlone(one, batch->cells));
-  FinishWriting(&one->writer);
+  Finish(*batch, &one->writer);
 }
 
 // WriteNewestRow changes the values that the row has when its lock is there, as
@@ -293,7 +309,7 @@ void WriteNewestRow(void *state) {
     one->result =
         WriteRow(&one->writer, newest, MakeValuesAlone(one, one->newest));
   }
-  FinishWriting(&one->writer);
+  Finish(*batch, &one->writer);
 }
 
 void TryOneRow(void *state) {
@@ -502,16 +518,30 @@ void TreatValue(Batch *batch, TupleTableSlot *row, const StoredCell &stored,
                  {.reason = Reason::kUnreadable, .refusal = refusal});
     return;
   }
+  batch->bytes_unseen +=
+      cell->read.value == nullptr ? 0 : VARSIZE_ANY(cell->read.value);
   ChangeCell(*batch->rule, *batch->target, column, cell);
   CountChange(batch, row, column);
 }
 
-bool HasMore(const Batch &batch) {
-  const BatchOrder &order = *batch.order;
-  return batch.tried < order.rows &&
-         batch.result.tally.total() < order.values &&
-         batch.bytes < order.bytes &&
-         GetCurrentTimestamp() - batch.started < order.microseconds;
+// IsTimeUp says whether the batch has taken as long as it may, now and then.
+bool IsTimeUp(Batch *batch) {
+  ++batch->rows_unseen;
+  if (!batch->row_by_row && batch->target->relation->trigdesc == nullptr &&
+      batch->rows_unseen < kRowsPerLook &&
+      batch->bytes_unseen < kBytesPerLook) {
+    return false;
+  }
+  batch->rows_unseen = 0;
+  batch->bytes_unseen = 0;
+  return GetCurrentTimestamp() - batch->started >= batch->order->microseconds;
+}
+
+bool HasMore(Batch *batch) {
+  const BatchOrder &order = *batch->order;
+  return batch->tried < order.rows &&
+         batch->result.tally.total() < order.values &&
+         batch->bytes < order.bytes && !IsTimeUp(batch);
 }
 
 bool TreatRow(TupleTableSlot *row, void *state) {
@@ -538,7 +568,7 @@ bool TreatRow(TupleTableSlot *row, void *state) {
     batch->to_tell[first].place = batch->place;
   }
   WipeCells(*batch, batch->cells);
-  return HasMore(*batch);
+  return HasMore(batch);
 }
 
 void Scan(Batch *batch) {
@@ -550,7 +580,7 @@ void ScanAndWrite(void *state) {
   auto *const batch = static_cast<Batch *>(state);
   BeginWriting(batch->target, false, &batch->writer);
   Scan(batch);
-  FinishWriting(&batch->writer);
+  Finish(*batch, &batch->writer);
 }
 
 void ScanOnly(void *state) {
@@ -633,6 +663,8 @@ Batch NewBatch(const TableTarget &target, const ValueRule &rule,
           .dry_run = false,
           .row_by_row = false,
           .started = 0,
+          .rows_unseen = 0,
+          .bytes_unseen = 0,
           .tried = 0,
           .bytes = 0,
           .memory = CurrentMemoryContext,

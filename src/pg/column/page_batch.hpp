@@ -56,6 +56,9 @@ struct BatchOrder {
   // A lock that the triggers of a row do not get is a refusal of the row, not
   // a reason to try it again.
   bool is_last_try = false;
+  // A trigger may defer constraints. With this they are checked with the rows
+  // that they may refuse, and not at the commit, where they would end the job.
+  bool fires_deferred = false;
   // A reading tries what it can of a write (dry_run.hpp), and counts what the
   // table refuses.
   bool tries_writing = false;

@@ -6,6 +6,7 @@
 #include "pg/column/owner_rights.hpp"
 #include "pg/column/row_storage.hpp"
 #include "pg/server/raise.hpp"
+#include "pg/server/transactions.hpp"
 #include "pg/session/session_keys.hpp"
 
 namespace fernet::pg {
@@ -218,6 +219,8 @@ Reading BeginReading(Oid relation, Reader reader) {
     }
     UnregisterSnapshot(reading.snapshot);
   }
+  // A crash must not bring back what the reading does not find any more.
+  FlushWal();
   reading.is_quiet = IsQuiet(relation, reading.snapshot, reader);
   PushActiveSnapshot(reading.snapshot);
   return reading;

@@ -15,4 +15,17 @@ namespace fernet::pg {
 // SPI, and other callers are not.
 void CommitAndStart();
 
+// CommitWithoutDisk lets the commit of this transaction return before it is on
+// disk: a crash may take it back, as a whole, until FlushWal or a later commit.
+// Where standbys are synchronous, nothing changes.
+void CommitWithoutDisk();
+
+// FlushWal returns when every commit up to now is on disk. It does nothing
+// during recovery.
+void FlushWal();
+
+// SetAllImmediate is SET CONSTRAINTS ALL IMMEDIATE: it fires what was deferred,
+// and raises what that raises.
+void SetAllImmediate();
+
 }  // namespace fernet::pg

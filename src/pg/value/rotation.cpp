@@ -1,5 +1,7 @@
 #include "pg/value/rotation.hpp"
 
+#include <algorithm>
+
 #include "pg/report/report.hpp"
 #include "pg/server/interrupts.hpp"
 #include "pg/value/token_places.hpp"
@@ -20,7 +22,8 @@ RotationResult RotateValue(const SessionKeys &keys, const varlena *value,
     return {RotationResult::kFailed, {inside.status}};
   }
   const bool holds_unknown = inside.unknown > 0;
-  const std::uint64_t encrypted_at = reader.timestamp();
+  const std::uint64_t encrypted_at = std::max(
+      inside.newest_secondary, verdict.key_index == 0 ? 0 : reader.timestamp());
   if (inside.secondary > 0) {
     *out_rotated = RotateNested(keys, value);
     return {RotationResult::kRotated,

@@ -35,6 +35,8 @@ void CountPlace(const Place &place, void *state) noexcept {
   switch (place.kind) {
     case Place::kOpened:
       ++(place.key_index == 0 ? traces->primary : traces->secondary);
+      traces->newest_secondary = std::max(
+          traces->newest_secondary, place.key_index == 0 ? 0 : place.timestamp);
       traces->last_key = std::max(traces->last_key, place.key_index);
       break;
     case Place::kUnknownKey:

@@ -30,7 +30,9 @@ struct TokenTraces {
   std::int64_t unknown = 0;  // tokens that no key decrypts, or none was tried
   std::int64_t remnants = 0;
   std::uint32_t last_key =
-      0;             // of those that decrypt some: furthest from first
+      0;  // of those that decrypt some: furthest from first
+  std::uint64_t newest_secondary =
+      0;             // the latest time of the secondary ones; see Place
   Place first = {};  // the first token, or else the first remnant
 
   bool has_token() const { return primary + secondary + unknown > 0; }

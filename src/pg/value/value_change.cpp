@@ -144,7 +144,8 @@ ValueChange TreatTokensInside(const ValueRule &rule,
                                        : ValueChange::kUnchanged,
           .is_empty = !has_ours,
           .holds_unknown = traces.unknown > 0,
-          .key_index = traces.last_key};
+          .key_index = traces.last_key,
+          .encrypted_at = traces.newest_secondary};
 }
 
 ValueChange RefuseToDecrypt(const varlena *value, const TokenTraces &traces) {

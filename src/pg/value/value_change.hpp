@@ -57,7 +57,8 @@ struct ValueChange {
   bool is_empty = false;        // for kUnchanged: it is and holds no token
   bool holds_unknown = false;   // is or holds a token that no key decrypts
   std::uint32_t key_index = 0;  // of a rotation: the key of the old token
-  // Of a rotation: the time of a value that is a token, in seconds since 1970.
+  // Of a rotation: the latest time of its tokens that another key than the
+  // first decrypts, in seconds since 1970.
   std::uint64_t encrypted_at = 0;
   std::size_t offset = 0;  // of the token, in bytes, for kHoldsToken
 };
