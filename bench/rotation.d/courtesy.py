@@ -19,6 +19,7 @@ from measuring import NEW_KEY, OLD_KEY, connect, execute, judge, query, timed
 CLIENTS = 4
 BATCH_ROWS = 5000
 LARGE_ROWS = 40  # of a batch of large values: 8 MB
+LARGEST = 9 * 1024 * 1024  # of new values in a transaction: 8 MB and one value
 TOKENS = "SELECT i, fernet_encrypt('x' || i) FROM generate_series({}, {}) AS i"
 
 
@@ -122,6 +123,19 @@ def update_plainly(connection, last, batch):
         )
 
 
+def require_bounds(connection):
+    """Ends the benchmark if a transaction of the rotation was too large. The
+    subtransactions of one have the time of its commit."""
+    rows, size = query(
+        connection,
+        "SELECT max(n), max(size) FROM (SELECT count(*) AS n, "
+        "sum(length(token)) AS size FROM t WHERE fernet_key_index(token) = 1 "
+        "GROUP BY pg_xact_commit_timestamp(xmin)) AS of_one",
+    )
+    if rows > BATCH_ROWS or size > LARGEST:
+        sys.exit(f"a transaction has written {rows} rows, {size} bytes")
+
+
 def longest_wait(scenario, rotates):
     _, rows, more, batch = scenario
     filled("t", *rows)
@@ -135,8 +149,11 @@ def longest_wait(scenario, rotates):
         assert counts[2] == 0, counts
     else:
         update_plainly(connection, last, batch)
+    longest = application.stop()
+    if rotates:
+        require_bounds(connection)
     connection.close()
-    return application.stop()
+    return longest
 
 
 def print_waits(rows, rounds):

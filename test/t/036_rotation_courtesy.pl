@@ -177,8 +177,10 @@ $node->poll_query_until('postgres', sprintf($waits_for, 'transactionid')) or die
 my $holder = $node->background_psql('postgres');
 $holder->query('BEGIN; LOCK TABLE parted_2 IN ACCESS EXCLUSIVE MODE');
 $node->poll_query_until('postgres', sprintf($waits_for, 'relation')) or die;
+my $shown = $node->safe_psql('postgres', 'SELECT pass, share, time_left FROM fernet_rotation_progress');
 $locker->query('COMMIT');
 $holder->query('COMMIT');
+is($shown, '3||', 'the last reading is not shown as done');
 $locker->quit;
 $holder->quit;
 ($out, $err) = finish_session($rotation);

@@ -414,6 +414,7 @@ void RetryLeft(Running *running) {
 
 Tally ReadPass(Running *running, Proof *proof) {
   ForgetPass(running, true);
+  Record(running);
   if (proof == nullptr) {
     Commit(running);
   }

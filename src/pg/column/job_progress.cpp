@@ -121,16 +121,19 @@ void Record(Running *running, JobState state) {
   running->last_record = GetCurrentTimestamp();
   // A reading, and a pass after the first, meet the work of the job.
   const bool meets_own_work = running->pass > 1 || running->reading;
-  WriteLedger(running->ledger, {.state = state,
-                                .pass = running->pass,
-                                .done = running->pages_done,
-                                .total = running->pages_of_pass,
-                                .changed = running->changed,
-                                .unchanged = std::max<std::int64_t>(
-                                    running->tally.unchanged -
-                                        (meets_own_work ? running->changed : 0),
-                                    0),
-                                .failed = running->tally.left()});
+  // A reading is a pass of its own, whose time does not follow from that of the
+  // first.
+  WriteLedger(
+      running->ledger,
+      {.state = state,
+       .pass = running->pass + (running->reading ? 1 : 0),
+       .done = running->pages_done,
+       .total = running->pages_of_pass,
+       .changed = running->changed,
+       .unchanged = std::max<std::int64_t>(
+           running->tally.unchanged - (meets_own_work ? running->changed : 0),
+           0),
+       .failed = running->tally.left()});
 }
 
 void RecordEnd(const Running &running, const JobResult &result) {
