@@ -189,15 +189,22 @@ void WarnOfFailure(FailureWarnings *warnings, Relation relation,
     return;
   }
   warnings->told[warnings->count - 1] = {table, column.attribute, place};
-  const char *const name = NameStr(
-      TupleDescAttr(RelationGetDescr(relation), column.attribute - 1)->attname);
+  const auto name_of = [&](const ColumnTarget &one) {
+    return NameStr(
+        TupleDescAttr(RelationGetDescr(relation), one.attribute - 1)->attname);
+  };
+  const char *const no_index =
+      failure.source == nullptr
+          ? ""
+          : psprintf("The value of \"%s\" has no blind index. ",
+                     name_of(*failure.source));
   ereport(
       WARNING, errcode(SqlStateOf(failure)),
       errmsg("value at ctid (%u,%u) of %s was not changed",
              ItemPointerGetBlockNumberNoCheck(&place),
              static_cast<unsigned>(ItemPointerGetOffsetNumberNoCheck(&place)),
-             NameOf(table, name)),
-      errdetail_internal("%s", Explain(relation, column, failure)),
+             NameOf(table, name_of(column))),
+      errdetail_internal("%s%s", no_index, Explain(relation, column, failure)),
       HideStatement());
 }
 

@@ -13,6 +13,8 @@ namespace fernet::pg {
 struct Failure {
   Reason reason;
   std::size_t offset = 0;  // of kHoldsToken
+  // The column whose value is the reason, if it is the source of a blind index.
+  const ColumnTarget *source = nullptr;
   // Of kRefused and kUnreadable:
   Refusal refusal = {};
   WritePhase phase = WritePhase::kRow;

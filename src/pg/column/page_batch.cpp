@@ -482,7 +482,9 @@ void CountChange(Batch *batch, TupleTableSlot *row, std::size_t column) {
       break;
     case ValueChange::kFailed:
       CountFailure(batch, row->tts_tid, column,
-                   {.reason = change.reason, .offset = change.offset});
+                   {.reason = change.reason,
+                    .offset = change.offset,
+                    .source = batch->target->source});
       break;
   }
 }
