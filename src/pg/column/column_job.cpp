@@ -209,6 +209,16 @@ JobResult WriteUntilDone(Running *running) {
   return result;
 }
 
+// CheckSourceOf returns the number of the source of a blind index, or 0.
+AttrNumber CheckSourceOf(const ColumnJob &job) {
+  if (job.source == nullptr) {
+    return InvalidAttrNumber;
+  }
+  RequireSameIndexes(job.relation, job.source, job.columns[0],
+                     job.rule.index_form);
+  return CheckSource(job.relation, job.columns[0], job.source);
+}
+
 }  // namespace
 
 JobResult RunColumnJob(const ColumnJob &job) {
@@ -218,14 +228,7 @@ JobResult RunColumnJob(const ColumnJob &job) {
   if (job.rule.direction == ValueRule::kDecrypt) {
     RequireNoEncryption(job.relation, job.columns[0]);
   }
-  const AttrNumber source =
-      job.source == nullptr
-          ? InvalidAttrNumber
-          : CheckSource(job.relation, job.columns[0], job.source);
-  if (job.rule.direction == ValueRule::kIndex) {
-    RequireSameIndexes(job.relation, job.source, job.columns[0],
-                       job.rule.index_form);
-  }
+  const AttrNumber source = CheckSourceOf(job);
   // A dry run writes nothing, so it must not keep a job from running.
   if (!job.dry_run) {
     TakeTurn(job_memory, job.relation, job.slice, job.slices);
