@@ -45,20 +45,6 @@ void Append(Writers *writers, VirtualTransactionId transaction, int pid) {
   writers->list[writers->count++] = {transaction, pid};
 }
 
-void AddLockHolders(const LockData *data, const List *tables,
-                    Writers *writers) {
-  for (int i = 0; i < data->nelements; ++i) {
-    const LockInstanceData &lock = data->locks[i];
-    const LOCKTAG &tag = lock.locktag;
-    if (tag.locktag_type == LOCKTAG_RELATION &&
-        tag.locktag_field1 == MyDatabaseId &&
-        list_member_oid(tables, tag.locktag_field2) &&
-        (lock.holdMask & kWriting) != 0 && lock.pid != MyProcPid) {
-      Append(writers, TransactionOf(lock), lock.pid);
-    }
-  }
-}
-
 // MayWriteHere is for the lock that a transaction has on its own number: is it
 // one of this database, or may it be one? Autovacuum writes no value.
 bool MayWriteHere(const LockInstanceData &lock) {
@@ -69,6 +55,43 @@ bool MayWriteHere(const LockInstanceData &lock) {
          (process->databaseId == MyDatabaseId ||
           !OidIsValid(process->databaseId)) &&
          (process->statusFlags & PROC_IS_AUTOVACUUM) == 0;
+}
+
+// HasNumber says whether the transaction that holds `lock` has one: it has
+// changed something.
+bool HasNumber(const LockData *data, const LockInstanceData &lock) {
+  for (int i = 0; i < data->nelements; ++i) {
+    const LockInstanceData &other = data->locks[i];
+    if (other.locktag.locktag_type == LOCKTAG_TRANSACTION &&
+        (other.holdMask & LOCKBIT_ON(ExclusiveLock)) != 0 &&
+        VirtualTransactionIdEquals(TransactionOf(other), TransactionOf(lock)) &&
+        MayWriteHere(other)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// MayBring: to make a table a partition or a child takes a lock that VACUUM and
+// ANALYZE take too. Its rows are in no table that is known here yet.
+bool MayBring(const LockData *data, const LockInstanceData &lock) {
+  return (lock.holdMask & kWriting) != 0 ||
+         ((lock.holdMask & LOCKBIT_ON(ShareUpdateExclusiveLock)) != 0 &&
+          HasNumber(data, lock));
+}
+
+void AddLockHolders(const LockData *data, const List *tables,
+                    Writers *writers) {
+  for (int i = 0; i < data->nelements; ++i) {
+    const LockInstanceData &lock = data->locks[i];
+    const LOCKTAG &tag = lock.locktag;
+    if (tag.locktag_type == LOCKTAG_RELATION &&
+        tag.locktag_field1 == MyDatabaseId &&
+        list_member_oid(tables, tag.locktag_field2) && lock.pid != MyProcPid &&
+        MayBring(data, lock)) {
+      Append(writers, TransactionOf(lock), lock.pid);
+    }
+  }
 }
 
 // OldestNow is the xmin of a new snapshot: whoever has one as old may see what

@@ -43,11 +43,12 @@ void UnmarkAsReader(Reader reader);
 
 // CollectWriters finds, in the current memory context, the transactions that
 // hold a lock on one of `tables` with which they write (ROW EXCLUSIVE, SHARE
-// ROW EXCLUSIVE, EXCLUSIVE or ACCESS EXCLUSIVE), prepared ones too, and those
-// of this database whose snapshot is as old as a new one: with it they may copy
-// an old value later. VACUUM and this session do not count. Nor do readings
-// that are alone; if `reader` is not, other marked ones do not count either:
-// two of them would wait for each other.
+// ROW EXCLUSIVE, EXCLUSIVE or ACCESS EXCLUSIVE; or SHARE UPDATE EXCLUSIVE, with
+// which they make a table a part of it, if they have changed anything),
+// prepared ones too, and those of this database whose snapshot is as old as a
+// new one: with it they may copy an old value later. VACUUM and this session do
+// not count. Nor do readings that are alone; if `reader` is not, other marked
+// ones do not count either: two of them would wait for each other.
 Writers CollectWriters(const List *tables, Reader reader);
 
 // CollectDatabaseWriters adds every other transaction of this database that has
