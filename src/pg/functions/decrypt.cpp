@@ -5,6 +5,7 @@
 #include "pg/report/report.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/session/session_keys.hpp"
+#include "pg/value/cause.hpp"
 #include "pg/value/text_encoding.hpp"
 #include "pg/value/token_arguments.hpp"
 #include "pg/value/token_value.hpp"
@@ -39,8 +40,10 @@ varlena *Decrypt(FunctionCallInfo fcinfo, OnFailure on_failure) {
       IsFailureOfToken(outcome.status)) {
     return nullptr;
   }
-  ReportTokenFailure(outcome, *keys.list,
-                     IsMalformedToken(outcome.status) ? 0 : reader.timestamp(),
+  if (IsMalformedToken(outcome.status)) {
+    ReportFailure(outcome, keys, token);
+  }
+  ReportTokenFailure(outcome, *keys.list, reader.timestamp(),
                      limit.ttl_seconds);
 }
 

@@ -4,6 +4,7 @@
 #include "pg/report/report.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/session/session_keys.hpp"
+#include "pg/value/cause.hpp"
 #include "pg/value/json_tree.hpp"
 #include "pg/value/text_encoding.hpp"
 #include "pg/value/token_value.hpp"
@@ -19,11 +20,11 @@ varlena *DecryptString(const SessionKeys &keys, const JsonbValue &string) {
   varlena *plaintext = nullptr;
   const Outcome outcome =
       OpenValue(keys, token, {}, &reader, &index, &plaintext);
-  pfree(token);
   if (!outcome.ok()) {
     events::Failed("decrypt", outcome.status);
-    ReportTokenFailure(outcome, *keys.list);
+    ReportFailure(outcome, keys, token);
   }
+  pfree(token);
   events::Used(counters::kDecrypted, "decrypt", keys.list->keys()[index]);
   return Utf8ToText(plaintext);
 }

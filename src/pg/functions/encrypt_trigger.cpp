@@ -7,6 +7,7 @@
 #include "pg/functions/row_trigger.hpp"
 #include "pg/report/report.hpp"
 #include "pg/server/unix_time.hpp"
+#include "pg/value/cause.hpp"
 #include "pg/value/json_tree.hpp"
 #include "pg/value/text_encoding.hpp"
 #include "pg/value/token_value.hpp"
@@ -235,12 +236,11 @@ bool TakeRemembered(const Columns &columns, const Column &column,
 
 // RefuseDamagedToken: a value that holds a token in some form must not be
 // encrypted as a plaintext, or the token would be lost.
-[[noreturn]] void RefuseDamagedToken(const Outcome &outcome) {
-  FERNET_RAISE(
-      kMalformedToken, errmsg("malformed Fernet token"),
-      errdetail_internal("%s", TokenDefect(outcome)),
-      errhint(
-          "If the value is a plaintext, encrypt it with fernet_encrypt()."));
+[[noreturn]] void RefuseDamagedToken(const varlena *value,
+                                     const Outcome &outcome) {
+  ReportMalformed(
+      ExplainNonToken(session_keys::CurrentOrNone(), value, outcome),
+      "If the value is a plaintext, encrypt it with fernet_encrypt(). ");
 }
 
 [[noreturn]] void RefuseCandidates() {
@@ -262,7 +262,7 @@ bool TakeRemembered(const Columns &columns, const Column &column,
 // here. A text that quotes somebody else's token is a plaintext.
 void RefuseToken(const varlena *value, const Outcome &outcome) {
   if (!IsNoTraceOfToken(DiagnoseNonToken(ViewText(value)))) {
-    RefuseDamagedToken(outcome);
+    RefuseDamagedToken(value, outcome);
   }
   const TokenTraces traces = TraceTokens(session_keys::Current(), value);
   if (traces.status == Status::kTooManyCandidates) {

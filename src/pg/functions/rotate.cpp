@@ -1,9 +1,9 @@
 // SQL function fernet_rotate, for one token.
 
 #include "pg/report/events.hpp"
-#include "pg/report/report.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/session/session_keys.hpp"
+#include "pg/value/cause.hpp"
 #include "pg/value/rotation.hpp"
 
 // fernet_rotate(token text) returns text
@@ -24,5 +24,5 @@ FERNET_SQL_FUNCTION(fernet_rotate) {
       break;
   }
   pg::events::Failed("rotate", result.outcome.status);
-  pg::ReportTokenFailure(result.outcome, *keys.list);
+  pg::ReportFailure(result.outcome, keys, token);
 }

@@ -6,6 +6,7 @@
 #include "pg/server/interrupts.hpp"
 #include "pg/server/unix_time.hpp"
 #include "pg/session/session_keys.hpp"
+#include "pg/value/cause.hpp"
 #include "pg/value/verdict.hpp"
 
 // fernet_timestamp(token text or bytea) returns timestamptz
@@ -13,11 +14,11 @@ FERNET_SQL_FUNCTION(fernet_timestamp) {
   namespace pg = fernet::pg;
   const pg::SessionKeys keys = pg::session_keys::Current();
   fernet::TokenReader reader(pg::MayGoOn);
-  const pg::Verdict verdict =
-      pg::JudgeValue(keys, PG_GETARG_VARLENA_PP(0), &reader);
+  const varlena *const token = PG_GETARG_VARLENA_PP(0);
+  const pg::Verdict verdict = pg::JudgeValue(keys, token, &reader);
   if (!verdict.opened()) {
     pg::events::Failed("timestamp", verdict.outcome.status);
-    pg::ReportTokenFailure(verdict.outcome, *keys.list);
+    pg::ReportFailure(verdict.outcome, keys, token);
   }
   TimestampTz timestamp = 0;
   if (!pg::UnixSecondsToTimestamp(reader.timestamp(), &timestamp)) {

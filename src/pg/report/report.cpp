@@ -246,8 +246,7 @@ void ReportUnknownSetting(const char *name) {
 void ReportTokenFailure(const Outcome &outcome, const KeyList &keys,
                         std::uint64_t timestamp, std::uint64_t ttl_seconds) {
   if (IsMalformedToken(outcome.status)) {
-    FERNET_RAISE(kMalformedToken, errmsg("malformed Fernet token"),
-                 errdetail_internal("%s", TokenDefect(outcome)));
+    ReportMalformed(TokenDefect(outcome));
   }
   switch (outcome.status) {
     case Status::kNoKeyOpens:
@@ -265,11 +264,16 @@ void ReportTokenFailure(const Outcome &outcome, const KeyList &keys,
   }
 }
 
+void ReportMalformed(const char *detail, const char *hint) {
+  FERNET_RAISE(kMalformedToken, errmsg("malformed Fernet token"),
+               errdetail_internal("%s", detail),
+               errhint("%sfernet_inspect() tells what such a value is.", hint));
+}
+
 void ReportRemnant() {
-  FERNET_RAISE(
-      kMalformedToken, errmsg("malformed Fernet token"),
-      errdetail("Something in the value begins like a token and is none. It "
-                "was probably cut, or changed afterwards."));
+  ReportMalformed(
+      "Something in the value begins like a token and is none. It was probably "
+      "cut, or changed afterwards.");
 }
 
 void ReportNotRead(Oid type) {

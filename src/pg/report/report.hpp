@@ -45,6 +45,10 @@ void ReportNoMemoryForKey(int elevel);
                                      std::uint64_t timestamp = 0,
                                      std::uint64_t ttl_seconds = 0);
 
+// ReportMalformed raises PF003 for a value that is not a token. `detail` says
+// why, and the hint goes on behind `hint`, which ends with a space.
+[[noreturn]] void ReportMalformed(const char *detail, const char *hint = "");
+
 // ReportRemnant raises PF003 for a value that holds a token that was cut or
 // changed. ReportNotRead raises 0A000 for a value of `type`, in which nobody
 // can look for tokens.

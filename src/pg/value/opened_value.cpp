@@ -5,6 +5,7 @@
 #include "core/diagnosis.hpp"
 #include "pg/report/events.hpp"
 #include "pg/report/report.hpp"
+#include "pg/value/cause.hpp"
 #include "pg/value/text_encoding.hpp"
 #include "pg/value/token_places.hpp"
 #include "pg/value/token_value.hpp"
@@ -100,12 +101,11 @@ Opened Open(const Opener &opener, varlena *value, SourceForm form) {
              : Opened{.kind = Opened::kUnopened, .outcome = outcome};
 }
 
-[[noreturn]] void RefuseRemnant(const Outcome &outcome) {
+[[noreturn]] void RefuseRemnant(const varlena *value, const Outcome &outcome) {
   events::Failed("blind index", outcome.status);
-  FERNET_RAISE(kMalformedToken, errmsg("malformed Fernet token"),
-               errdetail_internal("%s", TokenDefect(outcome)),
-               errhint("A column with a blind index holds tokens or "
-                       "plaintexts."));
+  ReportMalformed(
+      ExplainNonToken(session_keys::CurrentOrNone(), value, outcome),
+      "A column with a blind index holds tokens or plaintexts. ");
 }
 
 // OpenOrNull is PlaintextOf, but null where that raises an error. Without
@@ -147,7 +147,7 @@ varlena *PlaintextOf(varlena *value, SourceForm form) {
       ReportTokenFailure(opened.outcome, *keys.list);
     case Opened::kHolder:
     case Opened::kRemnant:
-      RefuseRemnant(opened.outcome);
+      RefuseRemnant(value, opened.outcome);
     case Opened::kNotText:
       return TextToUtf8(value);  // raises 22021
   }
