@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <numeric>
 #include <string_view>
@@ -71,12 +72,106 @@ constexpr std::string_view kLetters =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 constexpr std::string_view kLowerCase = "0123456789abcdef";
 
-bool IsBreak(std::uint8_t byte) noexcept {
+constexpr Values OfBothAlphabets() noexcept {
+  Values values = ValuesOf(kLetters);
+  values['-'] = values['+'] = 62;
+  values['_'] = values['/'] = 63;
+  return values;
+}
+
+bool IsLineEnd(std::uint8_t byte) noexcept {
   return byte == '\n' || byte == '\r';
+}
+
+bool IsBlank(std::uint8_t byte) noexcept { return byte == ' ' || byte == '\t'; }
+
+// The most white space around the end of a line that is taken for a part of it.
+constexpr std::size_t kMaxIndent = 64;
+
+// StartsWithAnyCase says whether `bytes` begin with `text`, which has no upper
+// case.
+bool StartsWithAnyCase(std::span<const std::uint8_t> bytes,
+                       std::string_view text) noexcept {
+  return bytes.size() >= text.size() &&
+         std::equal(text.begin(), text.end(), bytes.begin(),
+                    [](char letter, std::uint8_t byte) {
+                      const int lower =
+                          byte >= 'A' && byte <= 'Z' ? byte + 32 : byte;
+                      return letter == lower;
+                    });
+}
+
+// WhiteSpaceSize is the size of white space with the end of a line in it.
+std::size_t WhiteSpaceSize(std::span<const std::uint8_t> bytes) noexcept {
+  bool has_end = false;
+  std::size_t size = 0;
+  while (size < bytes.size() && size < kMaxIndent &&
+         (IsLineEnd(bytes[size]) || IsBlank(bytes[size]))) {
+    has_end = has_end || IsLineEnd(bytes[size]);
+    ++size;
+  }
+  return has_end ? size : 0;
+}
+
+// EscapeSize is for what begins with a backslash, as in a JSON text or in one
+// that is a string of another: the end of a line, or backslashes before a '/'
+// or the end of a line.
+std::size_t EscapeSize(std::span<const std::uint8_t> bytes) noexcept {
+  std::size_t slashes = 0;
+  while (slashes < bytes.size() && slashes <= kMaxIndent &&
+         bytes[slashes] == '\\') {
+    ++slashes;
+  }
+  const auto escaped = bytes.subspan(slashes);
+  if (escaped.empty() || slashes > kMaxIndent) {
+    return 0;
+  }
+  if (escaped[0] == '/' || IsLineEnd(escaped[0])) {
+    return slashes;
+  }
+  if (escaped[0] == 'n' || escaped[0] == 'r') {
+    return slashes + 1;
+  }
+  return StartsWithAnyCase(escaped, "u000a") ||
+                 StartsWithAnyCase(escaped, "u000d")
+             ? slashes + 5
+             : 0;
+}
+
+// BreakSize is the size of what stands between two lines of digits, if `bytes`
+// begin with it: the end of a line, with white space, or as JSON, URLs and XML
+// write it. 0 if they do not.
+std::size_t BreakSize(std::span<const std::uint8_t> bytes) noexcept {
+  switch (bytes.empty() ? 0 : bytes[0]) {
+    case '\n':
+    case '\r':
+    case ' ':
+    case '\t':
+      return WhiteSpaceSize(bytes);
+    case '\\':
+      return EscapeSize(bytes);
+    case '%':
+      return StartsWithAnyCase(bytes, "%0a") || StartsWithAnyCase(bytes, "%0d")
+                 ? 3
+                 : 0;
+    case '&':
+      return StartsWithAnyCase(bytes, "&#10;") ||
+                     StartsWithAnyCase(bytes, "&#13;") ||
+                     StartsWithAnyCase(bytes, "&#xa;") ||
+                     StartsWithAnyCase(bytes, "&#xd;")
+                 ? 5
+                 : 0;
+    default:
+      return 0;
+  }
 }
 
 std::span<const char> AsText(std::span<const std::uint8_t> bytes) noexcept {
   return {reinterpret_cast<const char *>(bytes.data()), bytes.size()};
+}
+
+std::span<const std::uint8_t> AsBytes(std::span<const char> text) noexcept {
+  return {reinterpret_cast<const std::uint8_t *>(text.data()), text.size()};
 }
 
 bool StartsAsToken(std::span<const std::uint8_t> run) noexcept {
@@ -92,6 +187,70 @@ bool HasStructure(std::span<const std::uint8_t> digits) noexcept {
          !base64url::HasTrailingBits(AsText(digits));
 }
 
+// What the smallest token has.
+constexpr std::size_t kTokenBytes = kHeaderSize + CiphertextSize(0) + kHmacSize;
+
+constexpr std::size_t DigitsOf(std::size_t bytes) noexcept {
+  return (bytes * 4 + 2) / 3;
+}
+static_assert(DigitsOf(kTokenBytes) == kTokenDigits);
+
+// What begins like a token, has so many digits, and a time and what comes
+// behind it as a token has them, is no accident: about one in 10^12 places of
+// random digits is such a beginning.
+constexpr std::size_t kLikelyDigits = 90;
+constexpr std::size_t kTimeDigits = 12;         // of version and time
+constexpr std::uint64_t kLeastTime = 1u << 24;  // in the year 1970
+constexpr int kLikelyDifferent = 24;            // of the digits behind the time
+
+// NextDigit is the value of the digit of either alphabet at `*at`, behind which
+// it goes, or behind line breaks there; kNone if there is none.
+std::uint8_t NextDigit(std::span<const std::uint8_t> bytes,
+                       std::size_t *at) noexcept {
+  static constexpr Values kValues = OfBothAlphabets();
+  while (*at < bytes.size()) {
+    const std::uint8_t value = kValues[bytes[*at]];
+    const std::size_t size = value == kNone ? BreakSize(bytes.subspan(*at)) : 1;
+    if (size == 0) {
+      return kNone;
+    }
+    *at += size;
+    if (value != kNone) {
+      return value;
+    }
+  }
+  return kNone;
+}
+
+// IsLikelyToken is for what StartsAsToken. Zeros, as binary data has them, and
+// what repeats itself are not random enough. Line breaks are left out, and the
+// digits are those of both alphabets: some libraries read such tokens.
+bool IsLikelyToken(std::span<const std::uint8_t> bytes) noexcept {
+  std::uint64_t time = 0;
+  std::uint64_t seen = 0;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < kLikelyDigits; ++i) {
+    const std::uint8_t value = NextDigit(bytes, &at);
+    if (value == kNone) {
+      return false;
+    }
+    time = i < kTimeDigits ? time << 6 | value : time;
+    seen |= i < kTimeDigits ? 0 : std::uint64_t{1} << value;
+  }
+  return time >= kLeastTime && time < std::uint64_t{1} << 32 &&
+         std::popcount(seen) >= kLikelyDifferent;
+}
+
+// ClaimedTime is the time of what IsLikelyToken: the version is shifted out.
+std::uint64_t ClaimedTime(std::span<const std::uint8_t> bytes) noexcept {
+  std::uint64_t time = 0;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < kTimeDigits; ++i) {
+    time = time << 6 | NextDigit(bytes, &at);
+  }
+  return time;
+}
+
 // HasVersion says whether the first byte of what digits of base64url stand for
 // is a token's version.
 bool HasVersion(std::span<const std::uint8_t> digits) noexcept {
@@ -101,10 +260,10 @@ bool HasVersion(std::span<const std::uint8_t> digits) noexcept {
 
 // What is looked at as it stands, and the same with lines put together: all
 // that is decoded is a part of it.
-constexpr Alphabet kPlain = {Encoding::kBase64, 6, kRemnantDigits, false,
+constexpr Alphabet kPlain = {Encoding::kBase64, 6, kStart.size(), false,
                              base64url::kDecodeTable};
 constexpr Alphabet kRegion = {Encoding::kBase64, 6, kRemnantDigits, true,
-                              base64url::kDecodeTable};
+                              OfBothAlphabets()};
 // Base64 of what is base64, hex or a line break has letters and numbers only:
 // the two alphabets differ in what no such byte has a part in, but for the last
 // one, which may share a digit with what comes after it. So runs of letters
@@ -128,8 +287,8 @@ std::uint8_t ValueOf(const Alphabet &alphabet, std::uint8_t c) noexcept {
 // AddLastDigit makes `*run` longer by the digit after it.
 void AddLastDigit(std::span<const std::uint8_t> bytes, Run *run) noexcept {
   std::size_t at = run->end;
-  while (at < bytes.size() && IsBreak(bytes[at])) {
-    ++at;
+  while (const std::size_t size = BreakSize(bytes.subspan(at))) {
+    at += size;
   }
   if (at < bytes.size() && LastDigit(bytes[at]) != kNone) {
     run->end = at + 1;
@@ -160,39 +319,69 @@ std::uint8_t DigitOf(const Alphabet &alphabet, std::uint32_t value, bool upper,
   return static_cast<std::uint8_t>(last[value - kLetters.size()]);
 }
 
-// Encode writes `bytes` over the digits that they were decoded from. What is
-// the same stays as it is, and so do line breaks and the bits after the bytes.
+// Encode writes `bytes` over the digits that they were decoded from, without
+// the first `skipped` bits. What is the same stays as it is, and so do line
+// breaks and the bits before and after the bytes.
 void Encode(std::span<const std::uint8_t> bytes, const Alphabet &alphabet,
-            std::span<std::uint8_t> run) noexcept {
-  const std::uint32_t bits = alphabet.bits;
+            std::uint32_t skipped, std::span<std::uint8_t> run) noexcept {
   const bool upper = alphabet.encoding == Encoding::kHex && IsUpperCase(run);
   std::uint32_t buffer = 0;
   std::uint32_t filled = 0;
-  for (std::uint8_t &c : run) {
-    const std::uint32_t old = ValueOf(alphabet, c);
-    if (old == kNone) {
+  std::uint32_t bits = alphabet.bits - skipped;
+  for (std::size_t at = 0; at < run.size();) {
+    if (const std::size_t size = BreakSize(run.subspan(at))) {
+      at += size;
       continue;
     }
+    std::uint8_t &c = run[at++];
+    const std::uint32_t old = ValueOf(alphabet, c);
     if (filled < bits && !bytes.empty()) {
       buffer = buffer << 8 | bytes.front();
       filled += 8;
       bytes = bytes.subspan(1);
     }
     const std::uint32_t missing = filled < bits ? bits - filled : 0;
-    const std::uint32_t kept = old & ((1u << missing) - 1);
+    const std::uint32_t before = old & ~((1u << bits) - 1);
+    const std::uint32_t after = old & ((1u << missing) - 1);
     filled = filled + missing - bits;
     const std::uint32_t value =
-        (buffer << missing >> filled & ((1u << bits) - 1)) | kept;
+        (buffer << missing >> filled & ((1u << bits) - 1)) | before | after;
     buffer &= (1u << filled) - 1;
+    bits = alphabet.bits;
     if (value != old) {
       c = DigitOf(alphabet, value, upper, c);
     }
   }
 }
 
-bool IsInRun(char c) noexcept {
-  const auto byte = static_cast<std::uint8_t>(c);
-  return kPlain.values[byte] != kNone || IsBreak(byte);
+// A run may have what BreakSize knows between its digits: so these may be a
+// part of one, and white space next to the end of a line.
+constexpr std::string_view kOfBreaks = "\n\r\\%&#;";
+
+bool IsEndOfLineNear(std::span<const char> bytes, std::size_t at) noexcept {
+  std::size_t begin = at;
+  while (begin > 0 && at - begin < kMaxIndent &&
+         IsBlank(static_cast<std::uint8_t>(bytes[begin - 1]))) {
+    --begin;
+  }
+  if (begin > 0 && IsLineEnd(static_cast<std::uint8_t>(bytes[begin - 1]))) {
+    return true;
+  }
+  std::size_t end = at;
+  while (end < bytes.size() && end - at < kMaxIndent &&
+         IsBlank(static_cast<std::uint8_t>(bytes[end]))) {
+    ++end;
+  }
+  // What comes after the bytes may be the end of a line.
+  return end == bytes.size() ||
+         IsLineEnd(static_cast<std::uint8_t>(bytes[end]));
+}
+
+bool IsInRun(std::span<const char> bytes, std::size_t at) noexcept {
+  const auto byte = static_cast<std::uint8_t>(bytes[at]);
+  return kRegion.values[byte] != kNone ||
+         (IsBlank(byte) ? IsEndOfLineNear(bytes, at)
+                        : kOfBreaks.find(bytes[at]) != std::string_view::npos);
 }
 
 // RunAround is the digits around `at`, with the line breaks between them, from
@@ -200,12 +389,12 @@ bool IsInRun(char c) noexcept {
 std::span<const char> RunAround(std::span<const char> bytes, std::size_t from,
                                 std::size_t at) noexcept {
   std::size_t begin = at + 1;
-  while (begin > from && IsInRun(bytes[begin - 1])) {
+  while (begin > from && IsInRun(bytes, begin - 1)) {
     --begin;
   }
   std::size_t end = at + 1;
   while (begin != at + 1 && end < bytes.size() && end - begin < kTokenDigits &&
-         IsInRun(bytes[end])) {
+         IsInRun(bytes, end)) {
     ++end;
   }
   return bytes.subspan(begin, end - begin);
@@ -282,12 +471,16 @@ std::size_t OffsetInValue(std::span<const char> value,
   const std::size_t bits = layer.encoding == Encoding::kHex ? 4 : 6;
   const std::size_t inside =
       place.decodings == 1 ? place.offset : place.layers[1].begin;
-  std::size_t digits = inside * 8 / bits;
+  const auto bytes = AsBytes(value);
   std::size_t at = layer.begin;
-  while (at < value.size() &&
-         (digits > 0 || IsBreak(static_cast<std::uint8_t>(value[at])))) {
-    digits -= IsBreak(static_cast<std::uint8_t>(value[at])) ? 0 : 1;
-    ++at;
+  std::size_t digits = (inside * 8 + layer.skipped) / bits;
+  while (at < value.size()) {
+    const std::size_t size = BreakSize(bytes.subspan(at));
+    if (size == 0 && digits == 0) {
+      break;
+    }
+    digits -= size == 0 ? 1 : 0;
+    at += size == 0 ? 1 : size;
   }
   return at;
 }
@@ -311,7 +504,7 @@ bool MayHoldPlaces(std::span<const char> bytes) noexcept {
 
 std::size_t SizeUpToOpenRun(std::span<const char> bytes) noexcept {
   std::size_t size = bytes.size();
-  while (size > 0 && IsInRun(bytes[size - 1])) {
+  while (size > 0 && IsInRun(bytes, size - 1)) {
     --size;
   }
   return size;
@@ -397,7 +590,13 @@ Status Recogniser::NextRun(Bytes bytes, const Alphabet &alphabet,
       out->begin = out->digits == 0 ? at : out->begin;
       out->end = at + 1;
       ++out->digits;
-    } else if (out->digits != 0 && !(alphabet.has_breaks && IsBreak(byte))) {
+    } else if (const std::size_t size =
+                   alphabet.has_breaks && out->digits != 0 && !is_end
+                       ? BreakSize(bytes.subspan(at))
+                       : 0;
+               size != 0) {
+      at += size - 1;
+    } else if (out->digits != 0) {
       if (out->digits >= alphabet.least) {
         *from = at;
         return Work(at - asked) ? Status::kOk : Status::kStopped;
@@ -489,46 +688,100 @@ Status Recogniser::NextStart(Bytes digits, std::size_t *from) noexcept {
 Status Recogniser::LookAtRun(Bytes bytes, const Run &run, Bytes scratch,
                              bool *out_is_token) noexcept {
   const Bytes digits = bytes.subspan(run.begin, run.digits);
-  if (StartsAsToken(digits) && !HasStructure(digits)) {
-    Tell(NewPlace(run.begin, run.end));
-  }
   bool has_told = false;
-  for (std::size_t at = 0;; ++at) {
+  bool has_opened = false;
+  for (std::size_t at = 0;;) {
     Status status = NextStart(digits, &at);
     if (status != Status::kOk) {
       return status;
     }
-    if (digits.size() < kTokenDigits + at) {
+    if (at == digits.size()) {
       break;
     }
-    if (!HasStructure(digits.subspan(at))) {
-      continue;
-    }
     Place place;
-    status = TryToken(bytes, run.begin + at, run.end, scratch, &place);
+    status = TryEnds(bytes, run.begin + at, run.end, scratch, &place);
     if (status != Status::kOk) {
       return status;
     }
     if (place.kind == Place::kOpened) {
-      *out_is_token = at == 0;
-      return Status::kOk;
+      *out_is_token = place.size == digits.size();
+      has_opened = true;
+      at += place.size;
+      continue;
     }
-    if (!has_told) {
-      Tell(place);
-      has_told = true;
-    }
+    TellOfStart(bytes, run, place, &has_told);
     if (place.kind == Place::kNotTried) {
       return Status::kOk;
     }
+    ++at;
   }
-  if (ring_ == nullptr || StartsAsToken(digits) || !HasVersion(digits) ||
-      !HasStructure(digits)) {
+  if (has_opened || ring_ == nullptr || StartsAsToken(digits) ||
+      !HasVersion(digits) || !HasStructure(digits)) {
     return Status::kOk;
   }
   Place place;
   const Status status = TryToken(bytes, run.begin, run.end, scratch, &place);
   *out_is_token = status == Status::kOk && place.kind == Place::kOpened;
   return status;
+}
+
+// TellOfStart tells of what begins like a token and no key opens, whatever its
+// end, unless that may be by chance. Of those that are a token of somebody
+// else, or that cannot be told from one, the first in a run is enough.
+void Recogniser::TellOfStart(Bytes bytes, const Run &run, Place place,
+                             bool *has_told) noexcept {
+  const bool is_first = place.offset == run.begin;
+  const bool is_likely = IsLikelyToken(bytes.subspan(place.offset));
+  if (place.kind == Place::kRemnant && is_likely &&
+      (nesting_ > 0 || !is_first)) {
+    place.kind = ring_ == nullptr ? Place::kNotTried : Place::kUnknownKey;
+    place.timestamp = ClaimedTime(bytes.subspan(place.offset));
+  }
+  if (place.kind == Place::kRemnant) {
+    if (is_first && (is_likely || run.digits >= kRemnantDigits)) {
+      Tell(place);
+    }
+  } else if (!*has_told) {
+    Tell(place);
+    *has_told = true;
+  }
+}
+
+// TryEnds is TryToken for what begins at `begin`, with each end that a token
+// may have: digits that belong to something else may stand right behind it.
+Status Recogniser::TryEnds(Bytes bytes, std::size_t begin, std::size_t end,
+                           Bytes scratch, Place *out) noexcept {
+  const Bytes digits = bytes.subspan(begin, end - begin);
+  *out = NewPlace(begin, end);
+  if (HasStructure(digits)) {
+    const Status status = TryToken(bytes, begin, end, scratch, out);
+    if (status != Status::kOk || out->kind != Place::kUnknownKey) {
+      return status;
+    }
+  }
+  if (ring_ == nullptr || !IsLikelyToken(digits)) {
+    return Status::kOk;
+  }
+  for (std::size_t size = kTokenBytes; DigitsOf(size) < digits.size();
+       size += kBlockSize) {
+    const std::size_t count = DigitsOf(size);
+    if (!HasStructure(digits.first(count))) {
+      continue;
+    }
+    // Nothing is lost by giving up: it is told of as nobody's.
+    if (size > allowance_->to_end) {
+      return Status::kOk;
+    }
+    allowance_->to_end -= size;
+    Place shorter;
+    const Status status =
+        TryToken(bytes, begin, begin + count, scratch, &shorter);
+    if (status != Status::kOk || shorter.kind == Place::kOpened) {
+      *out = shorter;
+      return status;
+    }
+  }
+  return Status::kOk;
 }
 
 // TryToken tells of a token that a key opens, and of what is inside.
@@ -627,32 +880,28 @@ Status Recogniser::LookThrough(Bytes bytes, const Run &region,
     if (alphabet.encoding == Encoding::kBase64) {
       AddLastDigit(bytes, &run);
     }
-    const std::size_t alignments = 8 / std::gcd(8u, alphabet.bits);
-    for (std::size_t i = 0; i < alignments; ++i) {
-      status = LookThroughRun(bytes, run, alphabet, scratch);
+    // The bytes may begin in the middle of a digit that they share with others.
+    const std::uint32_t step = std::gcd(8u, alphabet.bits);
+    for (std::uint32_t skipped = 0; skipped < 8; skipped += step) {
+      status = LookThroughRun(bytes, run, alphabet, skipped, scratch);
       if (status != Status::kOk) {
         return status;
       }
-      // The next alignment is that of the next digit.
-      --run.digits;
-      do {
-        ++run.begin;
-      } while (IsBreak(bytes[run.begin]));
     }
   }
 }
 
 Status Recogniser::LookThroughRun(Bytes bytes, const Run &run,
                                   const Alphabet &alphabet,
+                                  std::uint32_t skipped,
                                   Bytes scratch) noexcept {
-  constexpr std::size_t kSkipped = 0;
-  const std::size_t size = (run.digits * alphabet.bits - kSkipped) / 8;
+  const std::size_t size = (run.digits * alphabet.bits - skipped) / 8;
   if (size < kTokenDigits) {
     return Status::kOk;
   }
   const Bytes digits = bytes.subspan(run.begin, run.end - run.begin);
   if (digits.size() == run.digits &&
-      !MayDecodeToPlaces(digits, alphabet, kSkipped, size)) {
+      !MayDecodeToPlaces(digits, alphabet, skipped, size)) {
     return Work(size / kRemnantDigits) ? Status::kOk : Status::kStopped;
   }
   if (size > allowance_->to_decode) {
@@ -660,46 +909,50 @@ Status Recogniser::LookThroughRun(Bytes bytes, const Run &run,
   }
   allowance_->to_decode -= size;
   const Bytes decoded = Use(scratch, size);
-  Status status = Decode(digits, alphabet, decoded);
+  Status status = Decode(digits, alphabet, skipped, decoded);
   if (status != Status::kOk) {
     return status;
   }
   const std::size_t before = changes_;
-  layers_[decodings_] = {alphabet.encoding, run.begin, run.end};
+  layers_[decodings_] = {alphabet.encoding, skipped, run.begin, run.end};
   ++decodings_;
   status = LookAt(decoded, scratch.subspan(size));
   --decodings_;
   if (changes_ != before) {
-    Encode(decoded, alphabet, digits);
+    Encode(decoded, alphabet, skipped, digits);
   }
   return status;
 }
 
 Status Recogniser::Decode(Bytes run, const Alphabet &alphabet,
-                          Bytes out) noexcept {
+                          std::uint32_t skipped, Bytes out) noexcept {
   std::uint32_t buffer = 0;
   std::uint32_t filled = 0;
+  std::uint32_t bits = alphabet.bits - skipped;
   std::uint8_t *to = out.data();
-  while (!run.empty()) {
-    const Bytes some = run.first(std::min(kMiB, run.size()));
-    for (const std::uint8_t c : some) {
-      const std::uint32_t value = ValueOf(alphabet, c);
-      if (value == kNone) {
-        continue;
-      }
-      buffer = buffer << alphabet.bits | value;
-      filled += alphabet.bits;
-      if (filled >= 8) {
-        filled -= 8;
-        *to++ = static_cast<std::uint8_t>(buffer >> filled);
-      }
+  std::size_t asked = 0;
+  for (std::size_t at = 0; at < run.size();) {
+    const std::uint32_t value = ValueOf(alphabet, run[at]);
+    if (value == kNone) {
+      at += std::max<std::size_t>(1, BreakSize(run.subspan(at)));
+      continue;
     }
-    if (!Work(some.size())) {
-      return Status::kStopped;
+    buffer = buffer << bits | (value & ((1u << bits) - 1));
+    filled += bits;
+    bits = alphabet.bits;
+    if (filled >= 8) {
+      filled -= 8;
+      *to++ = static_cast<std::uint8_t>(buffer >> filled);
     }
-    run = run.subspan(some.size());
+    ++at;
+    if (at - asked >= kMiB) {
+      if (!Work(at - asked)) {
+        return Status::kStopped;
+      }
+      asked = at;
+    }
   }
-  return Status::kOk;
+  return Work(run.size() - asked) ? Status::kOk : Status::kStopped;
 }
 
 }  // namespace fernet

@@ -34,9 +34,11 @@ enum class Encoding : std::uint8_t {
 };
 
 // Layer is an encoding that was decoded: the digits in [begin, end) of the
-// bytes that it stands in, line breaks between them left out.
+// bytes that it stands in, without the first `skipped` bits. Line breaks
+// between them are left out, also as JSON, URLs and XML write them.
 struct Layer {
   Encoding encoding;
+  std::uint32_t skipped;  // at most a digit
   std::size_t begin;
   std::size_t end;
 };
@@ -45,7 +47,8 @@ struct Layer {
 struct Place {
   enum Kind : std::uint8_t {
     kOpened,      // the key at `key_index` decrypts it
-    kUnknownKey,  // it looks like a token, and no key decrypts it
+    kUnknownKey,  // it looks like a token, whatever its end, and no key
+                  // decrypts it
     kNotTried,    // it looks like a token, and there is no key to try
     kRemnant,     // it begins like a token and is none: cut or changed
   };
@@ -79,16 +82,19 @@ std::size_t SizeUpToOpenRun(std::span<const char> bytes) noexcept;
 // FoundPlace is told of each place, a token before what is inside of it.
 using FoundPlace = void (*)(const Place &place, void *state) noexcept;
 
-// Allowance bounds the work that a value may be: the bytes of candidates that are
-// tried, and the bytes that all which is decoded has. A value that is looked at
-// in parts has one for all of them.
+// Allowance bounds the work that a value may be: the bytes of candidates that
+// are tried, those of them that are tried to find where a token ends, and the
+// bytes that all which is decoded has. A value that is looked at in parts has
+// one for all of them.
 struct Allowance {
   std::size_t to_try = std::size_t{1} << 20;
+  std::size_t to_end = std::size_t{1} << 16;
   std::size_t to_decode = std::size_t{1} << 20;
 
   // AddPart adds what a part of `size` bytes allows.
   void AddPart(std::size_t size) noexcept {
     to_try += 16 * size;
+    to_end += 2 * size;
     to_decode += 32 * size;
   }
 };
@@ -96,11 +102,13 @@ struct Allowance {
 // Recogniser finds the tokens in values, and can rotate them where they are.
 //
 // A candidate begins with "gAAAAA", has the structure of a token, and ends
-// where its run of base64url digits ends. A run that begins otherwise is one
-// only if a key opens it: a random secret may have that structure. The same is
-// looked for in what base64 and hex digits decode to, at every alignment, and
-// in the plaintext of every token that a key opens. Whether a candidate is a
-// token is never guessed from its surroundings.
+// where its run of base64url digits ends, or, if what it begins with is too
+// random to be something else, at any digit before. One that no key opens is
+// told of if it ends with its run, or is that random. A run that begins
+// otherwise is a candidate only if a key opens it: a random secret may have
+// that structure. The same is looked for in what base64 and hex digits decode
+// to, at every alignment, and in the plaintext of every token that a key opens.
+// Whether a candidate is a token of a key is never guessed.
 //
 // The work is in proportion to the size of the value, whatever is in it: the
 // candidates that are tried have at most 16 bytes for each of the value's and
@@ -172,6 +180,10 @@ class Recogniser {
   Status LookAtRun(Bytes bytes, const Run &run, Bytes scratch,
                    bool *out_is_token) noexcept;
   Status NextStart(Bytes digits, std::size_t *from) noexcept;
+  void TellOfStart(Bytes bytes, const Run &run, Place place,
+                   bool *has_told) noexcept;
+  Status TryEnds(Bytes bytes, std::size_t begin, std::size_t end, Bytes scratch,
+                 Place *out) noexcept;
   Status TryToken(Bytes bytes, std::size_t begin, std::size_t end,
                   Bytes scratch, Place *out) noexcept;
   Status LookInside(TokenReader *token, std::uint32_t index, Bytes digits,
@@ -181,9 +193,12 @@ class Recogniser {
   // LookThrough decodes the runs of an alphabet in a region.
   Status LookThrough(Bytes bytes, const Run &region, const Alphabet &alphabet,
                      Bytes scratch) noexcept;
+  // LookThroughRun leaves out the first `skipped` bits of the run, to find what
+  // begins there.
   Status LookThroughRun(Bytes bytes, const Run &run, const Alphabet &alphabet,
-                        Bytes scratch) noexcept;
-  Status Decode(Bytes run, const Alphabet &alphabet, Bytes out) noexcept;
+                        std::uint32_t skipped, Bytes scratch) noexcept;
+  Status Decode(Bytes run, const Alphabet &alphabet, std::uint32_t skipped,
+                Bytes out) noexcept;
 
   Keyring *const ring_;
   const Bytes scratch_;
@@ -194,9 +209,9 @@ class Recogniser {
   Allowance own_allowance_;
   Allowance *const allowance_;
   RandomBuffer *ivs_ = nullptr;  // to rotate, null to look only
-  std::size_t work_ = 0;     // since go_on_ was asked last
-  std::size_t changes_ = 0;  // tokens that were re-encrypted
-  std::size_t used_ = 0;     // bytes of scratch_ that were written
+  std::size_t work_ = 0;         // since go_on_ was asked last
+  std::size_t changes_ = 0;      // tokens that were re-encrypted
+  std::size_t used_ = 0;         // bytes of scratch_ that were written
   std::uint32_t nesting_ = 0;
   std::uint32_t decodings_ = 0;
   std::array<Layer, kMaxDecodings> layers_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 namespace fernet::test::reference {
 namespace {
@@ -17,7 +18,46 @@ bool IsUrlSafe(char c) { return IsLetter(c) || c == '-' || c == '_'; }
 bool IsStandard(char c) { return IsLetter(c) || c == '+' || c == '/'; }
 bool IsAny(char c) { return IsUrlSafe(c) || IsStandard(c); }
 bool IsHex(char c) { return IsLetter(c) && (c <= '9' || (c | 0x20) <= 'f'); }
+
 bool IsBreak(char c) { return c == '\n' || c == '\r'; }
+
+// BreakAt is the size of a line break at `at`, in any of the forms that are
+// left out between digits, or 0.
+std::size_t BreakAt(std::string_view text, std::size_t at) {
+  if (std::string_view("%&\\ \t\r\n").find(text[at]) == text.npos) {
+    return 0;
+  }
+  std::string lower(text.substr(at, 80));
+  std::ranges::transform(lower, lower.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  });
+  for (const std::string form :
+       {"%0a", "%0d", "&#10;", "&#13;", "&#xa;", "&#xd;"}) {
+    if (lower.starts_with(form)) {
+      return form.size();
+    }
+  }
+  const std::size_t slashes =
+      std::min(lower.find_first_not_of('\\'), lower.size());
+  const std::string rest = lower.substr(slashes);
+  if (slashes > 0 && slashes <= 64 && !rest.empty()) {
+    if (rest[0] == '/' || IsBreak(rest[0])) {
+      return slashes;
+    }
+    if (text[at + slashes] == 'n' || text[at + slashes] == 'r') {
+      return slashes + 1;
+    }
+    return rest.starts_with("u000a") || rest.starts_with("u000d") ? slashes + 5
+                                                                  : 0;
+  }
+  const std::size_t blanks = std::min(
+      {lower.find_first_not_of(" \t\r\n"), lower.size(), std::size_t{64}});
+  return std::any_of(lower.begin(),
+                     lower.begin() + static_cast<std::ptrdiff_t>(blanks),
+                     IsBreak)
+             ? blanks
+             : 0;
+}
 
 struct Stretch {
   std::size_t begin;
@@ -26,7 +66,13 @@ struct Stretch {
 
 std::string DigitsIn(std::string_view text, bool (*is_digit)(char)) {
   std::string digits;
-  std::ranges::copy_if(text, std::back_inserter(digits), is_digit);
+  for (std::size_t at = 0; at < text.size();) {
+    if (is_digit(text[at])) {
+      digits += text[at++];
+    } else {
+      at += std::max<std::size_t>(1, BreakAt(text, at));
+    }
+  }
   return digits;
 }
 
@@ -43,7 +89,10 @@ std::vector<Stretch> Stretches(std::string_view text, bool (*is_digit)(char),
     for (std::size_t at = i; at < text.size(); ++at) {
       if (is_digit(text[at])) {
         end = at + 1;
-      } else if (!has_breaks || !IsBreak(text[at])) {
+      } else if (const std::size_t size = has_breaks ? BreakAt(text, at) : 0;
+                 size != 0) {
+        at += size - 1;
+      } else {
         break;
       }
     }
@@ -53,20 +102,16 @@ std::vector<Stretch> Stretches(std::string_view text, bool (*is_digit)(char),
   return found;
 }
 
-int ValueOf(char c, const std::string &last_two) {
-  if (c == last_two[0]) {
-    return 62;
-  }
-  if (c == last_two[1]) {
-    return 63;
-  }
-  const std::size_t at = kLetters.find(c);
-  return at == std::string::npos ? -1 : static_cast<int>(at);
+std::size_t ValueOf(char c) {
+  return c == '-' || c == '+'   ? 62
+         : c == '_' || c == '/' ? 63
+                                : kLetters.find(c);
 }
 
-std::string FromBits(const std::vector<bool> &bits) {
+// FromBits is the bytes of `bits` from the one at `first` on.
+std::string FromBits(const std::vector<bool> &bits, std::size_t first) {
   std::string bytes;
-  for (std::size_t i = 0; i + 8 <= bits.size(); i += 8) {
+  for (std::size_t i = first; i + 8 <= bits.size(); i += 8) {
     int byte = 0;
     for (std::size_t j = 0; j < 8; ++j) {
       byte = byte * 2 + (bits[i + j] ? 1 : 0);
@@ -76,25 +121,43 @@ std::string FromBits(const std::vector<bool> &bits) {
   return bytes;
 }
 
-std::string DecodeBase64(std::string_view digits, const std::string &last_two) {
+std::vector<bool> BitsOf(std::string_view digits, bool is_hex) {
   std::vector<bool> bits;
   for (const char c : digits) {
-    for (int bit = 5; bit >= 0; --bit) {
-      bits.push_back((ValueOf(c, last_two) >> bit & 1) != 0);
-    }
-  }
-  return FromBits(bits);
-}
-
-std::string DecodeHex(std::string_view digits) {
-  std::vector<bool> bits;
-  for (const char c : digits) {
-    const int value = c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
-    for (int bit = 3; bit >= 0; --bit) {
+    const std::size_t value =
+        !is_hex    ? ValueOf(c)
+        : c <= '9' ? static_cast<std::size_t>(c - '0')
+                   : static_cast<std::size_t>((c | 0x20) - 'a' + 10);
+    for (int bit = is_hex ? 3 : 5; bit >= 0; --bit) {
       bits.push_back((value >> bit & 1) != 0);
     }
   }
-  return FromBits(bits);
+  return bits;
+}
+
+std::uint64_t TimeOf(std::string_view bytes) {
+  std::uint64_t seconds = 0;
+  for (std::size_t i = 1; i <= 8; ++i) {
+    seconds = seconds << 8 | static_cast<unsigned char>(bytes[i]);
+  }
+  return seconds;
+}
+
+// IsLikely says whether what begins like a token does not by chance, and stores
+// its time.
+bool IsLikely(std::string_view text, std::uint64_t *time) {
+  const auto there = Stretches(text, IsAny, true);
+  const std::string digits =
+      DigitsIn(text.substr(0, there.at(0).end), IsAny).substr(0, 90);
+  if (digits.size() < 90) {
+    return false;
+  }
+  *time = TimeOf(FromBits(BitsOf(digits.substr(0, 12), false), 0));
+  std::set<std::size_t> seen;
+  for (const char c : digits.substr(12)) {
+    seen.insert(ValueOf(c));
+  }
+  return *time >= 1u << 24 && *time >> 32 == 0 && seen.size() >= 24;
 }
 
 // TokenIn is the bytes of a token without '=', or nothing.
@@ -102,8 +165,8 @@ std::optional<Bytes> TokenIn(std::string_view digits) {
   if (digits.size() % 4 == 1) {
     return std::nullopt;
   }
-  std::string bits = DecodeBase64(digits, "-_");
-  Bytes bytes(bits.begin(), bits.end());
+  const std::string decoded = FromBits(BitsOf(digits, false), 0);
+  Bytes bytes(decoded.begin(), decoded.end());
   if (bytes.size() < 73 || (bytes.size() - 57) % 16 != 0 || bytes[0] != 0x80) {
     return std::nullopt;
   }
@@ -145,7 +208,7 @@ class Search {
     for (const Stretch run :
          Stretches(bytes.substr(region.begin), IsUrlSafe, false)) {
       const Stretch there = {run.begin + region.begin, run.end + region.begin};
-      if (there.end - there.begin >= 32 &&
+      if (there.end - there.begin >= 6 &&
           Run(bytes, there, nesting, decodings)) {
         is_one =
             is_one || (there.begin == region.begin && there.end == region.end);
@@ -154,37 +217,67 @@ class Search {
     return is_one;
   }
 
-  // Run says whether the run is a token from its beginning.
+  // Run says whether the run is a token and nothing else.
   bool Run(std::string_view bytes, Stretch run, std::size_t nesting,
            std::size_t decodings) {
     const std::string_view digits =
         bytes.substr(run.begin, run.end - run.begin);
-    const bool begins = digits.substr(0, 6) == "gAAAAA";
-    if (begins && !TokenIn(digits)) {
-      Add("remnant", 0, 0, run, nesting, decodings);
-    }
     bool has_told = false;
-    for (std::size_t at = 0; at < digits.size(); ++at) {
+    bool has_opened = false;
+    bool is_token = false;
+    for (std::size_t at = 0; at < digits.size();) {
       const std::string_view rest = digits.substr(at);
       if (rest.substr(0, 6) != "gAAAAA") {
+        ++at;
         continue;
       }
+      const std::size_t from = run.begin + at;
+      if (const std::size_t size = Ends(rest, from, nesting, decodings)) {
+        is_token = size == digits.size();
+        has_opened = true;
+        at += size;
+        continue;
+      }
+      const Stretch place = {from, run.end};
       const auto token = TokenIn(rest);
-      if (!token) {
-        continue;
+      std::uint64_t time = 0;
+      const bool is_likely = IsLikely(bytes.substr(from), &time);
+      if (!token && at == 0 && (is_likely || rest.size() >= 32) &&
+          !(is_likely && nesting > 0)) {
+        Add("remnant", 0, 0, place, nesting, decodings);
+      } else if ((token || is_likely) && !has_told) {
+        Add(keys_.empty() ? "not tried" : "unknown", 0,
+            token ? TimeOf(std::string(token->begin(), token->end())) : time,
+            place, nesting, decodings);
+        has_told = true;
       }
-      const Stretch place = {run.begin + at, run.end};
-      if (Try(*token, place, nesting, decodings)) {
-        return at == 0;
+      if (token && keys_.empty()) {
+        return false;
       }
-      if (!has_told) {
-        Add(keys_.empty() ? "not tried" : "unknown", 0, TimeOf(*token), place,
-            nesting, decodings);
-      }
-      has_told = true;
+      ++at;
     }
     const auto token = TokenIn(digits);
-    return !begins && token && Try(*token, run, nesting, decodings);
+    return is_token || (!has_opened && digits.substr(0, 6) != "gAAAAA" &&
+                        token && Try(*token, run, nesting, decodings));
+  }
+
+  // Ends is the size of the token that `digits` begin with, if a key opens it.
+  std::size_t Ends(std::string_view digits, std::size_t from,
+                   std::size_t nesting, std::size_t decodings) {
+    std::uint64_t time = 0;
+    std::vector<std::size_t> sizes = {digits.size()};
+    if (!keys_.empty() && IsLikely(digits, &time)) {
+      for (std::size_t size = 98; size < digits.size(); ++size) {
+        sizes.push_back(size);
+      }
+    }
+    for (const std::size_t size : sizes) {
+      const auto token = TokenIn(digits.substr(0, size));
+      if (token && Try(*token, {from, from + size}, nesting, decodings)) {
+        return size;
+      }
+    }
+    return 0;
   }
 
   bool Try(const Bytes &token, Stretch place, std::size_t nesting,
@@ -194,7 +287,8 @@ class Search {
       if (!plaintext) {
         continue;
       }
-      Add("opened", key, TimeOf(token), place, nesting, decodings);
+      Add("opened", key, TimeOf(std::string(token.begin(), token.end())), place,
+          nesting, decodings);
       In(std::string(plaintext->begin(), plaintext->end()), nesting + 1, 0);
       return true;
     }
@@ -204,54 +298,27 @@ class Search {
   void Through(std::string_view bytes, Stretch region, std::size_t nesting,
                std::size_t decodings) {
     struct Kind {
-      const char *name;
       bool (*is_digit)(char);
-      std::size_t alignments;
+      bool is_hex;
     };
-    for (const Kind &kind : {Kind{"url", IsUrlSafe, 4},
-                             {"std", IsStandard, 4},
-                             {"hex", IsHex, 2}}) {
+    for (const Kind &kind :
+         {Kind{IsUrlSafe, false}, {IsStandard, false}, {IsHex, true}}) {
       const std::string_view all = bytes.substr(region.begin);
       for (const Stretch run : Stretches(all, kind.is_digit, true)) {
-        const std::string name = kind.name;
-        if (name == "std" && IsRunOf(all, run, IsUrlSafe)) {
+        const std::string digits =
+            DigitsIn(all.substr(run.begin, run.end - run.begin), kind.is_digit);
+        if (digits.size() < (kind.is_hex ? 196u : 131u)) {
           continue;
         }
-        std::size_t begin = run.begin;
-        for (std::size_t i = 0; i < kind.alignments && begin < run.end; ++i) {
-          const std::string digits =
-              DigitsIn(all.substr(begin, run.end - begin), kind.is_digit);
-          const std::string decoded =
-              name == "hex" ? DecodeHex(digits)
-                            : DecodeBase64(digits, name == "url" ? "-_" : "+/");
-          if (DigitsIn(all.substr(run.begin, run.end - run.begin),
-                       kind.is_digit)
-                      .size() >= (name == "hex" ? 196u : 131u) &&
-              decoded.size() >= 98) {
+        const std::vector<bool> bits = BitsOf(digits, kind.is_hex);
+        for (std::size_t i = 0; i < 8; i += kind.is_hex ? 4 : 2) {
+          const std::string decoded = FromBits(bits, i);
+          if (decoded.size() >= 98) {
             In(decoded, nesting, decodings + 1);
           }
-          do {
-            ++begin;
-          } while (begin < run.end && !kind.is_digit(all[begin]));
         }
       }
     }
-  }
-
-  static bool IsRunOf(std::string_view text, Stretch run,
-                      bool (*is_digit)(char)) {
-    const auto all = Stretches(text, is_digit, true);
-    return std::ranges::any_of(all, [run](Stretch other) {
-      return other.begin == run.begin && other.end == run.end;
-    });
-  }
-
-  static std::uint64_t TimeOf(const Bytes &token) {
-    std::uint64_t seconds = 0;
-    for (std::size_t i = 1; i <= 8; ++i) {
-      seconds = seconds << 8 | token[i];
-    }
-    return seconds;
   }
 
   void Add(const char *kind, std::size_t key, std::uint64_t timestamp,

@@ -5,9 +5,6 @@
     shapes.py check FILE OLD NEW             reads FILE.after, in the form of FILE.rows,
                                              and prints what became of each shape
 
-Not made, since they are not seen: a token with digits of base64 right before and right
-after it, one inside of another token with a digit after it, bytes of more than 7 bits before one in base64, and base64 with line breaks in the form that JSON gives them in a text.
-
 A shape has one token or more, each encrypted with the old or the new key, in up to
 three encodings, and in prefixes, quotes, documents and other tokens. `check` takes
 the layers off one by one, with the libraries of Python only. It prints "bad ID" if a
@@ -26,8 +23,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 DECODINGS = 3
 PREFIXES = ["v1:", "enc:", "Bearer ", "\ufeff", "\u00a0", "token=", "x", "Z", "a1", "0", "--", "gAAAA", "gAAAAA",
             "{\"k\":", "'", "\"", "\u201c", "\u00ab", "`", "(", "[", "\n", "\t", " ", "\u00e9", "key ", "/", "+", "_"]
+LINE_ENDS = [b"\n", b"\r\n", b"\\n", b"\\r\\n", b"\\u000a", b"\\\\n", b"%0A", b"&#10;", b"\n  ", b"\\\n"]
 SUFFIXES = ["", "", "", " ", "\n", "'", "\"", "\u201d", ")", "]", ",", ";", ".", "=", "==", "x", "A", "ab", "\u00e9", "/", "&x=1"]
-DIGITS = [bytes([digit]) for digit in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="]
 QUOTES = [("'", "'"), ('"', '"'), ("`", "`"), ("\u201c", "\u201d"), ("\u00ab", "\u00bb"), ('b"', '"'), ("<a>", "</a>")]
 
 
@@ -39,13 +36,8 @@ def is_text(value):
 
 
 def put_around(rng, before, value, after):
-    """Leaves digits next to each other on one side of a shape at the most."""
     if not (before + after).strip():
         before = b"(" + before  # white space around a token alone goes when it is rotated
-    if rng.glued == "after" and before[-1:] in DIGITS and value[:1] in DIGITS:
-        before += b" "
-    if rng.glued == "before" and value[-1:] in DIGITS and after[:1] in DIGITS:
-        after = b" " + after
     return before + value + after, ["around", len(before), len(after)]
 
 
@@ -55,7 +47,7 @@ def add_around(rng, value, _keys):
 
 
 def add_noise(rng, value, _keys):
-    before, after = (bytes(rng.randrange(0x80) for _ in range(rng.randrange(most))) for most in (8, 4))
+    before, after = (bytes(rng.randrange(rng.choice([0x80, 0x100])) for _ in range(rng.randrange(most))) for most in (8, 4))
     return put_around(rng, before, value, after)
 
 
@@ -76,11 +68,14 @@ def add_base64(rng, value, _keys):
     encoded = base64.b64encode(value) if alphabet == "standard" else base64.urlsafe_b64encode(value)
     if rng.random() < 0.4:
         encoded = encoded.rstrip(b"=")
-    width = 0
-    if alphabet == "standard" and rng.random() < 0.3:
-        width = rng.choice([64, 76])
-        encoded = b"\n".join(encoded[i:i + width] for i in range(0, len(encoded), width))
-    return encoded, ["base64", alphabet]
+    if rng.random() < 0.4:
+        width = rng.choice([1, 19, 64, 76])
+        line_end = rng.choice(LINE_ENDS)
+        encoded = line_end.join(encoded[i:i + width] for i in range(0, len(encoded), width))
+        return encoded, ["base64", alphabet, line_end.hex()]
+    if alphabet == "standard" and rng.random() < 0.2:
+        return encoded.replace(b"/", b"\\/"), ["base64", alphabet, b"\\".hex()]
+    return encoded, ["base64", alphabet, ""]
 
 
 def add_hex(rng, value, _keys):
@@ -99,14 +94,11 @@ def add_token(rng, value, keys):
 
 def make_shape(rng, keys):
     value = rng.choice([b"", b"secret", rng.randbytes(40), b"{\"user\": \"me\"}"])
-    rng.glued = rng.choice(["before", "after"])
     value, recipe = add_token(rng, value, keys)
     recipe = [recipe]
     decodings = 0
     for _ in range(rng.randrange(6)):
         add = rng.choice([add_around, add_around, add_quotes, add_json, add_base64, add_base64, add_hex, add_token, add_noise])
-        if add is add_token and rng.glued == "after":
-            continue
         if add in (add_base64, add_hex):
             if decodings == DECODINGS:
                 continue
@@ -129,7 +121,8 @@ def take_off(layer, value, keys):
     if kind == "json":
         return json.loads(value)["token"].encode()
     if kind == "base64":
-        value = value.replace(b"\n", b"")
+        line_end = binascii.unhexlify(layer[2])
+        value = value.replace(line_end, b"") if line_end else value
         value += b"=" * (-len(value) % 4)
         return base64.b64decode(value, b"+/" if layer[1] == "standard" else b"-_", validate=True)
     if kind == "hex":

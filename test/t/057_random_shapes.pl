@@ -24,11 +24,11 @@ $node->append_conf('postgresql.conf', 'fsync = off');
 $node->start;
 my ($old, $new) = (new_key(), new_key());
 my ($only_old, $only_new, $both) = map { "-c fernet.key=$_" } $old, $new, "$new,$old";
+my ($other_token) = session($node, q{CREATE EXTENSION pg_fernet; SELECT fernet_encrypt('somebody else')}, options => '-c fernet.key=' . new_key());
 my $file = PostgreSQL::Test::Utils::tempdir() . '/shapes';
 
 IPC::Run::run([ 'python3', $shapes, 'make', $file, $seed, $count, $old, $new ]) or BAIL_OUT('no shapes');
 $node->safe_psql('postgres', <<"SQL");
-CREATE EXTENSION pg_fernet;
 CREATE FUNCTION is_text(value bytea) RETURNS boolean LANGUAGE plpgsql AS \$\$
 BEGIN
 	RETURN convert_from(value, 'UTF8') IS NOT NULL;
@@ -89,14 +89,26 @@ foreach my $type ('bytea', 'text')
 }
 
 # Hostile values: all of them can be cancelled, and take time in proportion.
-my $size = is_long() ? 100_000_000 : 6_000_000;
-foreach my $part ('gAAAAA', 'Z0FBQUFB', '67414141')
+my $size = is_long() ? 100_000_000 : 3_000_000;
+session($node, 'CREATE TABLE hostile (value text)');
+my $layers = "translate(encode(encode(repeat('gAAAAA', 24)::bytea, 'base64')::bytea, 'base64'), E'\n', '')";
+my %parts = (
+	'beginnings of tokens' => "'gAAAAA'",
+	'these in base64' => "'Z0FBQUFB'",
+	'these in hex' => "'67414141'",
+	'these in several layers' => $layers,
+	'tokens that follow each other' => "rtrim(fernet_encrypt(repeat('s', 40)), '=')",
+	'tokens of another key' => "'$other_token'",
+	'line ends as JSON writes them' => "'Z0FBQUFB\\n'",
+	'brackets of JSON' => "'[{\"a\":'");
+foreach my $name (sort keys %parts)
 {
-	session($node, "CREATE TABLE IF NOT EXISTS hostile (value text); TRUNCATE hostile; INSERT INTO hostile VALUES (repeat('$part', $size / length('$part')))");
+	my $part = $parts{$name};
+	session($node, "TRUNCATE hostile; INSERT INTO hostile SELECT repeat(part, $size / length(part)) FROM (SELECT $part AS part) AS one", options => $both);
 	my (undef, $told) = session($node, "SET statement_timeout = '50ms'; SET client_min_messages = error; SELECT fernet_assert_rotated('hostile', 'value', on_plaintext => 'leave', allow_empty => true)", options => $both);
-	like($told, qr/^ERROR:  (?:57014|PF007)|^\z/, "a hostile value of $part: it can be cancelled");
+	like($told, qr/^ERROR:  (?:57014|PF007)|^\z/, "a hostile value of $name: it can be cancelled");
 	my (undef, $ended) = session($node, "SET client_min_messages = error; CALL fernet_rotate_column('hostile', 'value', on_plaintext => 'leave')", options => $both);
-	like($ended, qr/^(?:ERROR:  PF007.*)?$/m, "a hostile value of $part: a rotation ends");
+	like($ended, qr/^(?:ERROR:  PF007.*)?$/m, "a hostile value of $name: a rotation ends");
 }
 
 $node->stop;
