@@ -358,7 +358,21 @@ void Encode(std::span<const std::uint8_t> bytes, const Alphabet &alphabet,
 // part of one, and white space next to the end of a line.
 constexpr std::string_view kOfBreaks = "\n\r\\%&#;";
 
-bool IsEndOfLineNear(std::span<const char> bytes, std::size_t at) noexcept {
+// kInRun says of each byte whether it is in a run wherever it stands: blanks
+// are not.
+constexpr std::array<bool, 256> kInRun = [] {
+  std::array<bool, 256> in_run{};
+  for (std::size_t c = 0; c < in_run.size(); ++c) {
+    in_run[c] = kRegion.values[c] != kNone;
+  }
+  for (const char c : kOfBreaks) {
+    in_run[static_cast<std::uint8_t>(c)] = true;
+  }
+  return in_run;
+}();
+
+[[gnu::noinline]] bool IsEndOfLineNear(std::span<const char> bytes,
+                                       std::size_t at) noexcept {
   std::size_t begin = at;
   while (begin > 0 && at - begin < kMaxIndent &&
          IsBlank(static_cast<std::uint8_t>(bytes[begin - 1]))) {
@@ -377,11 +391,11 @@ bool IsEndOfLineNear(std::span<const char> bytes, std::size_t at) noexcept {
          IsLineEnd(static_cast<std::uint8_t>(bytes[end]));
 }
 
+// IsInRun is asked of most bytes that there are: what is seldom stays out of
+// it.
 bool IsInRun(std::span<const char> bytes, std::size_t at) noexcept {
   const auto byte = static_cast<std::uint8_t>(bytes[at]);
-  return kRegion.values[byte] != kNone ||
-         (IsBlank(byte) ? IsEndOfLineNear(bytes, at)
-                        : kOfBreaks.find(bytes[at]) != std::string_view::npos);
+  return kInRun[byte] || (IsBlank(byte) && IsEndOfLineNear(bytes, at));
 }
 
 // RunAround is the digits around `at`, with the line breaks between them, from
@@ -408,19 +422,6 @@ bool MayHoldPlace(std::span<const char> run) noexcept {
               std::string_view::npos);
 }
 
-// kMayBeInRun says of each byte whether a run may have it, be it one of its
-// digits or what stands between its lines.
-constexpr std::array<bool, 256> kMayBeInRun = [] {
-  std::array<bool, 256> may_be{};
-  for (const char c : kLetters) {
-    may_be[static_cast<std::uint8_t>(c)] = true;
-  }
-  for (const char c : std::string_view("-_+/\n\r\t \\%&#;")) {
-    may_be[static_cast<std::uint8_t>(c)] = true;
-  }
-  return may_be;
-}();
-
 // DecodedByte is the byte at `index` of what digits without line breaks decode
 // to, without their first `skipped` bits.
 std::uint8_t DecodedByte(std::span<const std::uint8_t> digits,
@@ -435,6 +436,10 @@ std::uint8_t DecodedByte(std::span<const std::uint8_t> digits,
       two >> (2 * alphabet.bits - 8 - bit % alphabet.bits));
 }
 
+bool MayBeInRun(std::uint8_t byte) noexcept {
+  return kInRun[byte] || IsBlank(byte);
+}
+
 // MayDecodeToPlaces says whether there can be a place in the `size` bytes that
 // digits without line breaks decode to, see DecodedByte. It decodes a few of
 // them: a place has kRemnantDigits of a run next to each other, and random
@@ -446,7 +451,7 @@ bool MayDecodeToPlaces(std::span<const std::uint8_t> digits,
   while (size - from >= kRemnantDigits) {
     std::size_t begin = from + kRemnantDigits;
     while (begin > from &&
-           kMayBeInRun[DecodedByte(digits, alphabet, skipped, begin - 1)]) {
+           MayBeInRun(DecodedByte(digits, alphabet, skipped, begin - 1))) {
       --begin;
     }
     if (begin == from) {
@@ -581,39 +586,42 @@ Place Recogniser::NewPlace(std::size_t begin, std::size_t end) const noexcept {
 
 Status Recogniser::NextRun(Bytes bytes, const Alphabet &alphabet,
                            std::size_t *from, Run *out) noexcept {
-  std::size_t asked = *from;
-  *out = {.begin = 0, .end = 0, .digits = 0};
-  for (std::size_t at = *from;; ++at) {
-    const bool is_end = at >= bytes.size();
-    const std::uint8_t byte = is_end ? 0 : bytes[at];
-    if (alphabet.values[byte] != kNone) {
-      out->begin = out->digits == 0 ? at : out->begin;
-      out->end = at + 1;
-      ++out->digits;
-    } else if (const std::size_t size =
-                   alphabet.has_breaks && out->digits != 0 && !is_end
-                       ? BreakSize(bytes.subspan(at))
-                       : 0;
-               size != 0) {
-      at += size - 1;
-    } else if (out->digits != 0) {
-      if (out->digits >= alphabet.least) {
-        *from = at;
-        return Work(at - asked) ? Status::kOk : Status::kStopped;
+  // A variable of its own: for all that the compiler knows, `*out` is among the
+  // bytes.
+  Run run = {.begin = 0, .end = 0, .digits = 0};
+  std::size_t at = *from;
+  bool is_over = false;
+  while (!is_over && at < bytes.size()) {
+    const std::size_t asked = at;
+    const std::size_t limit = std::min(bytes.size(), asked + kMiB);
+    while (!is_over && at < limit) {
+      if (alphabet.values[bytes[at]] != kNone) {
+        const std::size_t begin = at;
+        while (at < limit && alphabet.values[bytes[at]] != kNone) {
+          ++at;
+        }
+        run.begin = run.digits == 0 ? begin : run.begin;
+        run.end = at;
+        run.digits += at - begin;
+      } else if (run.digits == 0) {
+        ++at;
+      } else if (const std::size_t size =
+                     alphabet.has_breaks ? BreakSize(bytes.subspan(at)) : 0;
+                 size != 0) {
+        at += size;
+      } else if (run.digits < alphabet.least) {
+        run.digits = 0;
+      } else {
+        is_over = true;
       }
-      out->digits = 0;
     }
-    if (is_end) {
-      *from = at;
-      return Work(at - asked) ? Status::kOk : Status::kStopped;
-    }
-    if (at - asked >= kMiB) {
-      if (!Work(at - asked)) {
-        return Status::kStopped;
-      }
-      asked = at;
+    if (!Work(at - asked)) {
+      return Status::kStopped;
     }
   }
+  *from = at;
+  *out = run.digits < alphabet.least ? Run{0, 0, 0} : run;
+  return Status::kOk;
 }
 
 Status Recogniser::LookAt(Bytes bytes, Bytes scratch) noexcept {
