@@ -722,7 +722,9 @@ void CountFailures(const Tally &tally) {
 BatchResult RunBatch(const TableTarget &target, const ValueRule &rule,
                      PageRange range, const BatchOrder &order,
                      FailureWarnings *warnings, LeftPages *left) {
-  Batch batch = NewBatch(target, rule, range, order, warnings, left);
+  ValueRule writing = rule;
+  writing.is_writing = true;
+  Batch batch = NewBatch(target, writing, range, order, warnings, left);
   RequireReplicaIdentity(target);
   const int lock_timeout = LockTimeout;
   SetLockTimeout(LockTimeoutFor(lock_timeout));

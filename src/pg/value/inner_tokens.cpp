@@ -41,6 +41,15 @@ varlena *TraceLeaf(LeafVisitor *visitor, std::span<const char> leaf) {
   return nullptr;
 }
 
+varlena *RotateAndTraceLeaf(LeafVisitor *visitor, std::span<const char> leaf) {
+  auto *const tracer = reinterpret_cast<Tracer *>(visitor);
+  TokenTraces *const traces = &tracer->traces;
+  varlena *const rotated = RotateFound(tracer->keys, leaf, &tracer->allowance,
+                                       CountLeafPlace, tracer, &traces->status);
+  visitor->is_done = traces->status != Status::kOk;
+  return rotated;
+}
+
 varlena *RotateLeaf(LeafVisitor *visitor, std::span<const char> leaf) {
   auto *const rotator = reinterpret_cast<Rotator *>(visitor);
   return RotatePart(rotator->keys, leaf, &rotator->allowance);
@@ -57,6 +66,18 @@ InnerTokens TraceInnerTokens(const SessionKeys &keys, Datum value, Oid type,
                    .found = found,
                    .state = state};
   VisitLeaves(value, type, &tracer.visitor);
+  return {.traces = tracer.traces, .not_read = tracer.visitor.not_read};
+}
+
+InnerTokens RotateAndTrace(const SessionKeys &keys, Datum value, Oid type,
+                           Datum *out_rotated) {
+  Tracer tracer = {.visitor = {.visit = RotateAndTraceLeaf},
+                   .keys = keys,
+                   .allowance = {},
+                   .traces = {},
+                   .found = nullptr,
+                   .state = nullptr};
+  *out_rotated = VisitLeaves(value, type, &tracer.visitor);
   return {.traces = tracer.traces, .not_read = tracer.visitor.not_read};
 }
 

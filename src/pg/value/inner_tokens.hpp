@@ -21,6 +21,12 @@ struct InnerTokens {
 InnerTokens TraceInnerTokens(const SessionKeys &keys, Datum value, Oid type,
                              FoundPlace found = nullptr, void *state = nullptr);
 
+// RotateAndTrace is TraceInnerTokens, and what RotateInnerTokens makes of the
+// value in `*out_rotated`, for a type without domains inside. It opens each
+// token once for both. The new value is of use only without kTooManyCandidates.
+InnerTokens RotateAndTrace(const SessionKeys &keys, Datum value, Oid type,
+                           Datum *out_rotated);
+
 // RotateInnerTokens re-encrypts every token in `value` that a key decrypts with
 // the first key, where it stands and with its timestamp. Nothing else changes.
 // Returns `value` if all are already, else a new value. Only for a value in

@@ -94,25 +94,33 @@ TokenTraces TraceTokensInside(const SessionKeys &keys, TokenReader *reader,
   return traces;
 }
 
-varlena *RotatePart(const SessionKeys &keys, std::span<const char> part,
-                    Allowance *shared) {
+varlena *RotateFound(const SessionKeys &keys, std::span<const char> part,
+                     Allowance *shared, FoundPlace found, void *state,
+                     Status *out_status) {
   varlena *const rotated = AllocateValue(part.size());
   memcpy(VARDATA(rotated), part.data(), part.size());
   const auto scratch = AllocateScratch(Recogniser::ScratchSize(part.size()));
-  Recogniser recogniser(
-      keys.ring, scratch, [](const Place &, void *) noexcept {}, nullptr,
-      MayGoOn, shared);
+  Recogniser recogniser(keys.ring, scratch, found, state, MayGoOn, shared);
   bool has_changed = false;
-  const Status status = Checked(recogniser.Rotate(
+  *out_status = Checked(recogniser.Rotate(
       std::span(VARDATA(rotated), part.size()), keys.ivs, &has_changed));
   pfree(scratch.data());
+  if (*out_status != Status::kOk || !has_changed) {
+    pfree(rotated);
+    return nullptr;
+  }
+  return rotated;
+}
+
+varlena *RotatePart(const SessionKeys &keys, std::span<const char> part,
+                    Allowance *shared) {
+  Status status = Status::kOk;
+  varlena *const rotated = RotateFound(
+      keys, part, shared, [](const Place &, void *) noexcept {}, nullptr,
+      &status);
   if (status != Status::kOk) {
     FERNET_RAISE(ERRCODE_INTERNAL_ERROR,
                  errmsg("could not rotate the tokens inside of a value"));
-  }
-  if (!has_changed) {
-    pfree(rotated);
-    return nullptr;
   }
   return rotated;
 }

@@ -58,6 +58,13 @@ TokenTraces TraceTokensInside(const SessionKeys &keys, TokenReader *reader,
 // value in which the places were found without kTooManyCandidates.
 varlena *RotateNested(const SessionKeys &keys, const varlena *value);
 
+// RotateFound returns a copy of `part` as RotatePart does, and tells `found` of
+// every token as it was. Null unless `*out_status`, which is what FindPlaces
+// returns, is kOk.
+varlena *RotateFound(const SessionKeys &keys, std::span<const char> part,
+                     Allowance *shared, FoundPlace found, void *state,
+                     Status *out_status);
+
 // RotatePart returns a copy of `part`, of the same size, in which the tokens
 // are encrypted with the first key, or null if they are already. Only for a
 // part in which the places were found without kTooManyCandidates.

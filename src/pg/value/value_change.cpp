@@ -220,7 +220,12 @@ ValueChange ChangeInside(const ValueRule &rule, Datum value, Oid type) {
     return type == JSONBOID ? DecryptDocument(rule, DatumGetJsonbP(value))
                             : Failed(Reason::kMalformed);
   }
-  const InnerTokens inner = TraceInnerTokens(rule.keys, value, type);
+  // No other type takes every new value.
+  Datum rotated = value;
+  const InnerTokens inner =
+      rule.is_writing && type == JSONBOID
+          ? RotateAndTrace(rule.keys, value, type, &rotated)
+          : TraceInnerTokens(rule.keys, value, type);
   const TokenTraces &traces = inner.traces;
   if (traces.status == Status::kTooManyCandidates) {
     return Failed(Reason::kTooManyCandidates);
@@ -228,7 +233,11 @@ ValueChange ChangeInside(const ValueRule &rule, Datum value, Oid type) {
   if (OidIsValid(inner.not_read)) {
     return Failed(Reason::kNotRead);
   }
-  return TreatTokensInside(rule, traces);
+  ValueChange change = TreatTokensInside(rule, traces);
+  if (change.kind == ValueChange::kChanged && rotated != value) {
+    change.value = reinterpret_cast<varlena *>(DatumGetPointer(rotated));
+  }
+  return change;
 }
 
 }  // namespace fernet::pg

@@ -29,6 +29,7 @@ struct ValueRule {
   Direction direction = kRotate;
   OnPlaintext on_plaintext = OnPlaintext::kFail;  // for kRotate
   OnUnknown on_unknown = OnUnknown::kFail;        // for kRotate
+  bool is_writing = false;    // for kRotate: the new values will be needed
   SessionKeys keys;           // for kIndex: of the tokens, or null members
   IndexKeys index_keys = {};  // for kIndex
   BlindIndexForm index_form = {};
@@ -79,7 +80,8 @@ ValueChange ChangeValue(const ValueRule &rule, const varlena *value,
 
 // ChangeInside applies `rule` to `value` of a type that IsHolder. For kChanged
 // in a rotation, RotateInnerTokens makes the new value: the type, or a domain,
-// may refuse it. To decrypt is for jsonb only: each of its strings is a value.
+// may refuse it. A rule that `is_writing` makes that of a jsonb at once. To
+// decrypt is for jsonb only: each of its strings is a value.
 //
 // Raises failures of libcrypto.
 ValueChange ChangeInside(const ValueRule &rule, Datum value, Oid type);
