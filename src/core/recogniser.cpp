@@ -138,11 +138,9 @@ std::size_t EscapeSize(std::span<const std::uint8_t> bytes) noexcept {
              : 0;
 }
 
-// BreakSize is the size of what stands between two lines of digits, if `bytes`
-// begin with it: the end of a line, with white space, or as JSON, URLs and XML
-// write it. 0 if they do not.
-std::size_t BreakSize(std::span<const std::uint8_t> bytes) noexcept {
-  switch (bytes.empty() ? 0 : bytes[0]) {
+// LongBreakSize is BreakSize where more than a byte decides.
+std::size_t LongBreakSize(std::span<const std::uint8_t> bytes) noexcept {
+  switch (bytes[0]) {
     case '\n':
     case '\r':
     case ' ':
@@ -164,6 +162,22 @@ std::size_t BreakSize(std::span<const std::uint8_t> bytes) noexcept {
     default:
       return 0;
   }
+}
+
+// BreakSize is the size of what stands between two lines of digits, if `bytes`
+// begin with it: the end of a line, with white space, or as JSON, URLs and XML
+// write it. 0 if they do not, as between two words.
+inline std::size_t BreakSize(std::span<const std::uint8_t> bytes) noexcept {
+  if (bytes.size() < 2) {
+    return bytes.empty() || !IsLineEnd(bytes[0]) ? 0 : 1;
+  }
+  if (IsBlank(bytes[0])) {
+    return IsBlank(bytes[1]) || IsLineEnd(bytes[1]) ? LongBreakSize(bytes) : 0;
+  }
+  return bytes[0] == '\\' || bytes[0] == '%' || bytes[0] == '&' ||
+                 IsLineEnd(bytes[0])
+             ? LongBreakSize(bytes)
+             : 0;
 }
 
 std::span<const char> AsText(std::span<const std::uint8_t> bytes) noexcept {
