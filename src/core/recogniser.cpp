@@ -376,7 +376,7 @@ constexpr std::string_view kOfBreaks = "\n\r\\%&#;";
 // are not.
 constexpr std::array<bool, 256> kInRun = [] {
   std::array<bool, 256> in_run{};
-  for (std::size_t c = 0; c < in_run.size(); ++c) {
+  for (std::size_t c = 0; c != in_run.size(); ++c) {
     in_run[c] = kRegion.values[c] != kNone;
   }
   for (const char c : kOfBreaks) {
