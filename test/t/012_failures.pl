@@ -127,7 +127,9 @@ my @failing = (
 	# Without an index key
 	map({ [ 'PF001', $_ ] } q(fernet_blind_index('x', 'user.email')),
 		q(fernet_blind_index('x'::bytea, 'user.email')),
-		q(fernet_blind_indexes('x', 'user.email'))),
+		q(fernet_blind_indexes('x', 'user.email')),
+		q(fernet_assert_indexed('searched', 'email', 'email_index', 'user.email'))),
+	[ '22023', q(fernet_assert_indexed('searched', 'email', 'email_index', 'user.email', 7)) ],
 	[ 'PF001', q(INSERT INTO searched VALUES ('x')), is_statement => 1 ],
 	[
 		'PF001', q(INSERT INTO encrypting VALUES ('plain')),
@@ -192,7 +194,8 @@ my @failing = (
 	map({ [ '2D000', "CALL fernet_$_", is_statement => 1 ] }
 		q(rotate_column('garbage', 'token')),
 		q(rotate_table('garbage', '{token}')),
-		q(decrypt_column('garbage', 'token', true))),
+		q(decrypt_column('garbage', 'token', true)),
+		q(index_column('searched', 'email', 'email_index', 'user.email'))),
 	# Text, time and size
 	[ '22021', "fernet_decrypt('$no_text')" ],
 	[ '22021', "fernet_try_decrypt('$no_text')" ],
@@ -386,6 +389,8 @@ my @statements = (
 		[ '22023', q(rotate_column('garbage', 'token', pause => '-1 s')) ],
 		[ '22023', q(rotate_column('garbage', 'token', slice => 2)) ],
 		[ '22023', q(rotate_column('garbage', 'token', on_plaintext => 'x')) ],
+		[ 'PF001', q(index_column('searched', 'email', 'email_index', 'user.email')) ],
+		[ '22023', q(index_column('searched', 'email', 'email_index', 'user.email', 7)) ],
 		[ '22023', q(decrypt_column('garbage', 'token')) ],
 		[ 'PF007', q(decrypt_column('strange', 'token', true)) ]));
 # A token of more than 1 GB is refused before it is made. One call is enough.

@@ -109,7 +109,10 @@ const char *Explain(Relation relation, const ColumnTarget &column,
                     const Failure &failure) {
   switch (failure.reason) {
     case Reason::kMalformed:
-      return "The value is not a Fernet token.";
+      return failure.cause.word == nullptr
+                 ? "The value is not a Fernet token."
+                 : psprintf("The value is not a Fernet token. %s (Cause: %s.)",
+                            failure.cause.advice, failure.cause.word);
     case Reason::kHoldsToken:
       return psprintf(
           "The value is not a Fernet token. It holds one, at "

@@ -5,6 +5,7 @@
 #include "pg/column/row_writer.hpp"
 #include "pg/server/boundary.hpp"
 #include "pg/server/subtransaction.hpp"
+#include "pg/value/cause.hpp"
 #include "pg/value/reason.hpp"
 
 namespace fernet::pg {
@@ -12,6 +13,7 @@ namespace fernet::pg {
 // Failure is why one value was not changed.
 struct Failure {
   Reason reason;
+  Cause cause = {};        // of kMalformed; empty if it is not known
   std::size_t offset = 0;  // of kHoldsToken
   // The column whose value is the reason, if it is the source of a blind index.
   const ColumnTarget *source = nullptr;

@@ -460,6 +460,22 @@ void Write(Batch *batch, TupleTableSlot *row, const Changes &changes) {
   }
 }
 
+// CauseToTell is what fernet_inspect says of the value at `column`, if the
+// client will be told of it.
+Cause CauseToTell(const Batch &batch, TupleTableSlot *row, std::size_t column) {
+  const ColumnTarget &target = batch.target->columns[column];
+  const Cell &cell = batch.cells[column];
+  const varlena *const value =
+      batch.target->source == nullptr ? cell.read.value : cell.source.value;
+  if (cell.change.reason != Reason::kMalformed || value == nullptr ||
+      OidIsValid(target.holder_type) ||
+      !WouldWarn(*batch.warnings, batch.target->relation, target,
+                 row->tts_tid)) {
+    return {};
+  }
+  return CauseOf(ViewText(value), TraceTokens(batch.rule->keys, value));
+}
+
 // CountChange counts what becomes of a value, but for one that is to change.
 void CountChange(Batch *batch, TupleTableSlot *row, std::size_t column) {
   const ValueChange &change = batch->cells[column].change;
@@ -483,6 +499,7 @@ void CountChange(Batch *batch, TupleTableSlot *row, std::size_t column) {
     case ValueChange::kFailed:
       CountFailure(batch, row->tts_tid, column,
                    {.reason = change.reason,
+                    .cause = CauseToTell(*batch, row, column),
                     .offset = change.offset,
                     .source = batch->target->source});
       break;

@@ -10,8 +10,8 @@ namespace fernet::pg {
 
 // Cause is what fernet_inspect says of a value that is not a token.
 struct Cause {
-  const char *word;    // the same in every version
-  const char *advice;  // a sentence or two
+  const char *word = nullptr;    // the same in every version
+  const char *advice = nullptr;  // a sentence or two
 };
 
 // CauseOf is the cause for `value`, in which `traces` were found.
