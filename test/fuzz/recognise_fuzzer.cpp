@@ -104,7 +104,19 @@ std::string Wrap(const std::string &text, Input *input) {
   }
 }
 
-void Check(const std::string &value) {
+// Certain are the places that have to be found in any value. What is left of a
+// token in base64 that was damaged too is none of them: the recogniser decodes
+// runs of letters and numbers, in which a whole token is whole, and the slow
+// search what other digits have come to stand between.
+std::vector<Found> Certain(std::vector<Found> places) {
+  std::erase_if(places, [](const Found &found) {
+    return found.kind != "opened" && found.decodings > 0;
+  });
+  return places;
+}
+
+// Check checks a value, which somebody may have damaged.
+void Check(const std::string &value, bool may_be_damaged) {
   const std::vector<Bytes> keys = SessionKeys();
   static const auto ring = MakeRing(keys);
   for (const bool has_keys : {true, false}) {
@@ -121,8 +133,10 @@ void Check(const std::string &value) {
     std::ranges::sort(told.places);
     told.places.erase(std::unique(told.places.begin(), told.places.end()),
                       told.places.end());
-    Require(told.places == test::reference::Recognise(
-                               has_keys ? keys : std::vector<Bytes>(), value),
+    const std::vector<Found> slow = test::reference::Recognise(
+        has_keys ? keys : std::vector<Bytes>(), value);
+    Require(may_be_damaged ? Certain(told.places) == Certain(slow)
+                           : told.places == slow,
             "what is found is what a slow search finds");
   }
 
@@ -147,7 +161,7 @@ void Check(const std::string &value) {
 
 void Run(Input input) {
   if (input.Byte() == 0) {
-    Check(std::string(AsText(input.rest())));
+    Check(std::string(AsText(input.rest())), true);
     return;
   }
   std::string value(input.Byte() % 128u, 's');
@@ -155,8 +169,9 @@ void Run(Input input) {
        --count) {
     value = Wrap(value, &input);
   }
+  const std::string whole = value;
   DamageText(&input, &value);
-  Check(value);
+  Check(value, value != whole);
 }
 
 }  // namespace
