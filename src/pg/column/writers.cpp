@@ -45,11 +45,28 @@ void Append(Writers *writers, VirtualTransactionId transaction, int pid) {
   writers->list[writers->count++] = {transaction, pid};
 }
 
+// TransactionNumber is what TwoPhaseGetDummyProc takes: before PostgreSQL 19
+// the number of a transaction, since then with its epoch.
+struct TransactionNumber {
+  TransactionId xid;
+
+  operator TransactionId() const { return xid; }
+
+  // The transaction runs, so it is not newer than the next one.
+  operator FullTransactionId() const {
+    const FullTransactionId next = ReadNextFullTransactionId();
+    const uint32 epoch = EpochFromFullTransactionId(next);
+    return FullTransactionIdFromEpochAndXid(
+        xid > XidFromFullTransactionId(next) ? epoch - 1 : epoch, xid);
+  }
+};
+
 // MayWriteHere is for the lock that a transaction has on its own number: is it
 // one of this database, or may it be one? Autovacuum writes no value.
 bool MayWriteHere(const LockInstanceData &lock) {
   const PGPROC *const process =
-      lock.pid == 0 ? TwoPhaseGetDummyProc(lock.locktag.locktag_field1, false)
+      lock.pid == 0 ? TwoPhaseGetDummyProc(
+                          TransactionNumber{lock.locktag.locktag_field1}, false)
                     : BackendPidGetProc(lock.pid);
   return process != nullptr &&
          (process->databaseId == MyDatabaseId ||
