@@ -78,6 +78,10 @@ DROP FUNCTION holder();
 -- the first key, and no token
 SELECT fernet_assert_database_rotated('{regress_fernet_gate}', fingerprint => '0123456789abcdef');
 SELECT fernet_assert_database_rotated('{regress_fernet_gate}', fingerprint => k.fingerprint) FROM fernet_keys() AS k WHERE is_primary;
+-- as many as one likes in a statement
+SELECT concat(fernet_assert_database_rotated(schemas), fernet_assert_database_rotated(schemas), fernet_assert_database_rotated(schemas),
+	fernet_assert_database_rotated(schemas), fernet_assert_database_rotated(schemas)) = '' AS silent
+FROM (VALUES ('{regress_fernet_gate}'::name[])) AS v (schemas);
 SELECT fernet_assert_database_rotated('{regress_fernet_gate}', except_places => '{regress_fernet_gate.root, regress_fernet_gate.kept}');
 SELECT fernet_assert_database_rotated('{regress_fernet_gate}', except_places => '{regress_fernet_gate.root, regress_fernet_gate.kept}', allow_empty => true);
 SELECT fernet_assert_database_rotated('{regress_fernet_gate}', on_unknown => NULL);

@@ -28,6 +28,12 @@ SELECT fernet_assert_indexed('users', 'email', 'email_index', 'user.email');
 \echo :SQLSTATE
 CALL fernet_index_column('users', 'email', 'email_index', 'user.email', batch_rows => 100);
 SELECT wrong(), fernet_assert_indexed('users', 'email', 'email_index', 'user.email');
+-- as many as one likes in a statement
+SELECT concat(fernet_assert_indexed('users', 'email', 'email_index', 'user.email'),
+	fernet_assert_indexed('users', 'email', 'email_index', 'user.email'),
+	fernet_assert_indexed('users', 'email', 'email_index', 'user.email'),
+	fernet_assert_indexed('users', 'email', 'email_index', 'user.email'),
+	fernet_assert_indexed('users', 'email', 'email_index', 'user.email')) = '' AS silent;
 SELECT id FROM users WHERE email_index = fernet_blind_index('user77', 'user.email');
 -- again, there is nothing to do
 CALL fernet_index_column('users', 'email', 'email_index', 'user.email');

@@ -30,7 +30,8 @@ build_fuzzers() {
   fuzz_build=${kept:-$work}/build-fuzz
   [[ -d $fuzz_build ]] || make_owned_folder "$fuzz_build"
   as_owner cmake -S "$tree" -B "$fuzz_build" -DCMAKE_CXX_COMPILER=clang++ \
-    -DCMAKE_CXX_COMPILER_LAUNCHER="${ccache[*]:-}" -DFERNET_FUZZ=ON -DFERNET_SANITIZE=address,undefined -DBUILD_TESTING=OFF \
+    -DCMAKE_CXX_COMPILER_LAUNCHER="${ccache[*]:-}" \
+    -DFERNET_FUZZ=ON -DFERNET_SANITIZE=address,undefined -DBUILD_TESTING=OFF \
     -DWERROR=ON >"$log/build-fuzz.log" 2>&1 &&
     as_owner cmake --build "$fuzz_build" --parallel "$(nproc)" \
       >>"$log/build-fuzz.log" 2>&1

@@ -3,13 +3,13 @@
 # scripts/test, after common.sh and private-server.sh.
 #
 # Below the folder that they are kept in:
-#   lock held while a run chooses its place KEY-N the place of one run at a
-#   time; KEY stands for the working tree,
+#   lock           held while a run chooses its place
+#   KEY-N          the place of one run at a time; KEY stands for the working tree,
 #                  the PostgreSQL and the user, N is 1 unless runs overlap
 #   KEY-N/lock     held by that run
 #   KEY-N/source   the path of the working tree
 #   KEY-N/tools    the versions of what it was built with
-#   KEY-N/postgres  the private PostgreSQL; KEY-N/postgres.from, of what
+#   KEY-N/postgres the private PostgreSQL; KEY-N/postgres.from, of what
 #   KEY-N/cluster  a cluster to copy, as initdb made it
 #   KEY-N/tree, KEY-N/build-g++ and others, which belong to the owner
 #   ccache-OWNER   what ccache keeps, for all places of an owner
@@ -51,6 +51,10 @@ open_kept() {
   flock 8
   take_place "$store/${key:0:12}"
   remove_abandoned "$store"
+  if [[ $kept != "$work" ]]; then
+    use_ccache "$store/ccache-$owner"
+    use_stamps "$store/stamps-$owner"
+  fi
   exec 8>&-
   tree=$kept/tree
   if [[ $kept != "$work" ]]; then
@@ -58,14 +62,12 @@ open_kept() {
     forget_other_tools
     keep_folder cluster
     cluster_template=$kept/cluster
-    use_ccache "$store/ccache-$owner"
-    use_stamps "$store/stamps-$owner"
   fi
 }
 
 # use_ccache FOLDER makes ccache keep what is compiled, also for other places: the
-# two that .ci/run builds the same in, and new clones. Paths below the place are
-# relative ones for it.
+# two that .ci/run builds the same in, and new clones. It takes paths below the
+# place as relative.
 use_ccache() {
   [[ -d $1 ]] || make_owned_folder "$1"
   export CCACHE_DIR=$1 CCACHE_BASEDIR=$kept CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=2G
@@ -76,7 +78,7 @@ use_ccache() {
 # last weeks.
 use_stamps() {
   [[ -d $1 ]] || make_owned_folder "$1"
-  find "$1" -type f -mtime "+$kept_days" -delete
+  as_owner find "$1" -type f -mtime "+$kept_days" -delete
   export FERNET_STAMPS=$1
 }
 

@@ -104,10 +104,9 @@ std::string Wrap(const std::string &text, Input *input) {
   }
 }
 
-// Certain are the places that have to be found in any value. What is left of a
-// token in base64 that was damaged too is none of them: the recogniser decodes
-// runs of letters and numbers, in which a whole token is whole, and the slow
-// search what other digits have come to stand between.
+// Certain returns the places that a search must find in any value. In base64 or
+// hex that was damaged too, these are only the tokens that a key opens: the
+// slow search also joins digits that the damage has put next to each other.
 std::vector<Found> Certain(std::vector<Found> places) {
   std::erase_if(places, [](const Found &found) {
     return found.kind != "opened" && found.decodings > 0;

@@ -12,6 +12,9 @@ use Digest::SHA;
 use JSON::PP qw(decode_json);
 use Text::ParseWords qw(shellwords);
 
+use lib 'test/perl';
+use SourceText qw(read_text);
+
 my ($rules, $build, $file) = @ARGV;
 
 # slurp_command returns what a command prints.
@@ -26,7 +29,7 @@ sub slurp_command
 }
 
 my $path = getcwd() . "/$file";
-my $list = decode_json(slurp_command('cat', "$build/compile_commands.json"));
+my $list = decode_json(read_text("$build/compile_commands.json"));
 my ($entry) = grep { $_->{file} eq $path } @$list;
 die "$build: does not say how to compile $file\n" if !$entry;
 

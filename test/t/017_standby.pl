@@ -80,8 +80,13 @@ same(ask($standby, $read, $both), $expected, 'the standby reads likewise');
 	$standby,
 	"SELECT fernet_assert_rotated('secret', 'token')",
 	options => $both);
-like($err, qr/\AERROR:  55000: cannot prove a rotation during recovery\n/,
+like($err, qr/\AERROR:  55000: cannot prove during recovery that no old value is left\n/,
 	'fernet_assert_rotated proves nothing where it cannot see the writers');
+($out, $err) = session($standby,
+	"SELECT fernet_assert_indexed('secret', 'token', 'token_index', 'secret.token')",
+	options => "$both -c fernet.index_key=" . new_key());
+like($err, qr/\AERROR:  55000: cannot prove during recovery that no old value is left\n/,
+	'and fernet_assert_indexed neither');
 my $doctor = "SELECT string_agg(item, ',' ORDER BY item) FROM fernet_doctor()";
 same(ask($standby, $doctor, $both), ask($primary, $doctor, $both),
 	'fernet_doctor looks at all that it does on the primary');
@@ -187,7 +192,7 @@ same(
 	"secret|primary|$rows\nunlogged|not read|",
 	'and finds it, but for unlogged tables');
 ($out, $err) = session($standby, 'SELECT fernet_assert_database_rotated()', options => $both);
-like($err, qr/ERROR:  55000: cannot prove a rotation during recovery/, 'it proves nothing');
+like($err, qr/ERROR:  55000: cannot prove during recovery that no old value is left/, 'it proves nothing');
 $primary->safe_psql('postgres', 'DROP TABLE unlogged');
 
 # ---------------------------------------------------------------------------

@@ -223,7 +223,7 @@ PY
 		'another rotation is at work');
 	($out, $status) = $job->();
 	is($status, 75, 'the job: exit status 75 beside another rotation');
-	like($out, qr/another rotation of/, 'and says so');
+	like($out, qr/another job on/, 'and says so');
 	$server->safe_psql($database,
 		"SELECT pg_terminate_backend(pid) FROM fernet_rotation_progress");
 	finish_session($other);

@@ -51,10 +51,11 @@ sub rotate
 sub largest_transaction
 {
 	my ($table, $measure) = @_;
-	my ($out) = session($node, <<"SQL", options => $both);
+	my ($out, $err) = session($node, <<"SQL", options => $both);
 SELECT max(n) FROM (
 	SELECT $measure AS n FROM $table WHERE fernet_key_index(token) = 1 GROUP BY pg_xact_commit_timestamp(xmin)) AS t
 SQL
+	die "$table: no transaction to measure" if $err ne '' || $out eq '';
 	return $out;
 }
 
@@ -177,7 +178,7 @@ $node->poll_query_until('postgres', sprintf($waits_for, 'transactionid')) or die
 my $holder = $node->background_psql('postgres');
 $holder->query('BEGIN; LOCK TABLE parted_2 IN ACCESS EXCLUSIVE MODE');
 $node->poll_query_until('postgres', sprintf($waits_for, 'relation')) or die;
-my $shown = $node->safe_psql('postgres', 'SELECT pass, share, time_left FROM fernet_rotation_progress');
+my $shown = $holder->query('SELECT pass, share, time_left FROM fernet_rotation_progress');
 $locker->query('COMMIT');
 $holder->query('COMMIT');
 is($shown, '3||', 'the last reading is not shown as done');

@@ -41,7 +41,7 @@ sub sleeper
 my $rotate = "CALL fernet_rotate_column('secrets', 'token')";
 my ($job, $pid) = sleeper();
 my (undef, $errors) = session($node, $rotate, options => $both);
-like($errors, qr/ERROR:.* another rotation of "secrets" is running/,
+like($errors, qr/ERROR:.* another job on "secrets" is running/,
 	'a job keeps another from running');
 like(
 	$errors,

@@ -378,10 +378,11 @@ void RequireIndexColumn(Relation relation, AttrNumber attribute) {
       TupleDescAttr(RelationGetDescr(relation), attribute - 1);
   if (getBaseType(column->atttypid) != BYTEAOID ||
       column->attgenerated != '\0') {
-    FERNET_RAISE(ERRCODE_WRONG_OBJECT_TYPE,
-                 errmsg("column \"%s\" cannot hold blind indexes",
-                        NameStr(column->attname)),
-                 errdetail("It must be of type bytea and not be generated."));
+    FERNET_RAISE(
+        ERRCODE_WRONG_OBJECT_TYPE,
+        errmsg("column \"%s\" cannot hold blind indexes",
+               NameStr(column->attname)),
+        errdetail("The column must be of type bytea and not be generated."));
   }
 }
 

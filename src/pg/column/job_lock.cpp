@@ -50,13 +50,13 @@ const char *RoleOf(int pid) {
   const char *const role = holder == 0 ? nullptr : RoleOf(holder);
   FERNET_RAISE(
       ERRCODE_OBJECT_IN_USE,
-      errmsg("another rotation of \"%s\" is running", get_rel_name(relation)),
+      errmsg("another job on \"%s\" is running", get_rel_name(relation)),
       role == nullptr ? 0
                       : errdetail("The session with process ID %d runs it. It "
                                   "belongs to role \"%s\".",
                                   holder, role),
       errhint("Wait until it ends, or cancel it with pg_cancel_backend(). To "
-              "share the work, give each CALL its own \"slice\" and the same "
+              "share a rotation, give each CALL its own \"slice\" and the same "
               "\"slices\"."));
 }
 

@@ -465,15 +465,14 @@ void Write(Batch *batch, TupleTableSlot *row, const Changes &changes) {
 Cause CauseToTell(const Batch &batch, TupleTableSlot *row, std::size_t column) {
   const ColumnTarget &target = batch.target->columns[column];
   const Cell &cell = batch.cells[column];
-  const varlena *const value =
-      batch.target->source == nullptr ? cell.read.value : cell.source.value;
-  if (cell.change.reason != Reason::kMalformed || value == nullptr ||
+  if (cell.change.reason != Reason::kMalformed ||
       OidIsValid(target.holder_type) ||
       !WouldWarn(*batch.warnings, batch.target->relation, target,
                  row->tts_tid)) {
     return {};
   }
-  return CauseOf(ViewText(value), TraceTokens(batch.rule->keys, value));
+  return CauseOf(ViewText(cell.read.value),
+                 TraceTokens(batch.rule->keys, cell.read.value));
 }
 
 // CountChange counts what becomes of a value, but for one that is to change.

@@ -82,7 +82,8 @@ bool Keeps(const Trigger &trigger, const char *source,
       errmsg("the trigger \"%s\" of \"%s\" keeps other blind indexes in "
              "\"%s\"",
              trigger.tgname, RelationGetRelationName(relation), index),
-      errdetail("Its arguments are the source \"%s\", the context \"%s\" and "
+      errdetail("The arguments of the trigger are the source \"%s\", the "
+                "context \"%s\" and "
                 "%s bits.",
                 trigger.tgargs[0], trigger.tgargs[2],
                 trigger.tgnargs < 4 ? "256" : trigger.tgargs[3]),

@@ -361,6 +361,7 @@ FERNET_SQL_FUNCTION(fernet_assert_database_rotated) {
   namespace pg = fernet::pg;
   pg::RequireArgument(fcinfo, 2, "on_unknown");
   pg::RequireArgument(fcinfo, 4, "allow_empty");
+  const MemoryContext pins = pg::NewPinMemory();
   pg::DatabaseGate gate = {
       .memory = CurrentMemoryContext,
       .scope = pg::ReadScope(fcinfo, 0, -1),
@@ -370,7 +371,7 @@ FERNET_SQL_FUNCTION(fernet_assert_database_rotated) {
           PG_ARGISNULL(3) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(3)),
       .allow_empty = PG_GETARG_BOOL(4),
       .reader = pg::Reader::kUnmarked,
-      .keys = pg::session_keys::PinUntil(CurrentMemoryContext),
+      .keys = pg::session_keys::PinUntil(pins),
       .tables = NIL,
       .watch = {},
       .found = {},
@@ -383,5 +384,6 @@ FERNET_SQL_FUNCTION(fernet_assert_database_rotated) {
   gate.reader = pg::ReaderOfAll(
       fcinfo->flinfo->fn_oid, pg::TablesOf(gate, GetLatestSnapshot(), nullptr));
   pg::Prove(&gate);
+  MemoryContextDelete(pins);
   PG_RETURN_VOID();
 }

@@ -42,10 +42,6 @@ void CheckGate(void *state) {
 void BeginProof(Gate *gate) {
   RunAndUndo(CheckGate, gate);
   RequireReadCommitted();
-  // Asked for each time: what counts the rows may run code of the table's
-  // owner, which resets its settings.
-  gate->rule.index_keys = session_keys::CurrentIndexKeys();
-  gate->rule.keys = session_keys::CurrentOrNone();
   gate->proof.rule = gate->rule;
   gate->proof.source = gate->source;
   WaitForOldWriters(gate->relation, NameOf(gate->relation, gate->index),
@@ -138,9 +134,13 @@ FERNET_SQL_FUNCTION(fernet_assert_indexed) {
       .warnings = {},
   };
   gate.warnings.muted = true;
-  // Raises if there is none.
-  static_cast<void>(pg::session_keys::CurrentIndexKeys());
+  const MemoryContext pins = pg::NewPinMemory();
+  gate.rule.index_keys = pg::session_keys::PinIndexKeysUntil(pins);
+  if (pg::session_keys::HasKey()) {
+    gate.rule.keys = pg::session_keys::PinUntil(pins);
+  }
   pg::RequirePrimary("Call fernet_assert_indexed() on the primary.");
   pg::Prove(&gate);
+  MemoryContextDelete(pins);
   PG_RETURN_VOID();
 }

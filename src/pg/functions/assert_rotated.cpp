@@ -21,6 +21,7 @@ struct Gate {
   OnUnknown on_unknown;
   const char *fingerprint;  // that the first key must have, or null
   bool allow_empty;
+  SessionKeys keys;
   Proof proof;
   TokenColumns columns;
   ColumnCensus *census;  // for each of them
@@ -54,11 +55,9 @@ void BeginProof(Gate *gate) {
   }
   RequireRights(gate->relation, columns, ColumnAccess::kRead);
   RequireReadCommitted();
-  // Asked for each time: what counts the rows may run code of the table's
-  // owner, which resets its settings.
   gate->proof.rule = {.on_plaintext = OnPlaintext::kLeave,
                       .on_unknown = gate->on_unknown,
-                      .keys = session_keys::Current()};
+                      .keys = gate->keys};
   WaitForOldWriters(gate->relation, gate->name(), &gate->proof, nullptr,
                     nullptr);
 }
@@ -159,7 +158,7 @@ void RequireToken(const Gate &gate) {
 void RequireRotated(void *state) {
   auto *const gate = static_cast<Gate *>(state);
   ListColumns(gate);
-  TakeCensus(gate->relation, gate->columns.names, session_keys::Current(),
+  TakeCensus(gate->relation, gate->columns.names, gate->keys,
              gate->proof.reader, &gate->proof, gate->census);
   RequireFingerprint(*gate->census[0].keys.list, gate->fingerprint);
   RequireNothingLeft(*gate);
@@ -234,6 +233,7 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
       .fingerprint =
           PG_ARGISNULL(4) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(4)),
       .allow_empty = PG_GETARG_BOOL(5),
+      .keys = {},
       .proof = {.reader =
                     pg::ReaderOf(fcinfo->flinfo->fn_oid, PG_GETARG_OID(0))},
       .columns = {},
@@ -246,10 +246,12 @@ FERNET_SQL_FUNCTION(fernet_assert_rotated) {
   if (gate.column == nullptr) {
     gate.on_plaintext = pg::OnPlaintext::kLeave;
   }
-  static_cast<void>(pg::session_keys::Current());  // raises if there is none
+  const MemoryContext pins = pg::NewPinMemory();
+  gate.keys = pg::session_keys::PinUntil(pins);
   pg::RequirePrimary("Call fernet_assert_rotated() on the primary.");
   pg::Prove(&gate);
   pg::TellOfUnknown(gate);
   pg::TellOfNotRead(gate);
+  MemoryContextDelete(pins);
   PG_RETURN_VOID();
 }

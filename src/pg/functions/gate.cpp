@@ -7,11 +7,16 @@
 
 namespace fernet::pg {
 
+MemoryContext NewPinMemory() {
+  return AllocSetContextCreate(CurrentMemoryContext, "pg_fernet gate",
+                               ALLOCSET_SMALL_SIZES);
+}
+
 void RequirePrimary(const char *advice) {
   if (RecoveryInProgress()) {
     FERNET_RAISE(
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        errmsg("cannot prove a rotation during recovery"),
+        errmsg("cannot prove during recovery that no old value is left"),
         errdetail("Transactions of the primary, which may still write old "
                   "values, cannot be seen here."),
         errhint("%s", advice));

@@ -6,6 +6,11 @@
 
 namespace fernet::pg {
 
+// NewPinMemory is a new memory context, in the current one, for a gate to pin
+// its keys until: what counts the rows may run code of the owner of a table,
+// which changes the settings. Delete it at the end, since few can be pinned.
+MemoryContext NewPinMemory();
+
 // RequirePrimary raises 55000 during recovery, where the writers of the primary
 // cannot be seen. `advice` is the hint.
 void RequirePrimary(const char *advice);

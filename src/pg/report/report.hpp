@@ -46,7 +46,7 @@ void ReportNoMemoryForKey(int elevel);
                                      std::uint64_t ttl_seconds = 0);
 
 // ReportMalformed raises PF003 for a value that is not a token. `detail` says
-// why, and the hint goes on behind `hint`, which ends with a space.
+// why. `hint`, empty or with a space at its end, is the beginning of the hint.
 [[noreturn]] void ReportMalformed(const char *detail, const char *hint = "");
 
 // ReportRemnant raises PF003 for a value that holds a token that was cut or
