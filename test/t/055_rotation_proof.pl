@@ -72,7 +72,16 @@ like($err, qr/prepared transaction 'a "copy"'/, 'and named');
 unlike($err, $claim, 'and no claim is made');
 $err = told("SET lock_timeout = '100ms'; SELECT fernet_assert_rotated('t', 'token')", $both);
 like($err, qr/ERROR:  55006: .*\n.*prepared transaction 'a "copy"'/, 'the gate waits for it as well');
+$err = told("SET lock_timeout = '100ms'; SELECT fernet_assert_database_rotated()", $both);
+like($err, qr/ERROR:  55006: .*\n.*prepared transaction 'a "copy"'/, 'and the gate for the database');
 $node->safe_psql('postgres', "COMMIT PREPARED 'a \"copy\"'");
+# ... but not one of another database
+$node->safe_psql('postgres', 'CREATE DATABASE elsewhere');
+$node->safe_psql('elsewhere', "BEGIN; CREATE TABLE x (id integer); PREPARE TRANSACTION 'elsewhere'");
+$node->safe_psql('postgres', 'CREATE SCHEMA quiet');
+is(told("SET lock_timeout = '100ms'; SELECT fernet_assert_database_rotated('{quiet}', allow_empty => true)", $both),
+	'', 'a prepared transaction of another database is not waited for');
+$node->safe_psql('elsewhere', "ROLLBACK PREPARED 'elsewhere'");
 
 # an open one by its process
 my $writer = $node->background_psql('postgres');

@@ -45,29 +45,38 @@ void Append(Writers *writers, VirtualTransactionId transaction, int pid) {
   writers->list[writers->count++] = {transaction, pid};
 }
 
-// TransactionNumber is what TwoPhaseGetDummyProc takes: before PostgreSQL 19
-// the number of a transaction, since then with its epoch.
-struct TransactionNumber {
-  TransactionId xid;
-
-  operator TransactionId() const { return xid; }
-
-  // The transaction runs, so it is not newer than the next one.
-  operator FullTransactionId() const {
-    const FullTransactionId next = ReadNextFullTransactionId();
-    const uint32 epoch = EpochFromFullTransactionId(next);
-    return FullTransactionIdFromEpochAndXid(
-        xid > XidFromFullTransactionId(next) ? epoch - 1 : epoch, xid);
+// GidOf names the prepared transaction `id` of this database, or is null if it
+// has ended meanwhile.
+const char *GidOf(TransactionId id) {
+  const MemoryContext caller_memory = CurrentMemoryContext;
+  Oid types[] = {XIDOID, OIDOID};
+  Datum values[] = {TransactionIdGetDatum(id), ObjectIdGetDatum(MyDatabaseId)};
+  const char *gid = nullptr;
+  SPI_connect();
+  PushActiveSnapshot(GetLatestSnapshot());
+  if (SPI_execute_with_args(
+          "SELECT p.gid FROM pg_catalog.pg_prepared_xact() AS p"
+          " WHERE p.transaction OPERATOR(pg_catalog.=) $1"
+          " AND p.dbid OPERATOR(pg_catalog.=) $2",
+          2, types, values, nullptr, true, 1) == SPI_OK_SELECT &&
+      SPI_processed == 1) {
+    gid = MemoryContextStrdup(
+        caller_memory,
+        SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
   }
-};
+  PopActiveSnapshot();
+  SPI_finish();
+  MemoryContextSwitchTo(caller_memory);
+  return gid;
+}
 
 // MayWriteHere is for the lock that a transaction has on its own number: is it
 // one of this database, or may it be one? Autovacuum writes no value.
 bool MayWriteHere(const LockInstanceData &lock) {
-  const PGPROC *const process =
-      lock.pid == 0 ? TwoPhaseGetDummyProc(
-                          TransactionNumber{lock.locktag.locktag_field1}, false)
-                    : BackendPidGetProc(lock.pid);
+  if (lock.pid == 0) {
+    return GidOf(lock.locktag.locktag_field1) != nullptr;
+  }
+  const PGPROC *const process = BackendPidGetProc(lock.pid);
   return process != nullptr &&
          (process->databaseId == MyDatabaseId ||
           !OidIsValid(process->databaseId)) &&
@@ -216,30 +225,6 @@ bool IsCalledAlone(Oid function) {
   const PlannedStmt &statement = *ActivePortal->queryDesc->plannedstmt;
   return statement.commandType == CMD_SELECT && !statement.hasModifyingCTE &&
          !ReadsTable(statement) && CallsOnly(statement, function);
-}
-
-// GidOf names the prepared transaction `id`, or is null if it has ended
-// meanwhile.
-const char *GidOf(TransactionId id) {
-  const MemoryContext caller_memory = CurrentMemoryContext;
-  Oid types[] = {XIDOID};
-  Datum values[] = {TransactionIdGetDatum(id)};
-  const char *gid = nullptr;
-  SPI_connect();
-  PushActiveSnapshot(GetLatestSnapshot());
-  if (SPI_execute_with_args(
-          "SELECT p.gid FROM pg_catalog.pg_prepared_xact() AS p"
-          " WHERE p.transaction OPERATOR(pg_catalog.=) $1",
-          1, types, values, nullptr, true, 1) == SPI_OK_SELECT &&
-      SPI_processed == 1) {
-    gid = MemoryContextStrdup(
-        caller_memory,
-        SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-  }
-  PopActiveSnapshot();
-  SPI_finish();
-  MemoryContextSwitchTo(caller_memory);
-  return gid;
 }
 
 // NameTransaction is null if the prepared transaction has ended meanwhile.
