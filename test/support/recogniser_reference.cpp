@@ -157,7 +157,7 @@ bool IsLikely(std::string_view text, std::uint64_t *time) {
   for (const char c : digits.substr(12)) {
     seen.insert(ValueOf(c));
   }
-  return *time >= 1u << 24 && *time >> 32 == 0 && seen.size() >= 24;
+  return *time >= 0x50000000 && *time < 0x90000000 && seen.size() >= 24;
 }
 
 // TokenIn is the bytes of a token without '=', or nothing.
