@@ -132,15 +132,18 @@ forget_other_tools() {
 }
 
 # keep_postgres makes the private PostgreSQL in the place, or takes that of the last
-# run if the programs and the folders that it links to are the same. No pg_fernet is
-# installed in it.
+# run if the programs, the folders that it links to and the script that makes it are
+# the same. No pg_fernet is installed in it.
 keep_postgres() {
   local kind from folders=()
   for kind in bindir pkglibdir sharedir includedir includedir-server; do
     folders+=("$("$PG_CONFIG" "--$kind")")
   done
-  from=$(stat -c '%n %Y %Z %i' "${folders[@]}" "${folders[0]}/postgres" \
-    "${folders[2]}/extension" 2>&1 || true)
+  from=$(
+    stat -c '%n %Y %Z %i' "${folders[@]}" "${folders[0]}/postgres" \
+      "${folders[2]}/extension" "${folders[2]}/man" 2>&1 || true
+    cksum <"$root/scripts/lib/private-server.sh"
+  )
   prefix=$kept/postgres
   bin=$prefix${folders[0]}
   if [[ $from == "$(cat -- "$kept/postgres.from" 2>/dev/null)" ]]; then

@@ -80,6 +80,8 @@ copy_postgres() {
   folder=$("$PG_CONFIG" --sharedir)
   link_entries "$folder"
   link_entries "$folder/extension"
+  link_entries "$folder/man"
+  link_entries "$folder/man/man1"
   for kind in includedir includedir-server; do
     folder=$("$PG_CONFIG" "--$kind")
     [[ -e $folder && ! -e $prefix$folder ]] || continue
