@@ -1,5 +1,6 @@
 # Build, install and test with PGXS: nothing but PostgreSQL's server package for
-# developers, OpenSSL's, and a compiler. See CONTRIBUTING.md.
+# developers, OpenSSL's, and a compiler. See CONTRIBUTING.md. The program is built
+# where libpq has its headers too.
 EXTENSION = pg_fernet
 # Where this file is: the folder of the build is another one with VPATH.
 root := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
@@ -9,9 +10,11 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(root)/pg_fer
 MODULE_big = pg_fernet
 sources := $(wildcard $(addprefix $(root)/src/,core/*.cpp pg/*.cpp pg/*/*.cpp))
 OBJS = $(patsubst $(root)/%.cpp,%.o,$(sort $(sources)))
+client_sources := $(wildcard $(root)/src/client/*.cpp)
+client_objects = $(patsubst $(root)/%.cpp,%.o,$(sort $(client_sources)))
 # The compiler writes down which headers an object is made of.
-dependencies = $(OBJS:.o=.d)
-EXTRA_CLEAN = $(dependencies)
+dependencies = $(OBJS:.o=.d) $(client_objects:.o=.d)
+EXTRA_CLEAN = $(dependencies) $(client_objects) pg_fernet
 DATA = $(patsubst $(root)/%,%,$(wildcard $(root)/sql/*--*.sql))
 
 REGRESS = roundtrip tokens keys errors limits nulls settings statement_text transactions \
@@ -34,6 +37,10 @@ TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
 PG_CONFIG ?= pg_config
+
+# The program, if libpq's headers are there.
+libpq_includes := $(shell $(PG_CONFIG) --includedir)
+has_libpq := $(wildcard $(libpq_includes)/libpq-fe.h)
 
 # PGDLLEXPORT is empty before PostgreSQL 16, where -fvisibility=hidden would
 # then hide even what PostgreSQL looks up.
@@ -68,12 +75,35 @@ ifeq ($(origin prefix),command line)
 below := $(if $(findstring pgsql,$(prefix))$(findstring postgres,$(prefix)),,/postgresql)
 override datadir := $(prefix)/share$(below)
 override pkglibdir := $(prefix)/lib$(below)
+override bindir := $(prefix)/bin
+override mandir := $(prefix)/share/man
+endif
+
+ifneq ($(has_libpq),)
+# It has the C++ library and exceptions, which the core and the module do without.
+$(client_objects): override CXXFLAGS += -fexceptions -frtti
+$(client_objects): override CPPFLAGS += -isystem $(libpq_includes)
+pg_fernet: $(client_objects) $(filter src/core/%,$(OBJS))
+	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) -L$(shell $(PG_CONFIG) --libdir) -lpq -lcrypto -pthread -o $@
+
+all: pg_fernet
+
+install: install-client
+.PHONY: install-client uninstall-client
+install-client: pg_fernet
+	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1'
+	$(INSTALL_PROGRAM) pg_fernet '$(DESTDIR)$(bindir)/pg_fernet'
+	$(INSTALL_DATA) $(root)/docs/pg_fernet.1 '$(DESTDIR)$(mandir)/man1/pg_fernet.1'
+
+uninstall: uninstall-client
+uninstall-client:
+	rm -f '$(DESTDIR)$(bindir)/pg_fernet' '$(DESTDIR)$(mandir)/man1/pg_fernet.1'
 endif
 
 -include $(dependencies)
 
 # With VPATH, the folders of the objects have to be made.
-$(shell mkdir -p $(dir $(OBJS)))
+$(shell mkdir -p $(dir $(OBJS) $(client_objects)))
 
 # The archive of a release, for PGXN, from its tag.
 .PHONY: dist

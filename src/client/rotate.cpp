@@ -1,0 +1,576 @@
+#include "client/rotate.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "client/cancel.hpp"
+#include "client/check.hpp"
+#include "client/jobs.hpp"
+#include "client/json.hpp"
+#include "client/text.hpp"
+
+namespace fernet::client {
+namespace {
+
+// A table that is larger than its share of the work is rotated in slices, if
+// it is worth a second session.
+constexpr std::int64_t kSmallestSliced = std::int64_t{16} << 20;
+// The share of a rotation that is not the reading at its end.
+constexpr double kFirstPass = 0.75;
+
+// Piece is a table, or a slice of one, and its columns.
+struct Piece {
+  std::string oid;
+  std::string table;
+  std::vector<std::string> columns;  // unquoted
+  std::int64_t bytes = 0;
+  int slice = 1;
+  int slices = 1;
+
+  bool is_done = false;
+  std::int64_t rotated = 0;
+  std::int64_t unchanged = 0;
+  std::int64_t failed = 0;
+  std::optional<ServerMessage> error;
+
+  std::string Label() const {
+    return slices == 1 ? table
+                       : table + ", slice " + std::to_string(slice) + " of " +
+                             std::to_string(slices);
+  }
+};
+
+// Plan is what is to be done in a database.
+struct Plan {
+  Target target;
+  std::vector<Found> found;
+  Counts counts;
+  std::vector<Piece> pieces;
+  std::string first_key;  // its fingerprint
+  bool is_proved = false;
+  std::vector<ServerMessage> not_proved;
+};
+
+bool CanRotate(const Found &found) {
+  return (found.kind == 'r' || found.kind == 'p') && !found.column.empty() &&
+         found.type != "column default" && found.type != "missing value";
+}
+
+std::int64_t BytesOf(const Catalog &catalog, const std::string &oid) {
+  for (const Table &table : catalog.tables) {
+    if (table.oid == oid) {
+      return table.bytes;
+    }
+  }
+  return 0;
+}
+
+void AddColumn(Plan *plan, const std::string &oid, const std::string &table,
+               const std::string &column) {
+  for (Piece &piece : plan->pieces) {
+    if (piece.oid == oid) {
+      if (std::find(piece.columns.begin(), piece.columns.end(), column) ==
+          piece.columns.end()) {
+        piece.columns.push_back(column);
+      }
+      return;
+    }
+  }
+  Piece piece;
+  piece.oid = oid;
+  piece.table = table;
+  piece.columns = {column};
+  piece.bytes = BytesOf(plan->target.catalog, oid);
+  plan->pieces.push_back(std::move(piece));
+}
+
+// TakeNamedColumns plans what --column names, and throws Failure for one that
+// no database has.
+void TakeNamedColumns(const Options &options, std::vector<Plan> *plans) {
+  for (const std::string &name : options.columns) {
+    bool exists = false;
+    for (Plan &plan : *plans) {
+      const ColumnName column = FindColumn(plan.target.connection.get(), name);
+      if (column.exists) {
+        AddColumn(&plan, column.oid, column.table, column.column);
+        exists = true;
+      }
+    }
+    if (!exists) {
+      throw Failure("there is no column " + name);
+    }
+  }
+}
+
+void FindColumns(Login *login, const Keys &keys, const Options &options,
+                 Plan *plan) {
+  const Target &target = plan->target;
+  if (target.catalog.extension.empty()) {
+    plan->found = {WithoutExtension()};
+  } else {
+    plan->found =
+        FindTokens(login, keys, target.database, target.catalog, options);
+  }
+  for (const Found &found : plan->found) {
+    plan->counts.Add(found, options.on_unknown);
+    if (found.status == "secondary" && CanRotate(found)) {
+      AddColumn(plan, found.oid, found.table, found.name);
+    }
+  }
+}
+
+// Slice cuts the tables that would keep one job busy after all others have
+// ended, and puts the largest pieces first.
+void Slice(int jobs, std::vector<Piece> *pieces) {
+  std::int64_t sum = 0;
+  for (const Piece &piece : *pieces) {
+    sum += piece.bytes;
+  }
+  std::vector<Piece> cut;
+  for (const Piece &piece : *pieces) {
+    const bool is_large =
+        jobs > 1 && piece.bytes >= kSmallestSliced && piece.bytes > sum / jobs;
+    const int slices = is_large ? jobs : 1;
+    for (int slice = 1; slice <= slices; ++slice) {
+      cut.push_back(piece);
+      cut.back().slice = slice;
+      cut.back().slices = slices;
+      cut.back().bytes = piece.bytes / slices;
+    }
+  }
+  std::stable_sort(cut.begin(), cut.end(), [](const Piece &a, const Piece &b) {
+    return a.bytes > b.bytes;
+  });
+  *pieces = std::move(cut);
+}
+
+// Confirm asks on a terminal whether to rotate what was found.
+void Confirm(const std::vector<Plan> &plans, const Options &options,
+             Display *display) {
+  std::set<std::string> columns;
+  for (const Plan &plan : plans) {
+    for (const Piece &piece : plan.pieces) {
+      for (const std::string &column : piece.columns) {
+        columns.insert(plan.target.database + '.' + piece.table + '.' +
+                       QuoteIdentifier(column));
+      }
+    }
+  }
+  if (columns.empty() || options.yes || options.dry_run ||
+      !options.columns.empty()) {
+    return;
+  }
+  if (isatty(STDIN_FILENO) == 0 || isatty(STDERR_FILENO) == 0) {
+    throw Failure("nobody has confirmed which columns to rotate",
+                  "Name the columns with --column or --columns-from, or say "
+                  "--yes to rotate every column in which tokens are found.");
+  }
+  for (const std::string &column : columns) {
+    display->Tell("to rotate: " + column);
+  }
+  std::fprintf(stderr,
+               "Rotation encrypts with the first key what it finds, also a "
+               "token that somebody has\nput there with an old key. Are these "
+               "the columns in which tokens belong? [y/N] ");
+  const std::string answer = cancel::ReadLine(STDIN_FILENO);
+  if (answer != "y" && answer != "Y" && answer != "yes") {
+    throw Failure("nothing was rotated, since you did not say yes");
+  }
+}
+
+// Rotation is the work on one database.
+class Rotation {
+ public:
+  Rotation(Login *login, const Keys &keys, const Options &options,
+           Display *display, Plan *plan)
+      : login_(login),
+        keys_(keys),
+        options_(options),
+        display_(display),
+        plan_(plan),
+        schema_(plan->target.catalog.extension) {}
+
+  void Run() {
+    double weight = 0;
+    for (const Piece &piece : plan_->pieces) {
+      weight += Weight(piece);
+    }
+    const std::size_t jobs = std::min<std::size_t>(
+        static_cast<std::size_t>(options_.jobs), plan_->pieces.size());
+    display_->Begin(jobs, plan_->pieces.size(), weight);
+    Jobs work(
+        {.open = [this] { return Open(); },
+         .run = [this](Connection *session, std::size_t piece,
+                       std::size_t job) { RunPiece(session, piece, job); },
+         .lost =
+             [this](std::size_t piece, const std::string &why) {
+               plan_->pieces[piece].error = {"FATAL", "08006", why, "", ""};
+               display_->TellMessage(plan_->pieces[piece].Label(),
+                                     *plan_->pieces[piece].error);
+             },
+         .meanwhile = [this] { Watch(); }});
+    try {
+      work.Run(jobs, plan_->pieces.size());
+    } catch (...) {
+      display_->End();
+      throw;
+    }
+    display_->End();
+  }
+
+  // Prove asks the server to prove that the first key is enough.
+  void Prove() {
+    display_->Begin(1, 1, 1);
+    std::vector<std::string> tables;
+    if (options_.limits_tables()) {
+      for (const Table &table : plan_->target.catalog.tables) {
+        tables.push_back(table.oid);
+      }
+    }
+    const std::size_t pieces = options_.limits_tables() ? tables.size() : 1;
+    const std::size_t jobs =
+        std::min<std::size_t>(static_cast<std::size_t>(options_.jobs), pieces);
+    display_->Begin(jobs, pieces, static_cast<double>(pieces));
+    Jobs work(
+        {.open = [this] { return OpenToProve(); },
+         .run = [this](Connection *session, std::size_t piece,
+                       std::size_t job) { ProvePiece(session, piece, job); },
+         .lost =
+             [this](std::size_t, const std::string &why) {
+               AddNotProved({"FATAL", "08006", why, "", ""});
+             },
+         .meanwhile = [this] { display_->Draw(); }});
+    try {
+      work.Run(jobs, pieces);
+    } catch (...) {
+      display_->End();
+      throw;
+    }
+    display_->End();
+    plan_->is_proved = plan_->not_proved.empty();
+  }
+
+ private:
+  static double Weight(const Piece &piece) {
+    return static_cast<double>(piece.bytes + 8192);
+  }
+
+  std::unique_ptr<Connection> Open() const {
+    std::unique_ptr<Connection> session = login_->Open(plan_->target.database);
+    session->Query(
+        "SELECT pg_catalog.set_config('client_min_messages', $1, "
+        "false)",
+        {options_.verbose ? "notice" : "warning"});
+    keys_.GiveTo(session.get(), schema_);
+    return session;
+  }
+
+  std::unique_ptr<Connection> OpenToProve() const {
+    std::unique_ptr<Connection> session = Open();
+    UseCatalogNames(session.get());
+    session->Query("SELECT set_config('client_min_messages', 'notice', false)");
+    session->OnNotice([this](const ServerMessage &message) {
+      display_->TellMessage("database " + plan_->target.database, message);
+    });
+    return session;
+  }
+
+  // RunPiece leaves in the piece what has become of it.
+  void RunPiece(Connection *session, std::size_t index, std::size_t job) {
+    Piece &piece = plan_->pieces[index];
+    display_->Set(job, {.what = piece.Label(),
+                        .state = options_.dry_run ? "reads" : "rotates",
+                        .process = session->process(),
+                        .weight = Weight(piece)});
+    session->OnNotice([this, &piece](const ServerMessage &message) {
+      display_->TellMessage(piece.Label(), message);
+    });
+    try {
+      const Result result = session->Query(
+          "CALL " + schema_ +
+              ".fernet_rotate_table(relation => "
+              "$1::pg_catalog.oid::pg_catalog.regclass, columns => "
+              "$2::pg_catalog.name[], batch_rows => $3::pg_catalog.int4, "
+              "pause => $4::pg_catalog.interval, slice => "
+              "$5::pg_catalog.int4, slices => $6::pg_catalog.int4, dry_run => "
+              "$7::pg_catalog.bool, on_unknown => $8::pg_catalog.text, max_lag "
+              "=> $9::pg_catalog.interval)",
+          {piece.oid, ArrayLiteral(piece.columns),
+           std::to_string(options_.batch_rows), options_.pause,
+           std::to_string(piece.slice), std::to_string(piece.slices),
+           options_.dry_run ? "true" : "false", options_.on_unknown,
+           options_.max_lag.empty() ? Value() : Value(options_.max_lag)});
+      piece.rotated = result.Number(0, 0);
+      piece.unchanged = result.Number(0, 1);
+      piece.failed = result.Number(0, 2);
+      piece.is_done = piece.failed == 0;
+      piece.error.reset();
+    } catch (const ServerError &error) {
+      piece.error = error.message();
+      display_->TellMessage(piece.Label(), error.message());
+    }
+    display_->Done(job, piece.rotated);
+    PrintPiece(piece);
+  }
+
+  void PrintPiece(const Piece &piece) const {
+    if (!options_.quiet && !piece.error) {
+      display_->Print(piece.Label() + ": " + std::to_string(piece.rotated) +
+                      (options_.dry_run ? " to rotate, " : " rotated, ") +
+                      std::to_string(piece.unchanged) + " unchanged, " +
+                      std::to_string(piece.failed) + " failed");
+    }
+  }
+
+  void ProvePiece(Connection *session, std::size_t index, std::size_t job) {
+    const bool is_whole = !options_.limits_tables();
+    const Table *const table =
+        is_whole ? nullptr : &plan_->target.catalog.tables[index];
+    display_->Set(job, {.what = is_whole ? "database " + plan_->target.database
+                                         : table->name,
+                        .state = "proves",
+                        .process = session->process(),
+                        .weight = 1});
+    try {
+      if (is_whole) {
+        session->Query("SELECT " + schema_ +
+                           ".fernet_assert_database_rotated(except_places => "
+                           "$1::text[], on_unknown => $2::text, allow_empty => "
+                           "true)",
+                       {ExceptPlaces(), options_.on_unknown});
+      } else {
+        session->Query(
+            "SELECT " + schema_ +
+                ".fernet_assert_rotated(relation => $1::oid::regclass, "
+                "on_unknown => $2::text, allow_empty => true)",
+            {table->oid, options_.on_unknown});
+      }
+    } catch (const ServerError &error) {
+      AddNotProved(error.message());
+    }
+    display_->Done(job, 0);
+  }
+
+  Value ExceptPlaces() const {
+    std::vector<std::string> places = options_.except;
+    places.insert(places.end(), plan_->target.catalog.excluded.begin(),
+                  plan_->target.catalog.excluded.end());
+    return places.empty() ? Value() : Value(ArrayLiteral(places));
+  }
+
+  void AddNotProved(const ServerMessage &message) {
+    const std::lock_guard lock(mutex_);
+    plan_->not_proved.push_back(message);
+  }
+
+  // Watch reads how far the jobs are, if the server can tell, and shows it.
+  void Watch() {
+    const auto now = std::chrono::steady_clock::now();
+    if (plan_->target.connection != nullptr &&
+        now - watched_ > std::chrono::milliseconds(500) && !cancel::IsAsked()) {
+      watched_ = now;
+      try {
+        ReadProgress();
+      } catch (const std::exception &) {
+        // The jobs will tell if it matters.
+        plan_->target.connection.reset();
+      }
+    }
+    display_->Draw();
+  }
+
+  void ReadProgress() {
+    std::vector<std::string> processes;
+    for (const int process : display_->Processes()) {
+      processes.push_back(std::to_string(process));
+    }
+    if (processes.empty()) {
+      return;
+    }
+    const Result result = plan_->target.connection->Query(
+        "SELECT pid, pass, coalesce(share, 0), state, rotated FROM " + schema_ +
+            ".fernet_rotation_progress WHERE pid = ANY ($1::int4[])",
+        {ArrayLiteral(processes)});
+    for (int row = 0; row < result.rows(); ++row) {
+      const double share = std::strtod(result.Text(row, 2).c_str(), nullptr);
+      const bool is_first = result.Number(row, 1) == 1;
+      display_->Update(
+          static_cast<int>(result.Number(row, 0)),
+          is_first ? kFirstPass * share : kFirstPass + (1 - kFirstPass) * share,
+          result.Text(row, 3) == "waiting" ? "waits"
+          : is_first                       ? "rotates"
+                                           : "reads again",
+          result.Number(row, 4));
+    }
+  }
+
+  Login *const login_;
+  const Keys &keys_;
+  const Options &options_;
+  Display *const display_;
+  Plan *const plan_;
+  const std::string schema_;
+  std::mutex mutex_;
+  std::chrono::steady_clock::time_point watched_;
+};
+
+void WriteMessage(const ServerMessage &message, JsonWriter *json) {
+  json->Open('{');
+  json->Name("sqlstate").Text(message.sqlstate);
+  json->Name("message").Text(message.message);
+  json->Name("detail").TextOrNull(message.detail);
+  json->Name("hint").TextOrNull(message.hint);
+  json->Close('}');
+}
+
+void WritePiece(const Piece &piece, JsonWriter *json) {
+  json->Open('{').Name("table").Text(piece.table).Name("columns").Open('[');
+  for (const std::string &column : piece.columns) {
+    json->Text(QuoteIdentifier(column));
+  }
+  json->Close(']');
+  json->Name("slice").Number(piece.slice).Name("slices").Number(piece.slices);
+  json->Name("done").Truth(piece.is_done);
+  json->Name("rotated").Number(piece.rotated);
+  json->Name("unchanged").Number(piece.unchanged);
+  json->Name("failed").Number(piece.failed);
+  if (piece.error) {
+    json->Name("error");
+    WriteMessage(*piece.error, json);
+  }
+  json->Close('}');
+}
+
+std::string DocumentOf(const std::vector<Plan> &plans, const Options &options,
+                       Exit exit) {
+  JsonWriter json;
+  json.Open('{').Name("command").Text("rotate");
+  json.Name("dry_run").Truth(options.dry_run).Name("databases").Open('[');
+  for (const Plan &plan : plans) {
+    json.Open('{');
+    json.Name("database").Text(plan.target.database);
+    json.Name("way").Text("server");
+    json.Name("pieces").Open('[');
+    for (const Piece &piece : plan.pieces) {
+      WritePiece(piece, &json);
+    }
+    json.Close(']');
+    json.Name("proved").Truth(plan.is_proved);
+    json.Name("not_proved").Open('[');
+    for (const ServerMessage &message : plan.not_proved) {
+      WriteMessage(message, &json);
+    }
+    json.Close(']').Close('}');
+  }
+  json.Close(']').Name("exit_status").Number(static_cast<int>(exit)).Close('}');
+  return json.document() + '\n';
+}
+
+// Closing says what is true of a database now.
+void TellEnd(const Plan &plan, const Options &options, Display *display) {
+  const std::string where = options.limits_tables()
+                                ? "in the tables that were named"
+                                : "in the places that were read";
+  for (const ServerMessage &message : plan.not_proved) {
+    display->TellMessage("database " + plan.target.database, message);
+  }
+  if (plan.is_proved) {
+    display->Print("database " + QuoteIdentifier(plan.target.database) +
+                   ": every token " + where +
+                   " is encrypted with the first key" +
+                   (options.on_unknown == "fail"
+                        ? "."
+                        : ", but for those that no key decrypts."));
+  } else {
+    display->Print("database " + QuoteIdentifier(plan.target.database) +
+                   ": something is left. Keep the old keys, and run this "
+                   "again when the cause is gone.");
+  }
+}
+
+bool IsDryRunFine(const Plan &plan) {
+  return std::all_of(plan.pieces.begin(), plan.pieces.end(),
+                     [](const Piece &piece) { return piece.is_done; });
+}
+
+// DoPlans rotates and proves, and says how it went.
+Exit DoPlans(Login *login, const Keys &keys, const Options &options,
+             Display *display, std::vector<Plan> *plans) {
+  bool is_fine = true;
+  for (Plan &plan : *plans) {
+    if (plan.target.catalog.extension.empty()) {
+      plan.not_proved.push_back(
+          {"ERROR", "", "the database is without the extension pg_fernet", "",
+           "A superuser, or the owner of the database, can add it: CREATE "
+           "EXTENSION pg_fernet."});
+      TellEnd(plan, options, display);
+      is_fine = false;
+      continue;
+    }
+    Slice(options.jobs, &plan.pieces);
+    Rotation rotation(login, keys, options, display, &plan);
+    rotation.Run();
+    if (options.dry_run) {
+      is_fine = is_fine && IsDryRunFine(plan);
+      continue;
+    }
+    rotation.Prove();
+    TellEnd(plan, options, display);
+    is_fine = is_fine && plan.is_proved;
+  }
+  return is_fine ? Exit::kDone : Exit::kLeft;
+}
+
+void RequireUsable(const Plan &plan) {
+  if (plan.target.catalog.in_recovery) {
+    throw Failure("the server is a standby, which cannot rotate",
+                  "Connect to its primary server.");
+  }
+}
+
+}  // namespace
+
+Exit Rotate(Login *login, const Keys &keys, const Options &options,
+            Display *display) {
+  if (keys.count() == 0) {
+    throw Failure("no key was given",
+                  "Set FERNET_KEY, or say --key-file=FILE: the new key first, "
+                  "then a comma, then the old one.");
+  }
+  std::vector<Plan> plans;
+  for (Target &target : OpenTargets(login, options)) {
+    plans.emplace_back();
+    plans.back().target = std::move(target);
+    RequireUsable(plans.back());
+  }
+  if (!options.columns.empty()) {
+    TakeNamedColumns(options, &plans);
+  } else {
+    for (Plan &plan : plans) {
+      FindColumns(login, keys, options, &plan);
+      if (!options.json && !options.quiet) {
+        PrintFound(plan.target, plan.found, display);
+      }
+    }
+    Confirm(plans, options, display);
+  }
+  try {
+    const Exit exit = DoPlans(login, keys, options, display, &plans);
+    if (options.json) {
+      display->PrintRaw(DocumentOf(plans, options, exit));
+    }
+    return exit;
+  } catch (const Cancelled &) {
+    if (options.json) {
+      display->PrintRaw(DocumentOf(plans, options, Exit::kCancelled));
+    }
+    throw;
+  }
+}
+
+}  // namespace fernet::client
