@@ -30,18 +30,22 @@ constexpr const char *kTables =
     "  ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass"
     "  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
     "  AND d.deptype = 'e' AND e.extname = 'pg_fernet')),"
-    " roots AS (SELECT l.*, EXISTS (SELECT"
+    " roots AS (SELECT l.oid, l.name, l.relkind, l.meant,"
+    "  l.excluded OR coalesce(above.excluded, false) AS excluded,"
+    "  coalesce(above.meant, false) AS has_root"
+    "  FROM listed AS l LEFT JOIN LATERAL ("
+    "  SELECT bool_or(r.excluded) AS excluded,"
+    "   bool_or(r.meant AND NOT r.excluded) AS meant"
     "  FROM pg_partition_ancestors(l.oid) AS a(relid) JOIN listed AS r"
-    "  ON r.oid = a.relid WHERE a.relid <> l.oid AND r.meant"
-    "  AND l.relispartition) AS has_root FROM listed AS l"
-    " WHERE l.meant OR l.excluded)"
+    "  ON r.oid = a.relid WHERE a.relid <> l.oid AND l.relispartition)"
+    "  AS above ON true)"
     " SELECT oid, name, relkind, excluded, has_root,"
     " CASE WHEN excluded THEN 0 WHEN relkind = 'p' THEN (SELECT"
     "  coalesce(sum(pg_table_size(t.relid)), 0)"
     "  FROM pg_partition_tree(roots.oid) AS t WHERE t.isleaf)"
     " WHEN relkind = 'f' THEN 0 ELSE coalesce(pg_table_size(oid), 0) END"
     "  AS bytes"
-    " FROM roots ORDER BY bytes DESC, name COLLATE \"C\"";
+    " FROM roots WHERE meant OR excluded ORDER BY bytes DESC, name COLLATE \"C\"";
 #define FERNET_COUNT                                                   \
   "SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n"          \
   " ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'm', 'f')" \

@@ -108,6 +108,13 @@ std::vector<Target> OpenTargets(Login *login, const Options &options) {
     std::unique_ptr<Connection> connection = login->Open(database);
     UseCatalogNames(connection.get());
     Catalog catalog = ReadCatalog(connection.get(), options);
+    if (catalog.extension.empty() && !options.all_databases) {
+      throw Failure(
+          "the extension pg_fernet is not in the database \"" +
+              connection->database() + "\"",
+          "A superuser, or the owner of the database, can add it: CREATE "
+          "EXTENSION pg_fernet.");
+    }
     targets.push_back(
         {connection->database(), std::move(connection), std::move(catalog)});
   }
@@ -184,7 +191,8 @@ std::string Verdict(const Counts &counts, std::size_t keys) {
   } else if (others > 0) {
     verdict = std::to_string(others) + " of " +
               Counted(counts.tokens(), "token") +
-              " are not encrypted with the first key: " + words + '.';
+              (others == 1 ? " is" : " are") +
+              std::string(" not encrypted with the first key: ") + words + '.';
   } else if (counts.primary > 0) {
     verdict = "The first key decrypts " +
               std::string(counts.allowed > 0 ? "" : "all ") +

@@ -131,6 +131,14 @@ void SwitchOff(Connection *connection, const Switch &one) {
   }
 }
 
+// FileWords is the name of a key file, unless somebody gave a key in its place.
+std::string FileWords(const std::string &file) {
+  return file.size() >= kEncodedKeySize - 1 &&
+                 file.find('/') == std::string::npos
+             ? ""
+             : " \"" + Printable(file) + '"';
+}
+
 void RequirePrivacy(const Connection &connection) {
   if (!connection.IsPrivate() && connection.Asked("sslmode") != "disable") {
     throw Failure(
@@ -181,8 +189,8 @@ std::size_t Keys::count() const { return pages_->list.keys().size(); }
 void Keys::ReadFile(const std::string &file) {
   const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
-    throw Failure("could not open the key file \"" + Printable(file) +
-                  "\": " + std::strerror(errno));
+    throw Failure("could not open the key file" + FileWords(file) + ": " +
+                  std::strerror(errno));
   }
   ssize_t got = 0;
   do {
@@ -194,12 +202,12 @@ void Keys::ReadFile(const std::string &file) {
   const int error = errno;
   close(descriptor);
   if (got < 0) {
-    throw Failure("could not read the key file \"" + Printable(file) +
-                  "\": " + std::strerror(error));
+    throw Failure("could not read the key file" + FileWords(file) + ": " +
+                  std::strerror(error));
   }
   if (pages_->size > kMaxText) {
-    throw Failure("the key file \"" + Printable(file) +
-                  "\" is too long for a list of keys");
+    throw Failure("the key file" + FileWords(file) +
+                  " is too long for a list of keys");
   }
 }
 

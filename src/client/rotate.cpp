@@ -96,7 +96,7 @@ void TakeNamedColumns(const Options &options, std::vector<Plan> *plans) {
     bool exists = false;
     for (Plan &plan : *plans) {
       const ColumnName column = FindColumn(plan.target.connection.get(), name);
-      if (column.exists) {
+      if (column.exists && !plan.target.catalog.extension.empty()) {
         AddColumn(&plan, column.oid, column.table, column.column);
         exists = true;
       }
