@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <string_view>
 
 #include "client/cancel.hpp"
 
@@ -23,12 +24,21 @@ std::string Field(const PGresult *result, int code) {
   return text == nullptr ? "" : text;
 }
 
-// TrimmedLines is a message of libpq without its line break at the end.
-std::string TrimmedLines(std::string words) {
-  while (!words.empty() && words.back() == '\n') {
-    words.pop_back();
+// OneLine is a message of libpq, whose lines end and begin with white space, as
+// one line.
+std::string OneLine(std::string_view words) {
+  std::string line;
+  for (const char c : words) {
+    if (c != '\n' && c != '\t') {
+      line += c;
+    } else if (!line.empty() && line.back() != ' ') {
+      line += ' ';
+    }
   }
-  return words;
+  while (!line.empty() && line.back() == ' ') {
+    line.pop_back();
+  }
+  return line;
 }
 
 ServerMessage MessageOf(const PGresult *result) {
@@ -39,7 +49,7 @@ ServerMessage MessageOf(const PGresult *result) {
       .detail = Field(result, PG_DIAG_MESSAGE_DETAIL),
       .hint = Field(result, PG_DIAG_MESSAGE_HINT)};
   if (message.message.empty()) {
-    message.message = TrimmedLines(PQresultErrorMessage(result));
+    message.message = OneLine(PQresultErrorMessage(result));
   }
   return message;
 }
@@ -53,7 +63,7 @@ void ReceiveNotice(void *state, const PGresult *result) {
 }
 
 std::string ConnectionWords(const PGconn *connection) {
-  const std::string words = TrimmedLines(PQerrorMessage(connection));
+  const std::string words = OneLine(PQerrorMessage(connection));
   return words.empty() ? "the server closed the connection" : words;
 }
 

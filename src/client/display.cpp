@@ -48,7 +48,9 @@ std::string JobText(std::size_t number, const JobLine &job, std::size_t width) {
 }
 
 void Write(std::FILE *file, const std::string &text) {
-  std::fwrite(text.data(), 1, text.size(), file);
+  // Flush tells of errors.
+  static_cast<void>(std::fwrite(text.data(), 1, text.size(), file));
+  static_cast<void>(std::fflush(file));
 }
 
 }  // namespace
@@ -176,7 +178,6 @@ void Display::DrawLines() {
       width > taken + 10 ? std::min<std::size_t>(width - taken, 40) : 10;
   text += FitColumns(Bar(share, bar) + percent + total, width) + '\n';
   Write(stderr, text);
-  std::fflush(stderr);
   lines_ = jobs_.size() + 1;
 }
 
@@ -192,7 +193,6 @@ void Display::DrawLog() {
     }
   }
   Write(stderr, text + '\n');
-  std::fflush(stderr);
 }
 
 void Display::Clear() {
@@ -212,9 +212,7 @@ void Display::PrintRaw(const std::string &text) {
   const std::lock_guard lock(mutex_);
   const bool was_drawn = lines_ > 0;
   Clear();
-  std::fflush(stderr);
   Write(stdout, text);
-  std::fflush(stdout);
   if (was_drawn) {
     DrawLines();
   }
@@ -225,7 +223,6 @@ void Display::Tell(const std::string &line) {
   const bool was_drawn = lines_ > 0;
   Clear();
   Write(stderr, "pg_fernet: " + Printable(line) + '\n');
-  std::fflush(stderr);
   if (was_drawn) {
     DrawLines();
   }

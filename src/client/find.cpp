@@ -76,6 +76,7 @@ std::vector<std::string> WithoutDropped(Connection *connection,
       connection->Query("SELECT oid FROM pg_class WHERE oid = ANY ($1::oid[])",
                         {ArrayLiteral(oids)});
   std::vector<std::string> left;
+  left.reserve(oids.size());
   for (int row = 0; row < result.rows(); ++row) {
     left.push_back(result.Text(row, 0));
   }
@@ -91,6 +92,7 @@ std::vector<Found> FindIn(Connection *connection, const std::string &extension,
           connection->Query(Statement(extension),
                             {is_whole ? Value() : Value(ArrayLiteral(oids))});
       std::vector<Found> found;
+      found.reserve(static_cast<std::size_t>(result.rows()));
       for (int row = 0; row < result.rows(); ++row) {
         found.push_back(FoundIn(result, row));
       }

@@ -1,8 +1,5 @@
 #include "client/json.hpp"
 
-#include <array>
-#include <cstdio>
-
 #include "client/text.hpp"
 
 namespace fernet::client {
@@ -43,9 +40,9 @@ JsonWriter &JsonWriter::Text(std::string_view text) {
     if (size == 0) {
       out_ += "\xEF\xBF\xBD";
     } else if (first < 0x20 || first == 0x7F) {
-      std::array<char, 8> escaped = {};
-      std::snprintf(escaped.data(), escaped.size(), "\\u%04x", first);
-      out_ += escaped.data();
+      out_ += "\\u00";
+      out_ += "0123456789abcdef"[first >> 4U];
+      out_ += "0123456789abcdef"[first & 15U];
     } else {
       out_ += first == '"' || first == '\\' ? "\\" : "";
       out_ += text.substr(0, size);

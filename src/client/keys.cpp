@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <system_error>
 
 #include "client/text.hpp"
 #include "core/secret_pages.hpp"
@@ -162,7 +163,8 @@ Keys::Keys(const std::string &file) {
     throw Failure("out of memory");
   }
   pages_ = new (memory.address) Pages();
-  char *const given = std::getenv("FERNET_KEY");
+  char *const given =
+      std::getenv("FERNET_KEY");  // NOLINT(concurrency-mt-unsafe): one thread
   if (!file.empty()) {
     ReadFile(file);
   } else if (given != nullptr) {
@@ -174,7 +176,7 @@ Keys::Keys(const std::string &file) {
   }
   if (given != nullptr) {
     OPENSSL_cleanse(given, std::strlen(given));
-    unsetenv("FERNET_KEY");
+    unsetenv("FERNET_KEY");  // NOLINT(concurrency-mt-unsafe): one thread
   }
   Parse();
 }
@@ -190,7 +192,7 @@ void Keys::ReadFile(const std::string &file) {
   const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
     throw Failure("could not open the key file" + FileWords(file) + ": " +
-                  std::strerror(errno));
+                  std::generic_category().message(errno));
   }
   ssize_t got = 0;
   do {
@@ -203,7 +205,7 @@ void Keys::ReadFile(const std::string &file) {
   close(descriptor);
   if (got < 0) {
     throw Failure("could not read the key file" + FileWords(file) + ": " +
-                  std::strerror(error));
+                  std::generic_category().message(error));
   }
   if (pages_->size > kMaxText) {
     throw Failure("the key file" + FileWords(file) +

@@ -129,6 +129,7 @@ std::vector<std::string> Login::Databases() {
   }
   const Result result = connection->Query(kDatabases);
   std::vector<std::string> names;
+  names.reserve(static_cast<std::size_t>(result.rows()));
   for (int row = 0; row < result.rows(); ++row) {
     names.push_back(result.Text(row, 0));
   }

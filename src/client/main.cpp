@@ -13,11 +13,20 @@
 namespace fernet::client {
 namespace {
 
+// Complain cannot complain about an error of its own.
 void Complain(const std::string &message, const std::string &hint) {
-  std::fprintf(stderr, "pg_fernet: error: %s\n", Printable(message).c_str());
+  std::string words = "pg_fernet: error: " + Printable(message) + '\n';
   if (!hint.empty()) {
-    std::fprintf(stderr, "pg_fernet: hint: %s\n", Printable(hint).c_str());
+    words += "pg_fernet: hint: " + Printable(hint) + '\n';
   }
+  static_cast<void>(std::fputs(words.c_str(), stderr));
+}
+
+Exit Say(const std::string &text) {
+  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+    throw Failure("could not write to the standard output");
+  }
+  return Exit::kDone;
 }
 
 Exit Work(const Options &options) {
@@ -36,12 +45,10 @@ Exit Work(const Options &options) {
 Exit Run(int count, char **arguments) {
   const Options options = ParseOptions(count, arguments);
   if (options.command == Command::kHelp) {
-    std::fputs(HelpText().c_str(), stdout);
-    return std::fflush(stdout) == 0 ? Exit::kDone : Exit::kFailed;
+    return Say(HelpText());
   }
   if (options.command == Command::kVersion) {
-    std::puts("pg_fernet " FERNET_VERSION);
-    return std::fflush(stdout) == 0 ? Exit::kDone : Exit::kFailed;
+    return Say("pg_fernet " FERNET_VERSION "\n");
   }
   return Work(options);
 }

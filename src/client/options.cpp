@@ -254,6 +254,7 @@ Options ParseOptions(int count, char **arguments) {
   opterr = 0;
   optind = 2;
   int code = 0;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread so far
   while ((code = getopt_long(count, arguments, "ad:h:p:U:wWn:N:t:T:j:qvyV?",
                              kLong.data(), nullptr)) != -1) {
     if (code == '?') {

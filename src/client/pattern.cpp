@@ -76,7 +76,8 @@ std::vector<std::string> PatternParts(std::string_view pattern) {
     }
   }
   for (std::string &part : parts) {
-    part = "^(" + part + ")$";
+    part.insert(0, "^(");
+    part += ")$";
   }
   return parts;
 }

@@ -173,10 +173,11 @@ void Confirm(const std::vector<Plan> &plans, const Options &options,
   for (const std::string &column : columns) {
     display->Tell("to rotate: " + column);
   }
-  std::fprintf(stderr,
-               "Rotation encrypts with the first key what it finds, also a "
-               "token that somebody has\nput there with an old key. Are these "
-               "the columns in which tokens belong? [y/N] ");
+  static_cast<void>(std::fprintf(
+      stderr,
+      "Rotation encrypts with the first key what it finds, also a "
+      "token that somebody has\nput there with an old key. Are these "
+      "the columns in which tokens belong? [y/N] "));
   const std::string answer = cancel::ReadLine(STDIN_FILENO);
   if (answer != "y" && answer != "Y" && answer != "yes") {
     throw Failure("nothing was rotated, since you did not say yes");
@@ -311,11 +312,20 @@ class Rotation {
       piece.is_done = piece.failed == 0;
       piece.error.reset();
     } catch (const ServerError &error) {
-      piece.error = error.message();
-      display_->TellMessage(piece.Label(), error.message());
+      TakeError(error, &piece);
     }
     display_->Done(job, piece.rotated);
     PrintPiece(piece);
+  }
+
+  void TakeError(const ServerError &error, Piece *piece) const {
+    if (error.Is("42P01")) {
+      display_->Tell(piece->table + " was dropped meanwhile");
+      piece->is_done = true;
+      return;
+    }
+    piece->error = error.message();
+    display_->TellMessage(piece->Label(), error.message());
   }
 
   void PrintPiece(const Piece &piece) const {
@@ -526,10 +536,22 @@ Exit DoPlans(Login *login, const Keys &keys, const Options &options,
   return is_fine ? Exit::kDone : Exit::kLeft;
 }
 
-void RequireUsable(const Plan &plan) {
+// RequireUsable throws Failure for what would stop every job.
+void RequireUsable(const Plan &plan, const Options &options) {
   if (plan.target.catalog.in_recovery) {
     throw Failure("the server is a standby, which cannot rotate",
                   "Connect to its primary server.");
+  }
+  Connection *const connection = plan.target.connection.get();
+  if (!options.dry_run &&
+      connection->Query("SHOW transaction_read_only").Text(0, 0) == "on") {
+    throw Failure("the sessions of this role are read-only",
+                  "The setting is default_transaction_read_only.");
+  }
+  for (const std::string &interval : {options.pause, options.max_lag}) {
+    if (!interval.empty()) {
+      connection->Query("SELECT $1::interval", {interval});
+    }
   }
 }
 
@@ -546,7 +568,7 @@ Exit Rotate(Login *login, const Keys &keys, const Options &options,
   for (Target &target : OpenTargets(login, options)) {
     plans.emplace_back();
     plans.back().target = std::move(target);
-    RequireUsable(plans.back());
+    RequireUsable(plans.back(), options);
   }
   if (!options.columns.empty()) {
     TakeNamedColumns(options, &plans);

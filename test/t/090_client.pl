@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use FernetTest qw(:DEFAULT same session slurp);
+use FernetTest qw(:DEFAULT same session slurp start_session finish_session);
 use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
@@ -19,7 +19,6 @@ $node->append_conf('postgresql.conf', <<'CONF');
 log_statement = all
 log_min_duration_statement = 0
 log_parameter_max_length_on_error = -1
-log_min_messages = debug1
 CONF
 $node->start;
 my $folder = PostgreSQL::Test::Utils::tempdir();
@@ -180,6 +179,54 @@ ends('a role that may', "$new,$old", [ 'check', '-U', 'ordinary', '-t', 'connect
 my $log = slurp($node->logfile);
 like($log, qr/set_config\('fernet\.key'/, 'the log has the statement');
 unlike($log, qr/\Q$_\E/, 'and no key') foreach $new, $old;
+
+# ---------------------------------------------------------------------------
+# trouble in the middle
+# ---------------------------------------------------------------------------
+
+$node->safe_psql('postgres', 'DELETE FROM connection WHERE id = 301; CREATE TABLE held AS SELECT id, password FROM connection WHERE id < 5');
+
+# rotating starts the program, and has $tamper called when the job can only wait
+# for a row that another session holds. Then the row is free again, unless
+# $tamper returns false. Returns status, output and errors of the program.
+sub rotating
+{
+	my ($keys, $tamper, @arguments) = @_;
+	my $holder = start_session($node, 'BEGIN; SELECT 1 FROM held WHERE id = 1 FOR UPDATE; SELECT pg_sleep(600)', name => 'holder');
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'holder' AND query LIKE 'SELECT pg_sleep%'")
+		or die 'no row is held';
+	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'postgres', PGDATABASE => 'postgres', FERNET_KEY => $keys);
+	my ($out, $err) = ('', '');
+	my $program = IPC::Run::start([ 'pg_fernet', 'rotate', '--yes', '-t', 'held', @arguments ], '<', \undef, '>', \$out, '2>', \$err);
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM fernet_rotation_progress JOIN pg_stat_activity AS a USING (pid) WHERE a.application_name = 'pg_fernet' AND a.query LIKE 'CALL%'")
+		or die 'no job waits';
+	$tamper->($program);
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'");
+	IPC::Run::finish($program);
+	my $status = $? >> 8;
+	finish_session($holder);
+	return ($status, $out, $err);
+}
+
+my $sessions = "FROM pg_stat_activity WHERE application_name = 'pg_fernet'";
+@got = rotating("$old,$new", sub { $_[0]->signal('INT'); $node->poll_query_until('postgres', "SELECT count(*) = 0 $sessions") });
+is($got[0], 3, 'Ctrl-C: status');
+like($got[2], qr/error: cancelled\n.*hint: What is done is committed\. The same command goes on from there\.$/, 'Ctrl-C: words');
+@got = rotating("$old,$new", sub { $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) $sessions AND query LIKE 'CALL%'") });
+is($got[0], 0, 'a session of the program is terminated: status');
+like($got[1], qr/\npublic\.held: 1 rotated, 3 unchanged, 0 failed\n.*every token in the tables that were named is encrypted/, 'and its work is begun anew');
+@got = rotating("$new,$old", sub { $node->restart });
+is($got[0], 0, 'the server is restarted: status');
+like($got[1], qr/every token in the tables that were named is encrypted/, 'and the work is done');
+@got = rotating("$old,$new", sub { $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) $sessions AND query LIKE 'CALL%'") });
+is($got[0], 2, 'a DBA cancels the rotation: status');
+like($got[2], qr/error: public\.held: canceling statement due to user request/, 'and the program says so');
+@got = client("$new,$old", 'rotate', '--yes', '--pause', 'x');
+like(join(' ', @got), qr/^1 .*invalid input syntax for type interval: "x"/s, 'a wrong interval stops it before it begins');
+$node->append_conf('postgresql.conf', 'default_transaction_read_only = on');
+$node->reload;
+@got = client("$new,$old", 'rotate', '--yes');
+like(join(' ', @got), qr/^1 .*the sessions of this role are read-only/s, 'a server that is read-only');
 
 $node->stop;
 done_testing();
