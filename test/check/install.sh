@@ -42,7 +42,7 @@ by_cmake() {
   rm -rf "$folder/cmake"
   quietly "$cmake" -S . -B "$build" -DPG_CONFIG="$pg_config" \
     -DBUILD_TESTING=OFF "$@"
-  cp -- "$built/pg_fernet.so" "$build"
+  cp -- "$built/pg_fernet.so" "$built/pg_fernet" "$build"
   DESTDIR=$folder/cmake quietly "$cmake" --install "$build"
 }
 
@@ -76,8 +76,11 @@ compare() {
 
 mkdir "$folder/tree"
 cp -Rp Makefile pg_fernet.control src sql "$folder/tree"
+mkdir "$folder/tree/docs"
+cp -p docs/pg_fernet.1 "$folder/tree/docs"
+[[ ! -e pg_fernet ]] || cp -p pg_fernet "$folder/tree"
 built=${FERNET_BUILD:-$folder/built}
-if [[ ! -e $built/pg_fernet.so ]]; then
+if [[ ! -e $built/pg_fernet.so || ! -e $built/pg_fernet ]]; then
   quietly "$cmake" -S . -B "$built" -DPG_CONFIG="$pg_config" -DBUILD_TESTING=OFF
   quietly "$cmake" --build "$built" --parallel "$(nproc)"
 fi
@@ -88,6 +91,8 @@ data=$("$pg_config" --sharedir)
 by_make
 by_cmake
 compare 'without a prefix' "$library/pg_fernet.so" \
+  "$("$pg_config" --bindir)/pg_fernet" \
+  "$("$pg_config" --mandir)/man1/pg_fernet.1" \
   "$data/extension/pg_fernet.control" \
   "$data/extension/pg_fernet--$version.sql"
 if ! diff <(symbols "$folder/make") <(symbols "$folder/cmake"); then
@@ -99,6 +104,7 @@ fi
 by_make prefix=/opt/extras
 by_cmake -DCMAKE_INSTALL_PREFIX=/opt/extras
 compare 'with a prefix' opt/extras/lib/postgresql/pg_fernet.so \
+  opt/extras/bin/pg_fernet opt/extras/share/man/man1/pg_fernet.1 \
   opt/extras/share/postgresql/extension/pg_fernet.control
 by_make prefix=/opt/postgres-extras
 by_cmake -DCMAKE_INSTALL_PREFIX=/opt/postgres-extras

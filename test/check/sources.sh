@@ -1,6 +1,6 @@
 #!/bin/bash
-# make and CMake compile every source of the core and the module, whatever its
-# folder is called. FERNET_BUILD names a folder that CMake has configured; without
+# make and CMake compile every source of the core, the module and the program,
+# whatever its folder is called. FERNET_BUILD names a folder that CMake has configured; without
 # it, this configures one.
 set -euo pipefail
 cd -- "$(dirname -- "$0")/../.."
@@ -18,11 +18,11 @@ compiled_by_make() {
   # Make's variable is meant.
   # shellcheck disable=SC2016
   make -s --no-print-directory PG_CONFIG="$pg_config" \
-    --eval 'list-objects: ; @printf "%s\n" $(OBJS)' list-objects |
+    --eval 'list-objects: ; @printf "%s\n" $(OBJS) $(client_objects)' list-objects |
     sed 's/\.o$/.cpp/'
 }
 
-# compiled_by_cmake BUILD prints the sources of the core and of the module.
+# compiled_by_cmake BUILD prints the sources of the core, the module and the program.
 compiled_by_cmake() {
   python3 -c '
 import json
@@ -32,7 +32,7 @@ import sys
 
 with open(sys.argv[1], encoding="utf-8") as commands:
     for command in json.load(commands):
-        if re.search(r" -o \S*\b(fernet_core|pg_fernet)\.dir/", command["command"]):
+        if re.search(r" -o \S*\b(fernet_core|fernet_client|pg_fernet)\.dir/", command["command"]):
             print(os.path.relpath(command["file"]))' "$1/compile_commands.json"
 }
 
@@ -45,11 +45,11 @@ if [[ ! -e $build/compile_commands.json ]]; then
     exit 1
   fi
 fi
-if ! compiled_by_make | require_all cpp src/core src/pg; then
+if ! compiled_by_make | require_all cpp src/core src/pg src/client; then
   printf '  make does not compile these: see "sources" in the Makefile.\n'
   found=1
 fi
-if ! compiled_by_cmake "$build" | require_all cpp src/core src/pg; then
+if ! compiled_by_cmake "$build" | require_all cpp src/core src/pg src/client; then
   printf '  CMake does not compile these: see "GLOB" in CMakeLists.txt.\n'
   found=1
 fi

@@ -197,7 +197,7 @@ sub rotating
 		or die 'no row is held';
 	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'postgres', PGDATABASE => 'postgres', FERNET_KEY => $keys);
 	my ($out, $err) = ('', '');
-	my $program = IPC::Run::start([ 'pg_fernet', 'rotate', '--yes', '-t', 'held', @arguments ], '<', \undef, '>', \$out, '2>', \$err);
+	my $program = IPC::Run::start([ 'env', 'PGAPPNAME=pg_fernet', 'pg_fernet', 'rotate', '--yes', '-t', 'held', @arguments ], '<', \undef, '>', \$out, '2>', \$err);
 	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM fernet_rotation_progress JOIN pg_stat_activity AS a USING (pid) WHERE a.application_name = 'pg_fernet' AND a.query LIKE 'CALL%'")
 		or die 'no job waits';
 	$tamper->($program);
