@@ -108,7 +108,8 @@ std::vector<Target> OpenTargets(Login *login, const Options &options) {
     std::unique_ptr<Connection> connection = login->Open(database);
     UseCatalogNames(connection.get());
     Catalog catalog = ReadCatalog(connection.get(), options);
-    if (catalog.extension.empty() && !options.all_databases) {
+    if (catalog.extension.empty() && options.command == Command::kRotate &&
+        !options.all_databases) {
       throw Failure(
           "the extension pg_fernet is not in the database \"" +
               connection->database() + "\"",
@@ -128,7 +129,9 @@ void PrintFound(const Target &target, const std::vector<Found> &found,
       "database " + QuoteIdentifier(target.database) + ", " +
       Counted(static_cast<std::int64_t>(target.catalog.tables.size()),
               "table") +
-      ", " + SizeText(target.catalog.bytes()) + ", read by the server");
+      ", " + SizeText(target.catalog.bytes()) +
+      (target.catalog.extension.empty() ? ", read by this program"
+                                        : ", read by the server"));
   std::vector<Row> rows = {{"place", "tokens", "form", "encrypted with"}};
   for (const Found &one : found) {
     rows.push_back(RowOf(one));
@@ -144,7 +147,8 @@ void WriteFound(const Target &target, const std::vector<Found> &found,
   json->Name("tables").Number(
       static_cast<std::int64_t>(target.catalog.tables.size()));
   json->Name("bytes").Number(target.catalog.bytes());
-  json->Name("way").Text("server");
+  json->Name("way").Text(target.catalog.extension.empty() ? "client"
+                                                          : "server");
   json->Name("places").Open('[');
   for (const Found &one : found) {
     json->Open('{');
@@ -220,9 +224,7 @@ Exit Check(Login *login, const Keys &keys, const Options &options,
   json.Open('{').Name("command").Text("check").Name("databases").Open('[');
   for (const Target &target : targets) {
     const std::vector<Found> found =
-        target.catalog.extension.empty()
-            ? std::vector<Found>{WithoutExtension()}
-            : FindTokens(login, keys, target.database, target.catalog, options);
+        FindTokens(login, keys, target.database, target.catalog, options);
     Counts counts;
     for (const Found &one : found) {
       counts.Add(one, options.on_unknown);

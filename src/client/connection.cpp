@@ -76,9 +76,13 @@ bool EndsSession(const ServerMessage &error) {
 
 }  // namespace
 
-std::string Result::Text(int row, int column) const {
+std::string_view Result::View(int row, int column) const {
   return {PQgetvalue(result_.get(), row, column),
           static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};
+}
+
+std::string Result::Text(int row, int column) const {
+  return std::string(View(row, column));
 }
 
 std::int64_t Result::Number(int row, int column) const {
@@ -172,6 +176,11 @@ Result Connection::Query(const std::string &statement,
   return Receive();
 }
 
+Result Connection::QueryBinary(const std::string &statement) {
+  Send(statement.c_str(), {}, true);
+  return Receive();
+}
+
 void Connection::QuerySecret(const char *statement, const char *secret,
                              std::size_t size) {
   Send(statement, {secret});
@@ -183,13 +192,13 @@ void Connection::QuerySecret(const char *statement, const char *secret,
 }
 
 void Connection::Send(const char *statement,
-                      const std::vector<const char *> &values) {
+                      const std::vector<const char *> &values, bool is_binary) {
   if (cancel::IsAsked()) {
     throw Cancelled();
   }
   if (PQsendQueryParams(connection_.get(), statement,
                         static_cast<int>(values.size()), nullptr, values.data(),
-                        nullptr, nullptr, 0) == 0) {
+                        nullptr, nullptr, is_binary ? 1 : 0) == 0) {
     ThrowLost();
   }
 }

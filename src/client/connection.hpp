@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "client/errors.hpp"
@@ -26,6 +27,8 @@ class Result {
   bool IsNull(int row, int column) const {
     return PQgetisnull(result_.get(), row, column) != 0;
   }
+  // View is valid as long as the result is; empty for NULL.
+  std::string_view View(int row, int column) const;
   // Text is empty for NULL.
   std::string Text(int row, int column) const;
   std::int64_t Number(int row, int column) const;
@@ -50,6 +53,8 @@ class Connection {
   // ConnectionError or Cancelled; if cancelled, the server was told so.
   Result Query(const std::string &statement,
                const std::vector<Value> &values = {});
+  // QueryBinary is Query, and returns values in the binary form of their types.
+  Result QueryBinary(const std::string &statement);
 
   // QuerySecret is Query with a single parameter, which is not copied by the
   // program. libpq's own copy is overwritten before it returns.
@@ -72,7 +77,8 @@ class Connection {
  private:
   void Connect(const Parameters &parameters);
   void WaitForSocket(short events, double seconds);
-  void Send(const char *statement, const std::vector<const char *> &values);
+  void Send(const char *statement, const std::vector<const char *> &values,
+            bool is_binary = false);
   Result Receive();
   void CancelStatement();
   [[noreturn]] void ThrowLost();

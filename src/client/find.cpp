@@ -5,6 +5,7 @@
 #include <mutex>
 #include <thread>
 
+#include "client/read_here.hpp"
 #include "client/text.hpp"
 
 namespace fernet::client {
@@ -165,6 +166,36 @@ std::vector<std::vector<std::string>> CallsFor(const Catalog &catalog,
   return calls;
 }
 
+std::vector<Found> FindByServer(Login *login, const Keys &keys,
+                                const std::string &database,
+                                const Catalog &catalog,
+                                const Options &options) {
+  Search search = {.login = login,
+                   .keys = &keys,
+                   .database = &database,
+                   .catalog = &catalog,
+                   .mutex = {},
+                   .calls = CallsFor(catalog, options),
+                   .found = {},
+                   .failure = nullptr};
+  const std::size_t jobs =
+      std::min(search.calls.size(), static_cast<std::size_t>(options.jobs));
+  std::vector<std::thread> threads;
+  for (std::size_t job = 1; job < jobs; ++job) {
+    threads.emplace_back(DoCalls, &search);
+  }
+  if (jobs > 0) {
+    DoCalls(&search);
+  }
+  for (std::thread &thread : threads) {
+    thread.join();
+  }
+  if (search.failure != nullptr) {
+    std::rethrow_exception(search.failure);
+  }
+  return std::move(search.found);
+}
+
 }  // namespace
 
 std::string Found::Place() const {
@@ -205,38 +236,17 @@ void Counts::Add(const Counts &other) {
 std::vector<Found> FindTokens(Login *login, const Keys &keys,
                               const std::string &database,
                               const Catalog &catalog, const Options &options) {
-  Search search = {.login = login,
-                   .keys = &keys,
-                   .database = &database,
-                   .catalog = &catalog,
-                   .mutex = {},
-                   .calls = CallsFor(catalog, options),
-                   .found = {},
-                   .failure = nullptr};
-  const std::size_t jobs =
-      std::min(search.calls.size(), static_cast<std::size_t>(options.jobs));
-  std::vector<std::thread> threads;
-  for (std::size_t job = 1; job < jobs; ++job) {
-    threads.emplace_back(DoCalls, &search);
-  }
-  if (jobs > 0) {
-    DoCalls(&search);
-  }
-  for (std::thread &thread : threads) {
-    thread.join();
-  }
-  if (search.failure != nullptr) {
-    std::rethrow_exception(search.failure);
-  }
-  std::erase_if(search.found, [&](const Found &found) {
+  std::vector<Found> all =
+      catalog.extension.empty()
+          ? ReadHere(login, keys, database, catalog, options)
+          : FindByServer(login, keys, database, catalog, options);
+  std::erase_if(all, [&](const Found &found) {
     return IsExcept(found, catalog, options);
   });
-  std::stable_sort(search.found.begin(), search.found.end(),
-                   [](const Found &a, const Found &b) {
-                     return std::tie(a.table, a.column) <
-                            std::tie(b.table, b.column);
-                   });
-  return std::move(search.found);
+  std::stable_sort(all.begin(), all.end(), [](const Found &a, const Found &b) {
+    return std::tie(a.table, a.column) < std::tie(b.table, b.column);
+  });
+  return all;
 }
 
 }  // namespace fernet::client

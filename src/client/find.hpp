@@ -51,8 +51,9 @@ struct Counts {
   }
 };
 
-// FindTokens reads what the catalog lists, or the whole database if the options
-// name no tables, over up to --jobs connections.
+// FindTokens finds the tokens in what the catalog lists, or in the whole
+// database if the options name no tables. The server reads, over up to --jobs
+// connections; without the extension, this program does.
 std::vector<Found> FindTokens(Login *login, const Keys &keys,
                               const std::string &database,
                               const Catalog &catalog, const Options &options);

@@ -228,6 +228,20 @@ void Keys::Parse() {
   pages_->text.at(pages_->size) = '\0';
 }
 
+void Keys::Prepare(Keyring *ring) const {
+  if (ring->Prepare(pages_->list.keys()) != Status::kOk) {
+    throw Failure("OpenSSL lacks AES-128-CBC or SHA-256, or is out of memory");
+  }
+}
+
+std::string Keys::FingerprintOf(std::size_t index) const {
+  FingerprintText text = {};
+  if (Fingerprint(pages_->list.keys()[index], &text) != Status::kOk) {
+    throw Failure("could not complete the cryptographic operation");
+  }
+  return text.data();
+}
+
 void Keys::GiveTo(Connection *connection, const std::string &schema) const {
   if (count() == 0) {
     return;

@@ -22,6 +22,12 @@ class Keys {
 
   std::size_t count() const;
 
+  // Prepare makes `ring` ready to try the keys. Throws Failure when OpenSSL
+  // lacks what is needed.
+  void Prepare(Keyring *ring) const;
+  // FingerprintOf is that of the key at `index`, from 0.
+  std::string FingerprintOf(std::size_t index) const;
+
   // GiveTo sets "fernet.key" of a session whose pg_fernet is in `schema`. The
   // key is a bound parameter. Throws Failure if anybody on the way, or the log
   // of the server, could read it.

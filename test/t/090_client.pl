@@ -72,7 +72,7 @@ unlike($got[2], qr/\Q$old\E/, 'and its text is not shown');
 ends('a key twice', "$new,$new", ['check'], 1, '', qr/position 2.*\n.*The same key is earlier in the list/);
 ends('no file', undef, [ 'check', '--key-file=/nowhere/x' ], 1, '', qr/could not open the key file/);
 ends('no key', undef, ['rotate'], 1, '', qr/no key was given/);
-ends('no extension', $new, ['check'], 1, '', qr/the extension pg_fernet is not in the database "postgres"/);
+ends('no extension', $new, ['rotate'], 1, '', qr/the extension pg_fernet is not in the database "postgres"/);
 ends('no server', $new, [ 'check', '-h', '/nowhere' ], 1, '', qr/No such file or directory/);
 
 # ---------------------------------------------------------------------------
@@ -156,7 +156,20 @@ ends('that is left', "$new,$old", [ 'rotate', '--yes', '-q', '--on-unknown=leave
 
 # several databases
 $node->safe_psql('postgres', 'CREATE DATABASE without');
-ends('all databases', "$new,$old", [ 'check', '--all', '--on-unknown=leave' ], 2, qr/\ndatabase without, 0 tables.*not read.*nothing is known about it\.\n$/s, '');
+ends('all databases', "$new,$old", [ 'check', '--all', '--on-unknown=leave' ], 2, qr/\ndatabase without, 0 tables, 0 bytes, read by this program\n.*\n  everything outside of tables .* not read\n1 place was not read: nothing is known about it\.\n$/, '');
+
+# a database without the extension is read by the program, and all types are found
+my ($made) = session($node, q{SELECT format('CREATE EXTENSION hstore; CREATE TYPE pair AS (a text, b bytea); CREATE DOMAIN tokens AS text CHECK (VALUE <> %L);'
+	' CREATE TABLE holder AS SELECT x::text AS a, x::varchar(300) AS b, x::char(300) AS c, x::bytea AS d, to_json(x) AS e, to_jsonb(x) AS f, hstore(%L, x) AS g,'
+	' ARRAY[NULL, x] AS h, ROW(x, x::bytea)::pair AS i, x::tokens AS j, xmlelement(name a, x) AS k, encode(x::bytea, %L) AS l, 1 AS m, %L::tsvector AS n FROM (VALUES (%L)) AS t(x)',
+	'', 'a', 'hex', 'a b', fernet_encrypt(fernet_encrypt('x')))}, options => "-c fernet.key=$new");
+$node->safe_psql('without', $made);
+@got = ends('without the extension', "$new,$old", [ 'check', 'without' ], 2, qr/, 1 table, .*, read by this program\n/, '');
+is(join(' ', $got[1] =~ /holder\.(\w +\d+  \w+)  .*key 1/g) =~ s/ +/ /gr, join(' ', map({ "$_ 1 whole $_ 1 nested" } 'a' .. 'd'), map({ "$_ 1 inside $_ 1 nested" } 'e' .. 'h'), 'i 1 inside i 1 encoded i 2 nested', 'j 1 whole j 1 nested', 'k 1 inside k 1 nested', 'l 1 encoded l 1 nested'),
+	'without the extension: what is where');
+like($got[1], qr/everything outside of tables +not read\n.*holder\.n +not read: A part is of type tsvector/s, 'without the extension: what is not read');
+ends('but for what need not be read', "$new,$old", [ 'check', 'without', '--except=everything outside of tables', '--except=public.holder.n' ], 0, qr/The first key decrypts all 27 tokens\./, '');
+ends('with another key', $old, [ 'check', 'without', '-t', 'holder' ], 2, qr/with no key of the list/, '');
 
 # the output is not taken
 SKIP:
