@@ -60,9 +60,11 @@ Display::Display(bool shows_progress, bool is_json)
       is_json_(is_json),
       is_terminal_(isatty(STDERR_FILENO) != 0) {}
 
-void Display::Begin(std::size_t jobs, std::size_t pieces, double weight) {
+void Display::Begin(std::size_t jobs, std::size_t pieces, double weight,
+                    bool rotates) {
   const std::lock_guard lock(mutex_);
   jobs_.assign(jobs, {});
+  rotates_ = rotates;
   pieces_ = pieces;
   pieces_done_ = 0;
   weight_ = weight;
@@ -123,24 +125,30 @@ double Display::Share() const {
 
 std::string Display::Total() const {
   const std::chrono::duration<double> gone = Clock::now() - started_;
+  const double seconds = gone.count();
+  std::string text = std::to_string(pieces_done_) + " of " +
+                     Counted(static_cast<std::int64_t>(pieces_), "part") +
+                     ", " + DurationText(seconds);
+  if (rotates_) {
+    text = Rotated(seconds) + ", " + text;
+  }
   const double share = Share();
+  if (share > 0.01 && seconds >= 2) {
+    text += ", " + DurationText(seconds * (1 - share) / share) + " left";
+  }
+  return text;
+}
+
+std::string Display::Rotated(double seconds) const {
   std::int64_t rotated = rotated_;
   for (const JobLine &job : jobs_) {
     rotated += job.rotated;
   }
-  std::string text = std::to_string(rotated) + " rotated";
-  if (gone.count() >= 1) {
-    text += ", " +
-            std::to_string(static_cast<std::int64_t>(
-                static_cast<double>(rotated) / gone.count())) +
-            "/s";
-  }
-  text += ", " + std::to_string(pieces_done_) + " of " +
-          Counted(static_cast<std::int64_t>(pieces_), "part");
-  if (share > 0.01 && gone.count() >= 2) {
-    text += ", " + DurationText(gone.count() * (1 - share) / share) + " left";
-  }
-  return text;
+  const double rate = seconds >= 1 ? static_cast<double>(rotated) / seconds : 0;
+  return std::to_string(rotated) + " rotated" +
+         (rate >= 1
+              ? ", " + std::to_string(static_cast<std::int64_t>(rate)) + "/s"
+              : "");
 }
 
 void Display::Draw() {

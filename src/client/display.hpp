@@ -33,8 +33,9 @@ class Display {
   Display &operator=(const Display &) = delete;
 
   // Begin shows progress for `jobs` jobs, whose pieces weigh `weight`
-  // together. End takes it away.
-  void Begin(std::size_t jobs, std::size_t pieces, double weight);
+  // together, with the number of rotated values if they rotate any. End takes
+  // it away.
+  void Begin(std::size_t jobs, std::size_t pieces, double weight, bool rotates);
   void End();
 
   // Set shows what a job does. Done counts its piece as done.
@@ -66,6 +67,7 @@ class Display {
   void DrawLines();
   void DrawLog();
   std::string Total() const;
+  std::string Rotated(double seconds) const;
   double Share() const;
 
   const bool shows_progress_;
@@ -73,6 +75,7 @@ class Display {
   const bool is_terminal_;
   std::mutex mutex_;
   std::vector<JobLine> jobs_;
+  bool rotates_ = false;
   std::size_t pieces_ = 0;
   std::size_t pieces_done_ = 0;
   double weight_ = 0;

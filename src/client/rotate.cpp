@@ -203,7 +203,7 @@ class Rotation {
     }
     const std::size_t jobs = std::min<std::size_t>(
         static_cast<std::size_t>(options_.jobs), plan_->pieces.size());
-    display_->Begin(jobs, plan_->pieces.size(), weight);
+    display_->Begin(jobs, plan_->pieces.size(), weight, !options_.dry_run);
     Jobs work(
         {.open = [this] { return Open(); },
          .run = [this](Connection *session, std::size_t piece,
@@ -226,7 +226,6 @@ class Rotation {
 
   // Prove asks the server to prove that the first key is enough.
   void Prove() {
-    display_->Begin(1, 1, 1);
     std::vector<std::string> tables;
     if (options_.limits_tables()) {
       for (const Table &table : plan_->target.catalog.tables) {
@@ -236,7 +235,7 @@ class Rotation {
     const std::size_t pieces = options_.limits_tables() ? tables.size() : 1;
     const std::size_t jobs =
         std::min<std::size_t>(static_cast<std::size_t>(options_.jobs), pieces);
-    display_->Begin(jobs, pieces, static_cast<double>(pieces));
+    display_->Begin(jobs, pieces, static_cast<double>(pieces), false);
     Jobs work(
         {.open = [this] { return OpenToProve(); },
          .run = [this](Connection *session, std::size_t piece,
@@ -408,7 +407,7 @@ class Rotation {
         {ArrayLiteral(processes)});
     for (int row = 0; row < result.rows(); ++row) {
       const double share = std::strtod(result.Text(row, 2).c_str(), nullptr);
-      const bool is_first = result.Number(row, 1) == 1;
+      const bool is_first = result.Number(row, 1) <= 1;
       display_->Update(
           static_cast<int>(result.Number(row, 0)),
           is_first ? kFirstPass * share : kFirstPass + (1 - kFirstPass) * share,
