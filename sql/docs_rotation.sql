@@ -23,16 +23,19 @@ SELECT n, fernet_encrypt('password ' || n) FROM generate_series(1, 3) AS n;
 CREATE TABLE webhook (id int PRIMARY KEY, secret text);
 INSERT INTO webhook VALUES (1, fernet_encrypt('a secret'));
 
--- docs/rotation.md: The four steps
+-- docs/rotation.md: The five steps
 SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
 
 CALL fernet_rotate_column('connection', 'password');
 
--- docs/rotation.md: The four steps
+-- docs/rotation.md: The five steps
+SELECT fernet_assert_rotated('connection', 'password');
+
+-- docs/rotation.md: The five steps
 SELECT fernet_key_index(password) AS key_index, count(*)
 FROM connection WHERE password IS NOT NULL GROUP BY 1 ORDER BY 1;
 
--- docs/rotation.md: The four steps
+-- docs/rotation.md: The five steps
 SELECT set_config('fernet.key', :'new_key', false);
 SELECT count(*) AS unreadable FROM connection WHERE NOT fernet_verify(password);
 
@@ -58,47 +61,22 @@ CALL fernet_rotate_column('import', 'token');
 SELECT id, fernet_is_token(token) FROM import
 WHERE token IS NOT NULL AND fernet_key_index(token) IS NULL;
 
--- docs/rotation.md: Runbook: rotate a production system
-SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
-
-CALL fernet_rotate_column('webhook', 'secret', dry_run => true);
-
--- docs/rotation.md: Runbook: rotate a production system
-SELECT 'connection.password' AS "column", fernet_key_index(password) AS key_index, count(*)
-FROM connection WHERE password IS NOT NULL GROUP BY 2
-UNION ALL
-SELECT 'webhook.secret', fernet_key_index(secret), count(*)
-FROM webhook WHERE secret IS NOT NULL GROUP BY 2
-ORDER BY 1, 2;
-
--- docs/rotation.md: What a rotation costs
-ALTER TABLE webhook ALTER COLUMN secret SET STORAGE EXTERNAL;
-
--- docs/rotation.md: Transaction poolers and job runners
-BEGIN;
-SELECT set_config('fernet.key', :'new_key' || ',' || :'key', true);
-SELECT * FROM fernet_rotate_batch('webhook', 'secret', from_position => 0);
-COMMIT;
-
--- docs/rotation.md: Encrypt a column that holds plaintext
-CREATE TABLE legacy (id int, secret text);
-INSERT INTO legacy VALUES (1, 'plain'), (2, fernet_encrypt('encrypted before'));
-
-CALL fernet_rotate_column('legacy', 'secret', on_plaintext => 'encrypt');
-
-SELECT id, fernet_decrypt(secret) FROM legacy ORDER BY id;
-
--- docs/rotation.md: Go back to plaintext
-CALL fernet_decrypt_column('legacy', 'secret', confirm => true);
-
--- docs/rotation.md: Rotate a single token
+-- docs/rotation.md: Rotate several columns of a table
+CREATE TABLE account (id int PRIMARY KEY, note text, access_token text, refresh_token bytea, settings jsonb);
 SELECT set_config('fernet.key', :'key', false);
-CREATE TEMPORARY TABLE old AS SELECT fernet_encrypt('one value') AS token;
-SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+INSERT INTO account
+SELECT n, 'no token', fernet_encrypt('access'), convert_to(fernet_encrypt('refresh'), 'UTF8'),
+       jsonb_build_object('webhook', fernet_encrypt('webhook'))
+FROM generate_series(1, 3) AS n;
 
-SELECT fernet_key_index(token) AS before, fernet_key_index(fernet_rotate(token)) AS after,
-       fernet_decrypt(fernet_rotate(token))
-FROM old;
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+CALL fernet_rotate_table('account', '{access_token, refresh_token, settings}');
+
+-- docs/rotation.md: Rotate several columns of a table
+CALL fernet_rotate_table('account');
+
+-- docs/rotation.md: Rotate several columns of a table
+SELECT fernet_assert_rotated('account');
 
 -- docs/rotation.md: Rotate tokens inside of documents, arrays and rows
 SELECT set_config('fernet.key', :'key', false);
@@ -127,22 +105,31 @@ UPDATE service SET config = fernet_rotate_value(config);
 SELECT config ->> 'url' AS url, fernet_key_index(config ->> 'token') AS key_index, fernet_decrypt(config ->> 'token')
 FROM service;
 
--- docs/rotation.md: Rotate several columns of a table
-CREATE TABLE account (id int PRIMARY KEY, note text, access_token text, refresh_token bytea, settings jsonb);
+-- docs/rotation.md: Rotate a single token
 SELECT set_config('fernet.key', :'key', false);
-INSERT INTO account
-SELECT n, 'no token', fernet_encrypt('access'), convert_to(fernet_encrypt('refresh'), 'UTF8'),
-       jsonb_build_object('webhook', fernet_encrypt('webhook'))
-FROM generate_series(1, 3) AS n;
-
+CREATE TEMPORARY TABLE old AS SELECT fernet_encrypt('one value') AS token;
 SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
-CALL fernet_rotate_table('account', '{access_token, refresh_token, settings}');
 
--- docs/rotation.md: Rotate several columns of a table
-CALL fernet_rotate_table('account');
+SELECT fernet_key_index(token) AS before, fernet_key_index(fernet_rotate(token)) AS after,
+       fernet_decrypt(fernet_rotate(token))
+FROM old;
 
--- docs/rotation.md: Rotate several columns of a table
-SELECT fernet_assert_rotated('account');
+-- docs/rotation.md: Transaction poolers and job runners
+BEGIN;
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', true);
+SELECT * FROM fernet_rotate_batch('webhook', 'secret', from_position => 0);
+COMMIT;
+
+-- docs/rotation.md: Encrypt a column that holds plaintext
+CREATE TABLE legacy (id int, secret text);
+INSERT INTO legacy VALUES (1, 'plain'), (2, fernet_encrypt('encrypted before'));
+
+CALL fernet_rotate_column('legacy', 'secret', on_plaintext => 'encrypt');
+
+SELECT id, fernet_decrypt(secret) FROM legacy ORDER BY id;
+
+-- docs/rotation.md: Go back to plaintext
+CALL fernet_decrypt_column('legacy', 'secret', confirm => true);
 
 -- End of the examples
 \c :home
