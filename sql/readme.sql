@@ -11,7 +11,7 @@ SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO';
 
--- README.md: Quick start
+-- README.md: First result
 CREATE EXTENSION pg_fernet;
 
 -- a new key, for this session only
@@ -22,9 +22,6 @@ INSERT INTO integration VALUES ('chat', fernet_encrypt('my API token'));
 
 SELECT name, left(api_token, 6) || '...' AS stored, fernet_decrypt(api_token) AS decrypted
 FROM integration;
-
--- README.md: Install
-SELECT length(fernet_generate_key());
 
 -- README.md: Keys in brief
 \set key     'this-is-test-key-1-do-not-use-it-anywhere-A='
@@ -42,7 +39,6 @@ SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
 
 CALL fernet_rotate_column('connection', 'password');
 
--- README.md: Rotate in brief
 SELECT fernet_assert_rotated('connection', 'password');
 
 -- End of the examples
