@@ -22,3 +22,18 @@ renew
 edit docs/rotation.md 's/^```text$/&\nplanted/'
 expect 'docs/rotation.md, ".*", shows this:'
 must_fail
+
+renew
+edit docs/functions.md 's/^### fernet_verify$/### fernet_planted/'
+edit docs/functions.md '/^### fernet_keys$/,/^### /s/is_primary/planted/'
+edit sql/pg_fernet--1.0.0.sql 's/^CREATE FUNCTION fernet_is_token\(token text\)/CREATE FUNCTION fernet_new(fresh text)/'
+edit src/pg/report/events.hpp 's/"fernet\.log"/"fernet.newsetting"/'
+expect 'docs/functions.md has no entry "### fernet_new"' 'docs/functions.md has no entry "### fernet_verify"' \
+  'docs/functions.md has no entry "### fernet.newsetting"' 'docs/functions.md, fernet_keys: does not name is_primary' \
+  'docs/functions.md, fernet_planted: there is no such' 'docs/functions.md, fernet.log: there is no such'
+must_fail
+
+renew
+edit docs/functions.md '/^### fernet_rotate$/,/^### /s/^```sql$/```text/'
+expect 'docs/functions.md, fernet_rotate: has no example in SQL'
+must_fail
