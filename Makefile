@@ -22,9 +22,9 @@ REGRESS = roundtrip tokens keys errors limits nulls settings statement_text tran
 	rotate_indexes rotate_reasons rotate_triggers rotate_owner rotate_value rotate_documents adopt \
 	encrypt_trigger derived_keys inspect census find_tokens assert_database recognise on_unknown ledger interop environment search_path encodings \
 	upgrade readme docs_encrypt_and_decrypt docs_installation docs_interoperability \
-	docs_keys docs_monitoring docs_reference docs_rotation docs_runbook docs_costs docs_functions \
-	cookbook_adopt_a_plaintext_column cookbook_from_pgcrypto \
-	cookbook_from_python_to_the_database cookbook_pgbouncer cookbook_tenants \
+	docs_keys docs_monitoring docs_reference docs_rotation docs_runbook docs_costs docs_functions docs_who_decrypted docs_compliance \
+	cookbook_adopt_a_plaintext_column cookbook_backups cookbook_from_pgcrypto \
+	cookbook_from_python_to_the_database cookbook_pgbouncer cookbook_postgrest_and_hasura cookbook_tenants \
 	rotate_types rotate_table encrypt_trigger_kept encrypt_json dry_run \
 	blind_index blind_index_trigger index_column docs_blind_index
 # Some topics hold non-ASCII text; encodings makes databases of its own.

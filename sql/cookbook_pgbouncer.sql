@@ -26,6 +26,12 @@ SELECT set_config('fernet.key', :'key', true);
 SELECT id, fernet_decrypt(password) FROM connection;
 COMMIT;
 
+-- docs/cookbook/pgbouncer.md: 4. RDS Proxy, Neon, Supavisor
+BEGIN;
+SELECT set_config('fernet.key', :'key', true);
+SELECT count(*) AS keys FROM fernet_keys();
+COMMIT;
+
 -- docs/cookbook/pgbouncer.md: Check that it worked
 SELECT fernet_encrypt('x');
 

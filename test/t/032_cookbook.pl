@@ -313,7 +313,9 @@ INI
 foreach my $file (glob 'docs/cookbook/*.md')
 {
 	my ($page) = $file =~ m{([^/]+)\.md$};
-	next unless grep { $_->{language} ne 'sql' || $_->{words} ne '' } blocks_of($file);
+	# 100_access_pages runs this one.
+	next if $page eq 'key-management';
+	next unless grep { $_->{language} ne 'sql' && $_->{language} ne 'console' || $_->{words} ne '' } blocks_of($file);
 	ok($covered{$page}, "$file has blocks for this test, and is in %covered");
 }
 
