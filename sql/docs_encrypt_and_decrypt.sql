@@ -85,7 +85,7 @@ SELECT fernet_decrypt(fernet_encrypt('old', at => '2026-01-01 00:00:00+00'),
 SELECT fernet_try_decrypt(value) AS decrypted, fernet_verify(value) AS verified
 FROM (VALUES (fernet_encrypt('good')), ('not a token')) AS v(value);
 
--- docs/encrypt-and-decrypt.md: When was a token made, and under which key
+-- docs/encrypt-and-decrypt.md: When was a token made, and with which key
 SELECT fernet_timestamp(t) AT TIME ZONE 'UTC' AS made, fernet_key_index(t)
 FROM fernet_encrypt('hello', at => '2026-01-01 00:00:00+00') AS t;
 

@@ -24,7 +24,7 @@ SELECT n, fernet_encrypt('password ' || n) FROM generate_series(1, 3) AS n;
 -- docs/monitoring.md: What is wrong with this value?
 SELECT status, cause, detail FROM fernet_inspect('xoxb-1234');
 
--- docs/monitoring.md: Which rows are not tokens, or under a key I do not have?
+-- docs/monitoring.md: Which rows are not tokens, or need a key I do not have?
 SELECT i.status, i.cause, count(*)
 FROM connection, LATERAL fernet_inspect(password) AS i
 GROUP BY i.status, i.cause;
