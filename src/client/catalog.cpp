@@ -114,8 +114,22 @@ void AddTables(const Result &result, Catalog *catalog) {
       catalog->tables.push_back({.oid = result.Text(row, 0),
                                  .name = name,
                                  .kind = result.Text(row, 2)[0],
-                                 .bytes = result.Number(row, 5)});
+                                 .bytes = result.Number(row, 5),
+                                 .elsewhere = {}});
     }
+  }
+}
+
+void FindElsewhere(Connection *connection, std::vector<Table> *tables) {
+  std::vector<std::string> oids;
+  oids.reserve(tables->size());
+  for (const Table &table : *tables) {
+    oids.push_back(table.oid);
+  }
+  const auto causes = FindElsewhere(connection, oids);
+  for (Table &table : *tables) {
+    const auto cause = causes.find(table.oid);
+    table.elsewhere = cause == causes.end() ? Elsewhere() : cause->second;
   }
 }
 
@@ -149,6 +163,7 @@ Catalog ReadCatalog(Connection *connection, const Options &options) {
                                         ArrayLiteral(excluded.schemas),
                                         ArrayLiteral(excluded.tables)}),
             &catalog);
+  FindElsewhere(connection, &catalog.tables);
   for (std::size_t i = 0; i < meant.schemas.size(); ++i) {
     catalog.matches.push_back(
         connection->Query(kCount, {meant.schemas[i], meant.tables[i]})

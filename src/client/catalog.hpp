@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "client/connection.hpp"
+#include "client/elsewhere.hpp"
 #include "client/options.hpp"
 
 namespace fernet::client {
@@ -19,6 +20,7 @@ struct Table {
   std::string name;  // schema.table, as it is written in SQL
   char kind;         // as in pg_class
   std::int64_t bytes;
+  Elsewhere elsewhere;
 };
 
 // Catalog is what was found for the options.

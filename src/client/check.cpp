@@ -78,7 +78,8 @@ void PrintColumns(const std::vector<Found> &found, Display *display) {
   std::string last;
   for (const Found &one : found) {
     const bool can_be_rotated =
-        one.tokens > 0 && (one.kind == 'r' || one.kind == 'p') &&
+        one.tokens > 0 &&
+        (one.kind == 'r' || one.kind == 'p' || one.kind == 'f') &&
         !one.column.empty() && one.type != "column default" &&
         one.type != "missing value";
     if (can_be_rotated && one.Place() != last) {
@@ -92,14 +93,6 @@ void PrintColumns(const std::vector<Found> &found, Display *display) {
 
 }  // namespace
 
-Found WithoutExtension() {
-  Found found;
-  found.type = "database";
-  found.status = "not read";
-  found.detail = "the whole database, which is without the extension pg_fernet";
-  return found;
-}
-
 std::vector<Target> OpenTargets(Login *login, const Options &options) {
   const std::vector<std::string> databases =
       options.all_databases ? login->Databases() : std::vector<std::string>{""};
@@ -108,8 +101,7 @@ std::vector<Target> OpenTargets(Login *login, const Options &options) {
     std::unique_ptr<Connection> connection = login->Open(database);
     UseCatalogNames(connection.get());
     Catalog catalog = ReadCatalog(connection.get(), options);
-    if (catalog.extension.empty() && options.command == Command::kRotate &&
-        !options.all_databases) {
+    if (catalog.extension.empty() && options.way == "server") {
       throw Failure(
           "the extension pg_fernet is not in the database \"" +
               connection->database() + "\"",
@@ -123,15 +115,27 @@ std::vector<Target> OpenTargets(Login *login, const Options &options) {
   return targets;
 }
 
+namespace {
+
+std::string ReadBy(const Target &target) {
+  if (target.catalog.extension.empty()) {
+    return ", read by this program";
+  }
+  const std::vector<Table> &tables = target.catalog.tables;
+  return std::any_of(tables.begin(), tables.end(), IsElsewhere)
+             ? ", read by the server and this program"
+             : ", read by the server";
+}
+
+}  // namespace
+
 void PrintFound(const Target &target, const std::vector<Found> &found,
                 Display *display) {
   display->Print(
       "database " + QuoteIdentifier(target.database) + ", " +
       Counted(static_cast<std::int64_t>(target.catalog.tables.size()),
               "table") +
-      ", " + SizeText(target.catalog.bytes()) +
-      (target.catalog.extension.empty() ? ", read by this program"
-                                        : ", read by the server"));
+      ", " + SizeText(target.catalog.bytes()) + ReadBy(target));
   std::vector<Row> rows = {{"place", "tokens", "form", "encrypted with"}};
   for (const Found &one : found) {
     rows.push_back(RowOf(one));

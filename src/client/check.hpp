@@ -21,10 +21,6 @@ struct Target {
 // if a pattern or a column of theirs is found in none.
 std::vector<Target> OpenTargets(Login *login, const Options &options);
 
-// WithoutExtension is what is found in a database that has no pg_fernet: the
-// server cannot read it.
-Found WithoutExtension();
-
 // PrintFound shows what was found in a database as a table, of one line for
 // each place, form and key.
 void PrintFound(const Target &target, const std::vector<Found> &found,

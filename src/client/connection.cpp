@@ -92,6 +92,17 @@ std::int64_t Result::Number(int row, int column) const {
   return number;
 }
 
+std::int64_t Result::Bytes() const {
+  return static_cast<std::int64_t>(PQresultMemorySize(result_.get()));
+}
+
+std::int64_t Result::Affected() const {
+  const std::string_view text = PQcmdTuples(result_.get());
+  std::int64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
 Connection::Connection(const Parameters &parameters)
     : connection_(nullptr, PQfinish) {
   Connect(parameters);
@@ -176,8 +187,25 @@ Result Connection::Query(const std::string &statement,
   return Receive();
 }
 
-Result Connection::QueryBinary(const std::string &statement) {
-  Send(statement.c_str(), {}, true);
+Result Connection::QueryBinary(const std::string &statement,
+                               const std::vector<Argument> &arguments) {
+  std::vector<Oid> types;
+  std::vector<const char *> values;
+  std::vector<int> sizes;
+  for (const Argument &argument : arguments) {
+    types.push_back(argument.type);
+    values.push_back(argument.bytes.data());
+    sizes.push_back(static_cast<int>(argument.bytes.size()));
+  }
+  const std::vector<int> formats(arguments.size(), 1);
+  if (cancel::IsAsked()) {
+    throw Cancelled();
+  }
+  if (PQsendQueryParams(connection_.get(), statement.c_str(),
+                        static_cast<int>(arguments.size()), types.data(),
+                        values.data(), sizes.data(), formats.data(), 1) == 0) {
+    ThrowLost();
+  }
   return Receive();
 }
 
@@ -192,13 +220,13 @@ void Connection::QuerySecret(const char *statement, const char *secret,
 }
 
 void Connection::Send(const char *statement,
-                      const std::vector<const char *> &values, bool is_binary) {
+                      const std::vector<const char *> &values) {
   if (cancel::IsAsked()) {
     throw Cancelled();
   }
   if (PQsendQueryParams(connection_.get(), statement,
                         static_cast<int>(values.size()), nullptr, values.data(),
-                        nullptr, nullptr, is_binary ? 1 : 0) == 0) {
+                        nullptr, nullptr, 0) == 0) {
     ThrowLost();
   }
 }

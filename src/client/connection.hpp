@@ -32,6 +32,10 @@ class Result {
   // Text is empty for NULL.
   std::string Text(int row, int column) const;
   std::int64_t Number(int row, int column) const;
+  // Bytes is the memory that it takes.
+  std::int64_t Bytes() const;
+  // Affected is the number of rows that an UPDATE has changed.
+  std::int64_t Affected() const;
   bool Truth(int row, int column) const { return Text(row, column) == "t"; }
 
  private:
@@ -40,6 +44,12 @@ class Result {
 
 // Value is a parameter of a statement as text, or NULL.
 using Value = std::optional<std::string>;
+
+// Argument is a parameter in the binary form of its type.
+struct Argument {
+  Oid type;
+  std::string bytes;
+};
 
 class Connection {
  public:
@@ -54,7 +64,8 @@ class Connection {
   Result Query(const std::string &statement,
                const std::vector<Value> &values = {});
   // QueryBinary is Query, and returns values in the binary form of their types.
-  Result QueryBinary(const std::string &statement);
+  Result QueryBinary(const std::string &statement,
+                     const std::vector<Argument> &arguments = {});
 
   // QuerySecret is Query with a single parameter, which is not copied by the
   // program. libpq's own copy is overwritten before it returns.
@@ -77,8 +88,7 @@ class Connection {
  private:
   void Connect(const Parameters &parameters);
   void WaitForSocket(short events, double seconds);
-  void Send(const char *statement, const std::vector<const char *> &values,
-            bool is_binary = false);
+  void Send(const char *statement, const std::vector<const char *> &values);
   Result Receive();
   void CancelStatement();
   [[noreturn]] void ThrowLost();

@@ -198,6 +198,15 @@ std::vector<Found> FindByServer(Login *login, const Keys &keys,
 
 }  // namespace
 
+bool IsElsewhere(const Table &table) { return !table.elsewhere.cause.empty(); }
+
+void LeaveOut(const Catalog &catalog, const Options &options,
+              std::vector<Found> *found) {
+  std::erase_if(*found, [&](const Found &one) {
+    return IsExcept(one, catalog, options);
+  });
+}
+
 std::string Found::Place() const {
   if (table.empty()) {
     return detail.empty() ? type : detail;
@@ -236,13 +245,30 @@ void Counts::Add(const Counts &other) {
 std::vector<Found> FindTokens(Login *login, const Keys &keys,
                               const std::string &database,
                               const Catalog &catalog, const Options &options) {
-  std::vector<Found> all =
-      catalog.extension.empty()
-          ? ReadHere(login, keys, database, catalog, options)
-          : FindByServer(login, keys, database, catalog, options);
-  std::erase_if(all, [&](const Found &found) {
-    return IsExcept(found, catalog, options);
-  });
+  const bool by_server = !catalog.extension.empty() && options.way != "client";
+  std::vector<Table> here;
+  for (const Table &table : catalog.tables) {
+    if (!by_server || (IsElsewhere(table) && options.way != "server")) {
+      here.push_back(table);
+    }
+  }
+  std::vector<Found> all;
+  if (by_server) {
+    all = FindByServer(login, keys, database, catalog, options);
+    std::erase_if(all, [&](const Found &found) {
+      return std::any_of(here.begin(), here.end(), [&](const Table &table) {
+        return table.oid == found.oid;
+      });
+    });
+  } else if (!options.limits_tables()) {
+    all.push_back(OutsideOfTables());
+  }
+  if (!here.empty()) {
+    std::vector<Found> read = ReadHere(login, keys, database, here);
+    all.insert(all.end(), std::make_move_iterator(read.begin()),
+               std::make_move_iterator(read.end()));
+  }
+  LeaveOut(catalog, options, &all);
   std::stable_sort(all.begin(), all.end(), [](const Found &a, const Found &b) {
     return std::tie(a.table, a.column) < std::tie(b.table, b.column);
   });

@@ -51,6 +51,13 @@ struct Counts {
   }
 };
 
+// IsElsewhere says whether the server cannot read a table by its pages.
+bool IsElsewhere(const Table &table);
+
+// LeaveOut takes away what need not be read.
+void LeaveOut(const Catalog &catalog, const Options &options,
+              std::vector<Found> *found);
+
 // FindTokens finds the tokens in what the catalog lists, or in the whole
 // database if the options name no tables. The server reads, over up to --jobs
 // connections; without the extension, this program does.

@@ -22,6 +22,7 @@ enum Long : int {
   kExcept,
   kKeyFile,
   kOnUnknown,
+  kWay,
   kJson,
   kListColumns,
   kColumn,
@@ -30,6 +31,7 @@ enum Long : int {
   kBatchRows,
   kPause,
   kMaxLag,
+  kAcceptUnseenWriters,
 };
 
 constexpr std::array kLong = {
@@ -48,6 +50,7 @@ constexpr std::array kLong = {
     option{"except", required_argument, nullptr, kExcept},
     option{"key-file", required_argument, nullptr, kKeyFile},
     option{"on-unknown", required_argument, nullptr, kOnUnknown},
+    option{"way", required_argument, nullptr, kWay},
     option{"jobs", required_argument, nullptr, 'j'},
     option{"json", no_argument, nullptr, kJson},
     option{"quiet", no_argument, nullptr, 'q'},
@@ -60,6 +63,7 @@ constexpr std::array kLong = {
     option{"batch-rows", required_argument, nullptr, kBatchRows},
     option{"pause", required_argument, nullptr, kPause},
     option{"max-lag", required_argument, nullptr, kMaxLag},
+    option{"accept-unseen-writers", no_argument, nullptr, kAcceptUnseenWriters},
     option{nullptr, 0, nullptr, 0},
 };
 
@@ -120,6 +124,9 @@ void TakeShared(int code, const char *value, Options *options) {
       break;
     case kOnUnknown:
       options->on_unknown = value;
+      break;
+    case kWay:
+      options->way = value;
       break;
     case 'j':
       options->jobs = ReadNumber("--jobs", value, 1, kMaxJobs);
@@ -204,6 +211,9 @@ bool TakeOwn(int code, const char *value, Options *options) {
     case kMaxLag:
       options->max_lag = value;
       return true;
+    case kAcceptUnseenWriters:
+      options->accept_unseen_writers = true;
+      return true;
     default:
       return false;
   }
@@ -213,6 +223,10 @@ void CheckTogether(const Options &options) {
   if (options.on_unknown != "fail" && options.on_unknown != "leave" &&
       options.on_unknown != "plaintext") {
     throw UsageError("--on-unknown must be fail, leave or plaintext");
+  }
+  if (!options.way.empty() && options.way != "server" &&
+      options.way != "client") {
+    throw UsageError("--way must be server or client");
   }
   if (options.list_columns && options.json) {
     throw UsageError("--list-columns and --json cannot be used together");
@@ -310,6 +324,10 @@ Which places:
       --on-unknown=WORD  what a token is that no key decrypts: fail (default),
                          leave, or plaintext inside of a value
 
+      --way=WORD         who reads and writes: the server by its extension, or
+                         the client, which is this program; by default the
+                         server where it can
+
 Options of check:
       --list-columns     print only the columns with tokens, for rotate
 
@@ -321,6 +339,8 @@ Options of rotate:
       --batch-rows=N     rows in a transaction (default 5000)
       --pause=INTERVAL   sleep after each transaction
       --max-lag=INTERVAL wait for standbys that are further behind
+      --accept-unseen-writers  do not ask who else may write to tables of
+                         other servers
 
 Other options:
   -j, --jobs=NUM         use this many connections (default 1)

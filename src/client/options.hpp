@@ -33,6 +33,9 @@ struct Options {
   // For check.
   bool list_columns = false;
 
+  // "server", "client", or empty: as each table needs.
+  std::string way;
+
   // For rotate. A column is schema.table.column.
   std::vector<std::string> columns;
   bool yes = false;
@@ -40,6 +43,7 @@ struct Options {
   int batch_rows = 5000;
   std::string pause = "0";
   std::string max_lag;  // empty: none
+  bool accept_unseen_writers = false;
 
   bool limits_tables() const { return !schemas.empty() || !tables.empty(); }
 };

@@ -1,19 +1,27 @@
-// Finding tokens without the extension: the program reads the tables itself.
+// Finding tokens without the server: the program reads the tables itself.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "client/find.hpp"
+#include "client/values.hpp"
 
 namespace fernet::client {
 
-// ReadHere finds the tokens in the tables of a catalog, as FindTokens does in a
-// database with the extension, one table after the other. The keys stay here.
-// It looks into tables, materialized views and foreign tables only: the rest of
-// the database is one place that is not read, unless the options name tables.
+// ReadTable finds the tokens in a table, in the transaction of a pinned
+// session. What cannot be read is named in the result.
+std::vector<Found> ReadTable(Connection *connection, ValueReader *reader,
+                             const Keys &keys, const Table &table);
+
+// OutsideOfTables is the rest of a database, which the program does not read.
+Found OutsideOfTables();
+
+// ReadHere finds the tokens in tables, as FindTokens does in a database with
+// the extension, one table after the other. The keys stay here. It looks into
+// tables, materialized views and foreign tables.
 std::vector<Found> ReadHere(Login *login, const Keys &keys,
-                            const std::string &database, const Catalog &catalog,
-                            const Options &options);
+                            const std::string &database,
+                            const std::vector<Table> &tables);
 
 }  // namespace fernet::client

@@ -9,9 +9,13 @@
 #include <set>
 
 #include "client/cancel.hpp"
-#include "client/check.hpp"
+#include "client/client_proof.hpp"
+#include "client/client_rotation.hpp"
 #include "client/jobs.hpp"
 #include "client/json.hpp"
+#include "client/plan.hpp"
+#include "client/read_here.hpp"
+#include "client/standbys.hpp"
 #include "client/text.hpp"
 
 namespace fernet::client {
@@ -22,43 +26,20 @@ namespace {
 constexpr std::int64_t kSmallestSliced = std::int64_t{16} << 20;
 // The share of a rotation that is not the reading at its end.
 constexpr double kFirstPass = 0.75;
+// So often the client way begins anew when its proof finds something.
+constexpr int kMaxRounds = 3;
+// About so many bytes of places are named.
+constexpr std::size_t kMaxDetail = 1000;
 
-// Piece is a table, or a slice of one, and its columns.
-struct Piece {
-  std::string oid;
-  std::string table;
-  std::vector<std::string> columns;  // unquoted
-  std::int64_t bytes = 0;
-  int slice = 1;
-  int slices = 1;
-
-  bool is_done = false;
-  std::int64_t rotated = 0;
-  std::int64_t unchanged = 0;
-  std::int64_t failed = 0;
-  std::optional<ServerMessage> error;
-
-  std::string Label() const {
-    return slices == 1 ? table
-                       : table + ", slice " + std::to_string(slice) + " of " +
-                             std::to_string(slices);
-  }
-};
-
-// Plan is what is to be done in a database.
-struct Plan {
-  Target target;
-  std::vector<Found> found;
-  Counts counts;
-  std::vector<Piece> pieces;
-  std::string first_key;  // its fingerprint
-  bool is_proved = false;
-  std::vector<ServerMessage> not_proved;
-};
+// ByServer says whether the server reads what it can.
+bool ByServer(const Plan &plan, const Options &options) {
+  return !plan.target.catalog.extension.empty() && options.way != "client";
+}
 
 bool CanRotate(const Found &found) {
-  return (found.kind == 'r' || found.kind == 'p') && !found.column.empty() &&
-         found.type != "column default" && found.type != "missing value";
+  return (found.kind == 'r' || found.kind == 'p' || found.kind == 'f') &&
+         !found.column.empty() && found.type != "column default" &&
+         found.type != "missing value";
 }
 
 std::int64_t BytesOf(const Catalog &catalog, const std::string &oid) {
@@ -70,8 +51,22 @@ std::int64_t BytesOf(const Catalog &catalog, const std::string &oid) {
   return 0;
 }
 
-void AddColumn(Plan *plan, const std::string &oid, const std::string &table,
-               const std::string &column) {
+// WayOf is how a table is rotated: the server can where the extension is and
+// the rows are in their pages.
+Way WayOf(const Plan &plan, const Options &options, const std::string &oid) {
+  if (plan.target.catalog.extension.empty() || options.way == "client") {
+    return Way::kClient;
+  }
+  if (options.way == "server") {
+    return Way::kServer;
+  }
+  return FindElsewhere(plan.target.connection.get(), {oid}).empty()
+             ? Way::kServer
+             : Way::kClient;
+}
+
+void AddColumn(const Options &options, Plan *plan, const std::string &oid,
+               const std::string &table, const std::string &column) {
   for (Piece &piece : plan->pieces) {
     if (piece.oid == oid) {
       if (std::find(piece.columns.begin(), piece.columns.end(), column) ==
@@ -86,6 +81,7 @@ void AddColumn(Plan *plan, const std::string &oid, const std::string &table,
   piece.table = table;
   piece.columns = {column};
   piece.bytes = BytesOf(plan->target.catalog, oid);
+  piece.way = WayOf(*plan, options, oid);
   plan->pieces.push_back(std::move(piece));
 }
 
@@ -96,8 +92,8 @@ void TakeNamedColumns(const Options &options, std::vector<Plan> *plans) {
     bool exists = false;
     for (Plan &plan : *plans) {
       const ColumnName column = FindColumn(plan.target.connection.get(), name);
-      if (column.exists && !plan.target.catalog.extension.empty()) {
-        AddColumn(&plan, column.oid, column.table, column.column);
+      if (column.exists) {
+        AddColumn(options, &plan, column.oid, column.table, column.column);
         exists = true;
       }
     }
@@ -107,19 +103,31 @@ void TakeNamedColumns(const Options &options, std::vector<Plan> *plans) {
   }
 }
 
+// GeneratedColumns are rotated with what they are generated from. A member is
+// the number of a table and a name.
+std::set<std::string> GeneratedColumns(Connection *connection) {
+  const Result result = connection->Query(
+      "SELECT attrelid || ' ' || attname FROM pg_attribute"
+      " WHERE attgenerated <> '' AND NOT attisdropped");
+  std::set<std::string> columns;
+  for (int row = 0; row < result.rows(); ++row) {
+    columns.insert(result.Text(row, 0));
+  }
+  return columns;
+}
+
 void FindColumns(Login *login, const Keys &keys, const Options &options,
                  Plan *plan) {
   const Target &target = plan->target;
-  if (target.catalog.extension.empty()) {
-    plan->found = {WithoutExtension()};
-  } else {
-    plan->found =
-        FindTokens(login, keys, target.database, target.catalog, options);
-  }
+  plan->found =
+      FindTokens(login, keys, target.database, target.catalog, options);
+  const std::set<std::string> generated =
+      GeneratedColumns(target.connection.get());
   for (const Found &found : plan->found) {
     plan->counts.Add(found, options.on_unknown);
-    if (found.status == "secondary" && CanRotate(found)) {
-      AddColumn(plan, found.oid, found.table, found.name);
+    if (found.status == "secondary" && CanRotate(found) &&
+        !generated.contains(found.oid + ' ' + found.name)) {
+      AddColumn(options, plan, found.oid, found.table, found.name);
     }
   }
 }
@@ -133,8 +141,9 @@ void Slice(int jobs, std::vector<Piece> *pieces) {
   }
   std::vector<Piece> cut;
   for (const Piece &piece : *pieces) {
-    const bool is_large =
-        jobs > 1 && piece.bytes >= kSmallestSliced && piece.bytes > sum / jobs;
+    const bool is_large = piece.way == Way::kServer && jobs > 1 &&
+                          piece.bytes >= kSmallestSliced &&
+                          piece.bytes > sum / jobs;
     const int slices = is_large ? jobs : 1;
     for (int slice = 1; slice <= slices; ++slice) {
       cut.push_back(piece);
@@ -184,11 +193,11 @@ void Confirm(const std::vector<Plan> &plans, const Options &options,
   }
 }
 
-// Rotation is the work on one database.
-class Rotation {
+// ServerRotation is the work on one database that its server does.
+class ServerRotation {
  public:
-  Rotation(Login *login, const Keys &keys, const Options &options,
-           Display *display, Plan *plan)
+  ServerRotation(Login *login, const Keys &keys, const Options &options,
+                 Display *display, Plan *plan)
       : login_(login),
         keys_(keys),
         options_(options),
@@ -198,25 +207,28 @@ class Rotation {
 
   void Run() {
     double weight = 0;
-    for (const Piece &piece : plan_->pieces) {
-      weight += Weight(piece);
+    for (Piece &piece : plan_->pieces) {
+      if (piece.way == Way::kServer) {
+        pieces_.push_back(&piece);
+        weight += Weight(piece);
+      }
     }
     const std::size_t jobs = std::min<std::size_t>(
-        static_cast<std::size_t>(options_.jobs), plan_->pieces.size());
-    display_->Begin(jobs, plan_->pieces.size(), weight, !options_.dry_run);
+        static_cast<std::size_t>(options_.jobs), pieces_.size());
+    display_->Begin(jobs, pieces_.size(), weight, !options_.dry_run);
     Jobs work(
         {.open = [this] { return Open(); },
          .run = [this](Connection *session, std::size_t piece,
                        std::size_t job) { RunPiece(session, piece, job); },
          .lost =
              [this](std::size_t piece, const std::string &why) {
-               plan_->pieces[piece].error = {"FATAL", "08006", why, "", ""};
-               display_->TellMessage(plan_->pieces[piece].Label(),
-                                     *plan_->pieces[piece].error);
+               pieces_[piece]->error = {"FATAL", "08006", why, "", ""};
+               display_->TellMessage(pieces_[piece]->Label(),
+                                     *pieces_[piece]->error);
              },
          .meanwhile = [this] { Watch(); }});
     try {
-      work.Run(jobs, plan_->pieces.size());
+      work.Run(jobs, pieces_.size());
     } catch (...) {
       display_->End();
       throw;
@@ -226,13 +238,12 @@ class Rotation {
 
   // Prove asks the server to prove that the first key is enough.
   void Prove() {
-    std::vector<std::string> tables;
-    if (options_.limits_tables()) {
-      for (const Table &table : plan_->target.catalog.tables) {
-        tables.push_back(table.oid);
+    for (const Table &table : plan_->target.catalog.tables) {
+      if (!IsElsewhere(table) || options_.way == "server") {
+        to_prove_.push_back(&table);
       }
     }
-    const std::size_t pieces = options_.limits_tables() ? tables.size() : 1;
+    const std::size_t pieces = options_.limits_tables() ? to_prove_.size() : 1;
     const std::size_t jobs =
         std::min<std::size_t>(static_cast<std::size_t>(options_.jobs), pieces);
     display_->Begin(jobs, pieces, static_cast<double>(pieces), false);
@@ -252,7 +263,6 @@ class Rotation {
       throw;
     }
     display_->End();
-    plan_->is_proved = plan_->not_proved.empty();
   }
 
  private:
@@ -282,7 +292,7 @@ class Rotation {
 
   // RunPiece leaves in the piece what has become of it.
   void RunPiece(Connection *session, std::size_t index, std::size_t job) {
-    Piece &piece = plan_->pieces[index];
+    Piece &piece = *pieces_[index];
     display_->Set(job, {.what = piece.Label(),
                         .state = options_.dry_run ? "reads" : "rotates",
                         .process = session->process(),
@@ -338,8 +348,7 @@ class Rotation {
 
   void ProvePiece(Connection *session, std::size_t index, std::size_t job) {
     const bool is_whole = !options_.limits_tables();
-    const Table *const table =
-        is_whole ? nullptr : &plan_->target.catalog.tables[index];
+    const Table *const table = is_whole ? nullptr : to_prove_[index];
     display_->Set(job, {.what = is_whole ? "database " + plan_->target.database
                                          : table->name,
                         .state = "proves",
@@ -369,6 +378,11 @@ class Rotation {
     std::vector<std::string> places = options_.except;
     places.insert(places.end(), plan_->target.catalog.excluded.begin(),
                   plan_->target.catalog.excluded.end());
+    for (const Table &table : plan_->target.catalog.tables) {
+      if (IsElsewhere(table) && options_.way != "server") {
+        places.push_back(table.name);
+      }
+    }
     return places.empty() ? Value() : Value(ArrayLiteral(places));
   }
 
@@ -424,6 +438,8 @@ class Rotation {
   Display *const display_;
   Plan *const plan_;
   const std::string schema_;
+  std::vector<Piece *> pieces_;
+  std::vector<const Table *> to_prove_;
   std::mutex mutex_;
   std::chrono::steady_clock::time_point watched_;
 };
@@ -443,6 +459,7 @@ void WritePiece(const Piece &piece, JsonWriter *json) {
     json->Text(QuoteIdentifier(column));
   }
   json->Close(']');
+  json->Name("way").Text(piece.way == Way::kServer ? "server" : "client");
   json->Name("slice").Number(piece.slice).Name("slices").Number(piece.slices);
   json->Name("done").Truth(piece.is_done);
   json->Name("rotated").Number(piece.rotated);
@@ -463,7 +480,7 @@ std::string DocumentOf(const std::vector<Plan> &plans, const Options &options,
   for (const Plan &plan : plans) {
     json.Open('{');
     json.Name("database").Text(plan.target.database);
-    json.Name("way").Text("server");
+    json.Name("way").Text(ByServer(plan, options) ? "server" : "client");
     json.Name("pieces").Open('[');
     for (const Piece &piece : plan.pieces) {
       WritePiece(piece, &json);
@@ -507,28 +524,95 @@ bool IsDryRunFine(const Plan &plan) {
                      [](const Piece &piece) { return piece.is_done; });
 }
 
+// HasMoreToRotate says whether the proof has found something to rotate, in a
+// column whose rotation has not failed.
+bool HasMoreToRotate(const Plan &plan, const std::vector<Found> &found) {
+  return std::any_of(found.begin(), found.end(), [&](const Found &one) {
+    return one.status == "secondary" &&
+           std::any_of(
+               plan.pieces.begin(), plan.pieces.end(), [&](const Piece &piece) {
+                 return piece.is_done && piece.oid == one.oid &&
+                        std::find(piece.columns.begin(), piece.columns.end(),
+                                  one.name) != piece.columns.end();
+               });
+  });
+}
+
+// AddProof adds what a proof of this program says.
+void AddProof(ClientProof proof, const Keys &keys, const Options &options,
+              Plan *plan) {
+  if (!ByServer(*plan, options) && !options.limits_tables()) {
+    proof.found.push_back(OutsideOfTables());
+  }
+  LeaveOut(plan->target.catalog, options, &proof.found);
+  Counts counts;
+  std::string places;
+  for (const Found &one : proof.found) {
+    Counts here;
+    here.Add(one, options.on_unknown);
+    counts.Add(here);
+    if (!here.all_primary() && places.size() < kMaxDetail) {
+      places += (places.empty() ? "" : ", ") + one.Place();
+    }
+  }
+  if (!counts.all_primary()) {
+    plan->not_proved.push_back({"ERROR", "PF007", Verdict(counts, keys.count()),
+                                "The places are: " + places + '.', ""});
+  }
+  plan->not_proved.insert(plan->not_proved.end(), proof.not_proved.begin(),
+                          proof.not_proved.end());
+}
+
+// RotateHere rotates and proves in the client way.
+void RotateHere(Login *login, const Keys &keys, const Options &options,
+                Display *display, Plan *plan) {
+  ClientRotation rotation(login, keys, options, display, plan);
+  for (int round = 1;; ++round) {
+    rotation.Run();
+    if (options.dry_run) {
+      return;
+    }
+    ClientProof proof =
+        ProveHere(login, keys, options, display, plan->target.database,
+                  ByServer(*plan, options));
+    if (round == kMaxRounds || !HasMoreToRotate(*plan, proof.found)) {
+      AddProof(std::move(proof), keys, options, plan);
+      return;
+    }
+  }
+}
+
+bool HasWorkHere(const Plan &plan, const Options &options) {
+  const std::vector<Table> &tables = plan.target.catalog.tables;
+  return !ByServer(plan, options) ||
+         (options.way != "server" &&
+          std::any_of(tables.begin(), tables.end(), IsElsewhere)) ||
+         std::any_of(
+             plan.pieces.begin(), plan.pieces.end(),
+             [](const Piece &piece) { return piece.way == Way::kClient; });
+}
+
 // DoPlans rotates and proves, and says how it went.
 Exit DoPlans(Login *login, const Keys &keys, const Options &options,
              Display *display, std::vector<Plan> *plans) {
   bool is_fine = true;
   for (Plan &plan : *plans) {
-    if (plan.target.catalog.extension.empty()) {
-      plan.not_proved.push_back(
-          {"ERROR", "", "the database is without the extension pg_fernet", "",
-           "A superuser, or the owner of the database, can add it: CREATE "
-           "EXTENSION pg_fernet."});
-      TellEnd(plan, options, display);
-      is_fine = false;
-      continue;
-    }
     Slice(options.jobs, &plan.pieces);
-    Rotation rotation(login, keys, options, display, &plan);
-    rotation.Run();
+    if (HasWorkHere(plan, options)) {
+      RotateHere(login, keys, options, display, &plan);
+    }
+    if (ByServer(plan, options)) {
+      ServerRotation rotation(login, keys, options, display, &plan);
+      rotation.Run();
+      if (!options.dry_run) {
+        rotation.Prove();
+      }
+    }
     if (options.dry_run) {
       is_fine = is_fine && IsDryRunFine(plan);
       continue;
     }
-    rotation.Prove();
+    plan.is_proved = plan.not_proved.empty();
     TellEnd(plan, options, display);
     is_fine = is_fine && plan.is_proved;
   }
@@ -546,6 +630,9 @@ void RequireUsable(const Plan &plan, const Options &options) {
       connection->Query("SHOW transaction_read_only").Text(0, 0) == "on") {
     throw Failure("the sessions of this role are read-only",
                   "The setting is default_transaction_read_only.");
+  }
+  if (!options.max_lag.empty()) {
+    RequireSightOfStandbys(connection);
   }
   for (const std::string &interval : {options.pause, options.max_lag}) {
     if (!interval.empty()) {

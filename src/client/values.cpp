@@ -45,9 +45,41 @@ void CountPlace(const Place &place, void *state) noexcept {
       ++look->tally->no_key_set[form];
       break;
     case Place::kRemnant:
-      ++look->tally->malformed;
+      // Inside of a token it is a part of a good one.
+      look->tally->malformed += place.nesting == 0 ? 1 : 0;
       break;
   }
+}
+
+// Traces are the tokens of a value that is to be rotated.
+struct Traces {
+  Look look;
+  bool has_unknown_whole;
+  bool has_unknown_inside;
+  bool has_remnant;
+};
+
+void TracePlace(const Place &place, void *state) noexcept {
+  auto *const traces = static_cast<Traces *>(state);
+  if (place.kind == Place::kUnknownKey) {
+    (FormOf(place, traces->look) == kWhole ? traces->has_unknown_whole
+                                           : traces->has_unknown_inside) = true;
+  } else if (place.kind == Place::kRemnant && place.nesting == 0) {
+    traces->has_remnant = true;
+  }
+}
+
+Change ChangeFor(const Traces &traces, OnUnknown on_unknown, bool has_changed) {
+  if (traces.has_unknown_whole && on_unknown != OnUnknown::kLeave) {
+    return {Change::kFailed, "no key decrypts it"};
+  }
+  if (traces.has_unknown_inside && on_unknown == OnUnknown::kFail) {
+    return {Change::kFailed, "no key decrypts a token inside"};
+  }
+  if (traces.has_remnant) {
+    return {Change::kFailed, "a token in it was cut or changed"};
+  }
+  return {has_changed ? Change::kChanged : Change::kUnchanged, ""};
 }
 
 bool MayGoOn() noexcept { return !cancel::IsAsked(); }
@@ -64,8 +96,19 @@ Look LookAt(std::string_view value, Tally *tally) {
 
 }  // namespace
 
+OnUnknown OnUnknownOf(const std::string &word) {
+  return word == "leave"       ? OnUnknown::kLeave
+         : word == "plaintext" ? OnUnknown::kPlaintext
+                               : OnUnknown::kFail;
+}
+
 ValueReader::ValueReader(const Keys &keys) : has_keys_(keys.count() > 0) {
   keys.Prepare(&ring_);
+  const SecretPages pages = SecretPages::Map(sizeof(RandomBuffer));
+  if (pages.address == nullptr) {
+    throw Failure("out of memory");
+  }
+  ivs_ = new (pages.address) RandomBuffer();
 }
 
 std::span<std::uint8_t> ValueReader::Scratch(std::size_t size) {
@@ -96,6 +139,32 @@ void ValueReader::Count(std::string_view value, Tally *tally) {
     case Status::kTooManyCandidates:
       ++tally->too_many;
       return;
+    case Status::kStopped:
+      throw Cancelled();
+    default:
+      throw Failure("could not complete the cryptographic operation");
+  }
+}
+
+Change ValueReader::Rotate(std::string_view value, OnUnknown on_unknown,
+                           std::string *out) {
+  if (!MayHoldPlaces({value.data(), value.size()})) {
+    return {};
+  }
+  Traces traces = {.look = LookAt(value, nullptr),
+                   .has_unknown_whole = false,
+                   .has_unknown_inside = false,
+                   .has_remnant = false};
+  *out = value;
+  bool has_changed = false;
+  Recogniser recogniser(&ring_, Scratch(Recogniser::ScratchSize(value.size())),
+                        TracePlace, &traces, MayGoOn);
+  switch (recogniser.Rotate({out->data(), out->size()}, ivs_, &has_changed)) {
+    case Status::kOk:
+      return ChangeFor(traces, on_unknown, has_changed);
+    case Status::kTooManyCandidates:
+      return {Change::kFailed,
+              "more in it looks like a token than can be tried"};
     case Status::kStopped:
       throw Cancelled();
     default:

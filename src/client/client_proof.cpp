@@ -1,0 +1,236 @@
+#include "client/client_proof.hpp"
+
+#include <algorithm>
+#include <mutex>
+
+#include "client/columns.hpp"
+#include "client/jobs.hpp"
+#include "client/read_here.hpp"
+#include "client/text.hpp"
+#include "client/writers.hpp"
+
+namespace fernet::client {
+namespace {
+
+constexpr int kMostStarts = 5;
+constexpr std::size_t kTablesPerLock = 50;
+
+// Everything that is read, with the partitions.
+constexpr const char *kTree =
+    "SELECT coalesce(string_agg(t.oid::text, ',' ORDER BY t.oid), '') FROM ("
+    " SELECT r.oid FROM unnest($1::oid[]) AS r(oid) UNION SELECT p.relid"
+    "  FROM unnest($1::oid[]) AS r(oid), pg_partition_tree(r.oid) AS p) AS t";
+
+// Those that LOCK takes.
+constexpr const char *kLockable =
+    "SELECT string_agg(t.name, ', ') FROM (SELECT format('%I.%I', n.nspname,"
+    "  c.relname), row_number() OVER (ORDER BY c.oid) / $2::int"
+    "  FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+    "  WHERE c.oid = ANY ($1::oid[]) AND c.relkind IN ('r', 'p')"
+    "  AND has_table_privilege(c.oid, 'SELECT')) AS t(name, share)"
+    " GROUP BY t.share";
+
+// Moved is thrown when tables come or go while the proof begins.
+struct Moved {};
+
+class Proof {
+ public:
+  Proof(Login *login, const Keys &keys, const Options &options,
+        Display *display, const std::string &database, bool elsewhere_only)
+      : login_(login),
+        keys_(keys),
+        options_(options),
+        display_(display),
+        database_(database),
+        elsewhere_only_(elsewhere_only) {}
+
+  ClientProof Prove() {
+    try {
+      for (int start = 1;; ++start) {
+        try {
+          session_ = OpenPinned(login_, database_);
+          Wait();
+          Lock();
+          break;
+        } catch (const Moved &) {
+          if (start == kMostStarts) {
+            throw ServerError({"ERROR", "55006",
+                               "tables come and go all the time", "",
+                               "Run this again."});
+          }
+        }
+      }
+      ReadAll();
+      AddUnseen();
+    } catch (const ServerError &error) {
+      out_.not_proved.push_back(error.message());
+    }
+    return std::move(out_);
+  }
+
+ private:
+  Catalog ListTables() const {
+    Catalog catalog = ReadCatalog(session_.get(), options_);
+    if (elsewhere_only_) {
+      std::erase_if(catalog.tables,
+                    [](const Table &table) { return !IsElsewhere(table); });
+    }
+    return catalog;
+  }
+
+  static std::vector<std::string> Oids(const Catalog &catalog) {
+    std::vector<std::string> oids;
+    for (const Table &table : catalog.tables) {
+      oids.push_back(table.oid);
+    }
+    return oids;
+  }
+
+  std::string Tree(const Catalog &catalog) const {
+    return session_->Query(kTree, {ArrayLiteral(Oids(catalog))}).Text(0, 0);
+  }
+
+  void Wait() {
+    catalog_ = ListTables();
+    tree_ = Tree(catalog_);
+    WaitForWriters(session_.get(), Oids(catalog_), !options_.limits_tables());
+  }
+
+  // Lock keeps the tables as they are, then takes the snapshot, and throws
+  // Moved if they are others now.
+  void Lock() {
+    session_->Query("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY");
+    const Result lists = session_->Query(
+        kLockable,
+        {ArrayLiteral(Oids(catalog_)), std::to_string(kTablesPerLock)});
+    session_->Query("COMMIT");
+    session_->Query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    for (int row = 0; row < lists.rows(); ++row) {
+      try {
+        session_->Query("LOCK TABLE " + lists.Text(row, 0) +
+                        " IN ACCESS SHARE MODE");
+      } catch (const ServerError &error) {
+        if (error.Is("42P01")) {
+          throw Moved();
+        }
+        throw;
+      }
+    }
+    snapshot_ = session_->Query("SELECT pg_export_snapshot()").Text(0, 0);
+    const Catalog now = ListTables();
+    if (Tree(now) != tree_) {
+      throw Moved();
+    }
+    catalog_ = now;
+  }
+
+  void ReadAll() {
+    std::vector<std::unique_ptr<ValueReader>> readers;
+    const std::size_t pieces = catalog_.tables.size();
+    const std::size_t jobs =
+        std::min(pieces, static_cast<std::size_t>(options_.jobs));
+    double weight = 0;
+    for (const Table &table : catalog_.tables) {
+      weight += static_cast<double>(table.bytes + 8192);
+    }
+    for (std::size_t job = 0; job < jobs; ++job) {
+      readers.push_back(std::make_unique<ValueReader>(keys_));
+    }
+    display_->Begin(jobs, pieces, weight, false);
+    Jobs work(
+        {.open = [this] { return OpenReader(); },
+         .run =
+             [&](Connection *session, std::size_t piece, std::size_t job) {
+               Read(session, catalog_.tables[piece], job, readers[job].get());
+             },
+         .lost =
+             [&](std::size_t piece, const std::string &why) {
+               throw ServerError({"FATAL", "08006",
+                                  catalog_.tables[piece].name + ": " + why, "",
+                                  ""});
+             },
+         .meanwhile = [this] { display_->Draw(); }});
+    try {
+      work.Run(jobs, pieces);
+    } catch (...) {
+      display_->End();
+      throw;
+    }
+    display_->End();
+  }
+
+  std::unique_ptr<Connection> OpenReader() const {
+    std::unique_ptr<Connection> session = OpenPinned(login_, database_);
+    session->Query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    session->Query("SET TRANSACTION SNAPSHOT '" + snapshot_ + '\'');
+    return session;
+  }
+
+  void Read(Connection *session, const Table &table, std::size_t job,
+            ValueReader *reader) {
+    display_->Set(job, {.what = table.name,
+                        .state = "reads again",
+                        .process = session->process(),
+                        .weight = static_cast<double>(table.bytes + 8192)});
+    std::vector<Found> found = ReadTable(session, reader, keys_, table);
+    display_->Done(job, 0);
+    const std::lock_guard lock(mutex_);
+    out_.found.insert(out_.found.end(), std::make_move_iterator(found.begin()),
+                      std::make_move_iterator(found.end()));
+  }
+
+  void AddUnseen() {
+    if (options_.accept_unseen_writers) {
+      return;
+    }
+    if (!CanSeeWriters(session_.get())) {
+      out_.not_proved.push_back(
+          {"ERROR", "42501", "this role cannot see all transactions",
+           "Its tables were read, but somebody may still write an old value.",
+           "GRANT pg_read_all_stats to the role. Or make sure that no "
+           "transaction from before the rotation is open, then say "
+           "--accept-unseen-writers."});
+    }
+    std::string names;
+    for (const Table &table : catalog_.tables) {
+      const bool is_left_out =
+          std::find(options_.except.begin(), options_.except.end(),
+                    table.name) != options_.except.end();
+      if (table.elsewhere.hides_writers && !is_left_out) {
+        names += (names.empty() ? "" : ", ") + table.name;
+      }
+    }
+    if (!names.empty()) {
+      out_.not_proved.push_back(
+          {"ERROR", "55000",
+           "some tables were read, but it cannot be seen from here who may "
+           "still write an old value to them",
+           "Foreign tables and tables of Citus: " + names + '.',
+           "Make sure that no transaction from before the rotation is open "
+           "there, then say --accept-unseen-writers."});
+    }
+  }
+
+  Login *const login_;
+  const Keys &keys_;
+  const Options &options_;
+  Display *const display_;
+  const std::string &database_;
+  const bool elsewhere_only_;
+  std::unique_ptr<Connection> session_;
+  Catalog catalog_;
+  std::string tree_;
+  std::string snapshot_;
+  std::mutex mutex_;
+  ClientProof out_;
+};
+
+}  // namespace
+
+ClientProof ProveHere(Login *login, const Keys &keys, const Options &options,
+                      Display *display, const std::string &database,
+                      bool elsewhere_only) {
+  return Proof(login, keys, options, display, database, elsewhere_only).Prove();
+}
+
+}  // namespace fernet::client
