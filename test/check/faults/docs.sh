@@ -34,6 +34,6 @@ expect 'docs/functions.md has no entry "### fernet_new"' 'docs/functions.md has 
 must_fail
 
 renew
-edit docs/functions.md '/^### fernet_rotate$/,/^### /s/^```sql$/```text/'
+edit docs/functions.md '/^### fernet_rotate$/,/^### /s/^(...)sql$/\1text/'
 expect 'docs/functions.md, fernet_rotate: has no example in SQL'
 must_fail
