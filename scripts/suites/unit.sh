@@ -1,5 +1,6 @@
 # The core without a server, test/unit; "vectors", that Python computes the expected
-# values of test/vectors again; "clang", that a second compiler has no warning;
+# values of test/vectors again; "mutate", that the edits of scripts/mutate fit the
+# source and a test notices one; "clang", that a second compiler has no warning;
 # "ctest", that CMake's module passes some of the tests of the Makefile's. Sourced by
 # scripts/test.
 # shellcheck shell=bash
@@ -12,15 +13,17 @@ tests_unit() {
   cat "$1"/test/unit/*.cpp 2>/dev/null | tr -d '\n' |
     grep -oE '\bTEST(_[FP])?\([[:space:]]*\w+,[[:space:]]*\w+\)' |
     sed -E 's/.*\([[:space:]]*(\w+),[[:space:]]*(\w+)\)/\1.\2/' || true
-  printf 'vectors\nclang\nctest\n'
+  printf 'vectors\nmutate\nclang\nctest\n'
 }
 
 run_unit() {
-  local name regex='' with_vectors='' with_clang='' with_ctest=''
-  [[ -n ${chosen[unit]} ]] || regex=. with_vectors=yes with_clang=yes with_ctest=yes
+  local name regex='' with_vectors='' with_mutate='' with_clang='' with_ctest=''
+  [[ -n ${chosen[unit]} ]] ||
+    regex=. with_vectors=yes with_mutate=yes with_clang=yes with_ctest=yes
   for name in ${chosen[unit]}; do
     case $name in
       vectors) with_vectors=yes ;;
+      mutate) with_mutate=yes ;;
       clang) with_clang=yes ;;
       ctest) with_ctest=yes ;;
       *) regex+="${regex:+|}$name" ;;
@@ -28,6 +31,7 @@ run_unit() {
   done
   [[ -z $regex ]] || run_unit_tests "$regex"
   [[ -z $with_vectors ]] || run_vectors
+  [[ -z $with_mutate ]] || run_mutate
   [[ -z $with_clang ]] || run_clang
   [[ -z $with_ctest ]] || run_ctest
 }
@@ -78,6 +82,20 @@ run_vectors() {
   else
     fail vectors '(run test/vectors/make_edges)'
     explain "$log/unit/vectors.log" 20
+  fi
+}
+
+# run_mutate tests scripts/mutate, whose whole run takes hours.
+run_mutate() {
+  local -r output=$log/unit/mutate.log started=$EPOCHREALTIME
+  need_gcc_build || return 0
+  make_owned_folder "$work/mutate"
+  if as_owner "$tree/test/mutate/mutate" check "$tree" "$kept/build-g++" "$work/mutate" \
+    >"$output" 2>&1; then
+    pass mutate "($(elapsed "$started") s)"
+  else
+    fail mutate
+    explain "$output" 20
   fi
 }
 

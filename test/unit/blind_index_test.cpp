@@ -96,6 +96,17 @@ TEST(BlindIndex, IsTheHmacOfTheMessageAtEverySize) {
   }
 }
 
+TEST(BlindIndex, HoldsTheWholeSizeOfTheContext) {
+  const auto indexer = IndexerOf({1});
+  const Bytes value = ToBytes("value");
+  for (const std::size_t size : {15U, 16U, 255U, 256U, 4096U, 70'000U}) {
+    const std::string context(size, 'c');
+    EXPECT_EQ(Compute(indexer.get(), 0, context, value),
+              ReferenceHmac(test::TestKeyBytes(1), Message(context, value)))
+        << size;
+  }
+}
+
 TEST(BlindIndex, IsCutToTheSizeOfTheOutput) {
   const auto indexer = IndexerOf({1});
   const Bytes value = ToBytes("value");

@@ -52,6 +52,15 @@ TEST(KeyTraces, OverwritesInsideOfALongerRun) {
             "options=-c%20fernet.key%3D" + Stars(44));
 }
 
+TEST(KeyTraces, OverwritesTheLongerOfTwoRunsThatBeginAlike) {
+  const std::string longer = kA.substr(0, 32) + std::string(200, 'x');
+  for (const std::string &value :
+       {kA.substr(0, 40) + "," + longer, longer + "," + kA.substr(0, 40)}) {
+    EXPECT_EQ(AfterValue(value, "'" + longer + "'"),
+              "'" + Stars(longer.size()) + "'");
+  }
+}
+
 TEST(KeyTraces, TakesWhatIsNearlyAKey) {
   const std::string hex(64, 'a');
   for (const std::string &value :

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <set>
 #include <string>
@@ -168,8 +169,41 @@ TEST(Keyring, NeedsBothHalvesOfAKey) {
   EXPECT_EQ(opened.found, Status::kNoKeyOpens);
 }
 
+// Keys that were made of words may share the half that signs: then the padding
+// decides.
+TEST(Keyring, TellsKeysThatShareTheSigningHalfByThePadding) {
+  const Bytes first = TestKeyBytes(1);
+  Bytes second = TestKeyBytes(2);
+  std::copy_n(first.begin(), 16, second.begin());
+  std::vector<Key> keys(2);
+  test::LoadKey(first, &keys[0]);
+  test::LoadKey(second, &keys[1]);
+  const auto ring = std::make_unique<Keyring>();
+  ASSERT_EQ(ring->Prepare(keys), Status::kOk);
+  std::uint32_t of_second = 0;
+  for (std::uint32_t seed = 0; seed < 20; ++seed) {
+    const Bytes plaintext = SomeBytes(40, seed);
+    const std::string text =
+        test::reference::Seal(second, kTimestamp, kTestIv, plaintext);
+    // By chance, the first key may decrypt it to something with a padding.
+    if (test::reference::Open(first, test::reference::Decode(text))) {
+      continue;
+    }
+    const Opened opened = OpenText(ring.get(), text);
+    ASSERT_TRUE(opened.ok());
+    EXPECT_EQ(opened.index, 1u);
+    EXPECT_EQ(opened.plaintext, plaintext);
+    ++of_second;
+    // The first key is tried first all the same.
+    EXPECT_EQ(OpenText(ring.get(), Reference(1, plaintext)).index, 0u);
+  }
+  EXPECT_GT(of_second, 0u);
+}
+
 TEST(Keyring, PreparingReplacesTheKeys) {
   const auto ring = RingOf({1, 2, 3});
+  // The ring remembers which key was found last.
+  EXPECT_TRUE(OpenText(ring.get(), Reference(3, {})).ok());
   std::vector<Key> keys(1);
   test::LoadKey(TestKeyBytes(4), keys.data());
   ASSERT_EQ(ring->Prepare(keys), Status::kOk);

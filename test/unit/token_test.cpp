@@ -178,6 +178,28 @@ TEST(TokenReader, KeepsALargeCiphertextWhereItIsTold) {
   EXPECT_EQ(memory, ciphertext);
 }
 
+TEST(TokenReader, ForgetsWhereItHasKeptTheTokenBefore) {
+  const std::string before = Seal(2 * kChunkSize);
+  const Bytes other = SomeBytes(2 * kChunkSize, 2);
+  const std::string text =
+      test::reference::Seal(TestKeyBytes(1), kTimestamp, test::kTestIv, other);
+  const Bytes token = test::reference::Decode(text);
+  TokenReader reader;
+  ASSERT_TRUE(reader.Load(before).ok());
+  Bytes memory(reader.ciphertext_size());
+  reader.KeepCiphertextIn(memory);
+  std::span<const std::uint8_t> chunk;
+  for (std::size_t i = 0; i < reader.chunk_count(); ++i) {
+    ASSERT_TRUE(reader.ReadSigned(i, &chunk).ok());
+  }
+  const Bytes kept = memory;
+  ASSERT_TRUE(reader.Load(text).ok());
+  ASSERT_TRUE(reader.ReadCiphertext(1, &chunk).ok());
+  EXPECT_TRUE(std::ranges::equal(
+      chunk, std::span(token).subspan(kHeaderSize, kChunkSize)));
+  EXPECT_EQ(memory, kept);
+}
+
 TEST(TokenReader, LoadToReadFindsABadCharacterSoonerOrLater) {
   const std::string good = Seal(2 * kChunkSize);
   for (std::size_t place = 0; place < good.size(); place += 7) {
