@@ -43,7 +43,7 @@ my $of_x = $use->{of}->("'x'");
 my $of_value = $use->{of}->('value');
 
 my $how =
-	"HINT:  Give the key in the connection options, as in "
+	"HINT:  Give the session on this server the key in the connection options, as in "
   . "options='-c $setting=...', or by SELECT "
   . "set_config('$setting', \$1, false) with a bind parameter.";
 my $no_key = "ERROR:  PF001: $use->{missing}\n$how";

@@ -281,7 +281,7 @@ SQL
 
 my $older = qr/\AERROR:  55000: the library of pg_fernet is older than its install script
 DETAIL:  This session has loaded version \Q$current\E of the library; the script is of version \Q$next\E\.
-HINT:  If version \Q$next\E is installed on the server, connect again; /;
+HINT:  If version \Q$next\E is installed on this server, connect again; /;
 
 install_library($old_library);
 ask('DROP EXTENSION pg_fernet');

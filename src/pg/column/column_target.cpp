@@ -38,8 +38,9 @@ void RequireTable(Relation relation) {
     case RELKIND_FOREIGN_TABLE:
       RefuseRelation(
           relation,
-          "Do this on the server that holds its rows. If it is a partition, "
-          "name the other partitions here, one at a time.");
+          "Rotate it with the program pg_fernet, or on the server that holds "
+          "its rows. If it is a partition, name the other partitions here, one "
+          "at a time.");
     default:
       RefuseRelation(relation, "");
   }

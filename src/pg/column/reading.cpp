@@ -249,8 +249,7 @@ void RequireSameCount(const Reading &reading, Oid relation, ColumnNames columns,
         errdetail("Rows of this table are stored somewhere else, as those of a "
                   "distributed table or a compressed chunk are. Nothing is "
                   "proved about them."),
-        errhint("Write to such a table by UPDATE, with fernet_rotate() or "
-                "fernet_blind_index()."));
+        errhint("%s", kRotateElsewhere));
   }
 }
 

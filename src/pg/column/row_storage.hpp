@@ -9,7 +9,13 @@ namespace fernet::pg {
 struct Elsewhere {
   Oid table;          // InvalidOid if there is none
   const char *cause;  // a sentence
+  const char *hint;   // a sentence: what can rotate it
 };
+
+// kRotateElsewhere is the hint for such a table when the cause is not known.
+inline constexpr const char *kRotateElsewhere =
+    "Rotate such a table with the program pg_fernet, or write to it by UPDATE, "
+    "with fernet_rotate() or fernet_blind_index().";
 
 // FindElsewhere asks the catalogs for the first of `tables` whose rows are
 // known to be elsewhere: a foreign table, one of another access method, a table

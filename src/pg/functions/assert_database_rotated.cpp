@@ -252,7 +252,9 @@ void RequireAllRead(const Found &found) {
         errdetail("They are: %s. Nothing is proved about them.",
                   found.unread->Words()),
         errhint("Call the function with a role that may read them, or add to "
-                "\"except_places\" what holds no token that is needed."));
+                "\"except_places\" what holds no token that is needed. The "
+                "program pg_fernet reads tables whose rows are stored "
+                "somewhere else."));
   }
 }
 

@@ -63,7 +63,7 @@ FERNET_SQL_FUNCTION(fernet_require_library) {
         errdetail("This session has loaded version %s of the library; the "
                   "script is of version %s.",
                   FERNET_VERSION, wanted),
-        errhint("If version %s is installed on the server, connect again; if "
+        errhint("If version %s is installed on this server, connect again; if "
                 "pg_fernet is in shared_preload_libraries, restart the server "
                 "first. Otherwise install it, or name the version that is "
                 "installed: CREATE EXTENSION pg_fernet VERSION '%s'.",

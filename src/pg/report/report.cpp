@@ -172,8 +172,9 @@ const char *WouldBeStoredText(KeySetting setting) {
 const char *HowToGiveKey(KeySetting setting) {
   const char *const name = NameOf(setting);
   return psprintf(
-      "Give the key in the connection options, as in options='-c %s=...', or "
-      "by SELECT set_config('%s', $1, false) with a bind parameter.",
+      "Give the session on this server the key in the connection options, as "
+      "in options='-c %s=...', or by SELECT set_config('%s', $1, false) with a "
+      "bind parameter.",
       name, name);
 }
 
@@ -288,10 +289,10 @@ void ReportCryptoFailure(Status status) {
     FERNET_RAISE(ERRCODE_INTERNAL_ERROR,
                  errmsg("could not generate random bytes"));
   }
-  FERNET_RAISE(
-      ERRCODE_INTERNAL_ERROR,
-      errmsg("could not complete the cryptographic operation"),
-      errhint("OpenSSL needs a provider with AES-128-CBC and SHA-256."));
+  FERNET_RAISE(ERRCODE_INTERNAL_ERROR,
+               errmsg("could not complete the cryptographic operation"),
+               errhint("OpenSSL on this server needs a provider with "
+                       "AES-128-CBC and SHA-256."));
 }
 
 }  // namespace fernet::pg
