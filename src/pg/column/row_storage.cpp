@@ -84,12 +84,7 @@ Cause CauseInCitus(Oid table) {
     return {"It is a table of Citus, which keeps its rows in shards.",
             "Rotate it with the program pg_fernet, from the coordinator."};
   }
-  if (HasFunction("relation_is_a_known_shard") &&
-      Holds("SELECT FROM pg_catalog.pg_class AS c"
-            " WHERE c.oid OPERATOR(pg_catalog.=) $1 AND"
-            " pg_catalog.relation_is_a_known_shard(c.oid::"
-            "pg_catalog.regclass)",
-            table)) {
+  if (IsShardOfCitus(table)) {
     return {"It is a shard of Citus, which may move it to another server.",
             "Rotate the table that it is a shard of with the program "
             "pg_fernet, from the coordinator."};
@@ -129,6 +124,12 @@ Cause CauseInTimescale(Oid table) {
 }
 
 }  // namespace
+
+bool IsShardOfCitus(Oid table) {
+  return OidIsValid(FindCatalog("pg_catalog", "pg_dist_partition")) &&
+         HasFunction("relation_is_a_known_shard") &&
+         Holds("SELECT WHERE pg_catalog.relation_is_a_known_shard($1)", table);
+}
 
 Elsewhere FindElsewhere(const List *tables) {
   constexpr Cause (*kLooks[])(Oid) = {CauseInForm, CauseInCitus,

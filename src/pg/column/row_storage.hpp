@@ -17,6 +17,10 @@ inline constexpr const char *kRotateElsewhere =
     "Rotate such a table with the program pg_fernet, or write to it by UPDATE, "
     "with fernet_rotate() or fernet_blind_index().";
 
+// IsShardOfCitus says whether `table` is a shard. Citus hides shards from
+// whoever reads pg_class.
+bool IsShardOfCitus(Oid table);
+
 // FindElsewhere asks the catalogs for the first of `tables` whose rows are
 // known to be elsewhere: a foreign table, one of another access method, a table
 // or shard of Citus, a compressed chunk of TimescaleDB. They are locked.

@@ -1,6 +1,7 @@
 #include "pg/functions/database_search.hpp"
 
 #include "pg/column/large_objects.hpp"
+#include "pg/column/row_storage.hpp"
 #include "pg/functions/doctor_catalog.hpp"
 #include "pg/server/raise.hpp"
 #include "pg/server/subtransaction.hpp"
@@ -426,7 +427,15 @@ SearchScope ReadScope(FunctionCallInfo fcinfo, int schemas, int relations) {
 }
 
 List *ListTables(const SearchScope &scope, Snapshot snapshot) {
-  return AskOids(kTablesQuery, scope, snapshot);
+  List *tables = AskOids(kTablesQuery, scope, snapshot);
+  // A shard that is named is not passed over in silence.
+  for (int i = 0; i < list_length(scope.relations); ++i) {
+    const Oid relation = list_nth_oid(scope.relations, i);
+    if (!list_member_oid(tables, relation) && IsShardOfCitus(relation)) {
+      tables = lappend_oid(tables, relation);
+    }
+  }
+  return tables;
 }
 
 PageCount SearchTables(const List *tables, const SearchRule &rule) {
