@@ -3,7 +3,8 @@
 # common.sh, deps.sh and private-server.sh.
 #
 # Below the folder that they are kept in:
-#   bases/SUITE.tar   what debootstrap makes of a suite, untouched
+#   bases/SUITE.tar   what debootstrap makes of a suite, untouched; for another
+#                     processor SUITE-PROCESSOR.tar
 #   roots/NAME        a root folder made of one
 #   logs              the output of the latest runs
 # shellcheck shell=bash
@@ -76,9 +77,11 @@ enter_root() {
   for variable in http_proxy https_proxy no_proxy FERNET_LONG; do
     [[ -z ${!variable:-} ]] || environment+=("$variable=${!variable}")
   done
-  # A shell stays as the first process, which adopts orphans.
+  # A shell stays as the first process, which adopts orphans. The folder is mounted on
+  # itself: some programs ask where the root is mounted.
   # shellcheck disable=SC2016
   apart bash -c 'set -e
+    mount --bind "$0" "$0"
     mount -t proc proc "$0/proc"
     mount -t tmpfs -o mode=1777 tmpfs "$0/dev/shm"
     chroot "$0" env -i "$@"
@@ -131,18 +134,59 @@ debian_mirror() {
       '$1 " " $2 == wanted && !seen { found = $3; seen = 1 } END { print found }'
 }
 
+#
+# Other processors: their programs run by QEMU, which the kernel starts for them.
+#
+
+readonly program_formats=/proc/sys/fs/binfmt_misc
+
+# Those that we told the kernel, to be taken back.
+formats_told=()
+
+# emulate PROCESSOR has programs of Debian's architecture PROCESSOR run here. It
+# returns 1 if the kernel refuses, and sets reason.
+emulate() {
+  local name
+  case $1 in
+    arm64) name=qemu-aarch64 ;;
+    *) name=qemu-$1 ;;
+  esac
+  install_packages qemu-user-static
+  [[ -e $program_formats/register ]] ||
+    mount -t binfmt_misc binfmt_misc "$program_formats" || true
+  [[ ! -e $program_formats/$name ]] || return 0
+  # The kernel opens QEMU now, by the letter F of the format, and not in each root.
+  if ! cat "/usr/lib/binfmt.d/$name.conf" >"$program_formats/register"; then
+    reason="the kernel takes no format $name in $program_formats"
+    return 1
+  fi
+  formats_told+=("$name")
+}
+
+# forget_formats takes back what emulate told the kernel.
+forget_formats() {
+  local name
+  for name in "${formats_told[@]}"; do
+    printf -- '-1\n' >"$program_formats/$name" || true
+  done
+  formats_told=()
+}
+
 # The functions below return 1 when something fails, and set reason. They may be
 # called where "set -e" has no effect.
 
-# make_base SUITE has debootstrap make its smallest root folder, once.
+# make_base SUITE [PROCESSOR] has debootstrap make its smallest root folder, once.
 make_base() {
-  local -r base=$store/bases/$1 output=$store/logs/debootstrap-$1.log
+  local -r suite=$1 processor=${2:-}
+  local -r name=$suite${processor:+-$processor}
+  local -r base=$store/bases/$name output=$store/logs/debootstrap-$name.log
   [[ ! -e $base.tar ]] || return 0
-  printf 'Making a root folder of Debian %s ...\n' "$1"
+  printf 'Making a root folder of Debian %s%s ...\n' "$suite" \
+    "${processor:+ for $processor}"
   remove_tree "$base"
-  if ! apart debootstrap --variant=minbase "$1" "$base" "$(debian_mirror)" \
-    >"$output" 2>&1; then
-    reason="debootstrap $1: $(grep -E '^E: ' "$output" | tail -n 1), see $output"
+  if ! apart debootstrap --variant=minbase ${processor:+"--arch=$processor"} \
+    "$suite" "$base" "$(debian_mirror)" >"$output" 2>&1; then
+    reason="debootstrap $name: $(grep -E '^E: ' "$output" | tail -n 1), see $output"
     return 1
   fi
   if ! tar -C "$base" --numeric-owner --xattrs -cf "$base.tar.new" .; then
@@ -153,19 +197,24 @@ make_base() {
   remove_tree "$base"
 }
 
-# make_root NAME SUITE makes the root folder NAME of that, in which no service
-# starts.
+# make_root NAME SUITE [PROCESSOR] makes the root folder NAME of that, in which no
+# service starts.
 make_root() {
   local -r folder=$store/roots/$1 new=$store/roots/$1.new
-  make_base "$2" || return 1
+  local -r base=$store/bases/$2${3:+-$3}.tar
+  make_base "$2" "${3:-}" || return 1
   remove_tree "$new"
   mkdir "$new"
-  if ! tar -C "$new" --numeric-owner --xattrs -xpf "$store/bases/$2.tar"; then
-    reason="tar could not unpack $store/bases/$2.tar"
+  if ! tar -C "$new" --numeric-owner --xattrs -xpf "$base"; then
+    reason="tar could not unpack $base"
     return 1
   fi
   printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
   chmod 755 "$new/usr/sbin/policy-rc.d"
+  # No cluster of its own for a server that is installed.
+  mkdir -p "$new/etc/postgresql-common/createcluster.d"
+  printf 'create_main_cluster = false\n' \
+    >"$new/etc/postgresql-common/createcluster.d/none.conf"
   # A real machine knows its own name.
   printf '127.0.0.1 localhost\n::1 localhost\n' >"$new/etc/hosts"
   cp --dereference /etc/resolv.conf "$new/etc/resolv.conf"
@@ -180,6 +229,20 @@ make_root() {
   printf 'force-unsafe-io\n' >"$new/etc/dpkg/dpkg.cfg.d/unsafe-io"
   remove_tree "$folder"
   mv -- "$new" "$folder"
+}
+
+# add_suite FOLDER SUITE lets packages come from another suite: those that its
+# own has not, and PostgreSQL from experimental.
+add_suite() {
+  local pin=('Package: *' "Pin: release n=$2" 'Pin-Priority: 100')
+  if [[ $2 == experimental ]]; then
+    # What else there is has no priority over sid by itself.
+    pin=('Package: src:postgresql-*' 'Pin: release a=experimental'
+      'Pin-Priority: 990')
+  fi
+  printf 'deb %s %s main\n' "$(debian_mirror)" "$2" \
+    >"$1/etc/apt/sources.list.d/$2.list"
+  printf '%s\n' "${pin[@]}" >"$1/etc/apt/preferences.d/$2"
 }
 
 # apt_in NAME ARGUMENT... is apt-get in a root folder, which asks nothing.
@@ -201,4 +264,65 @@ copy_tree_to() {
   [[ -s $work/files ]] || die "git lists no file in $root"
   tar -C "$root" --null -T "$work/files" --owner=0 --group=0 -cf - |
     tar -C "$1" -xf -
+}
+
+#
+# The first example of README.md, on a server that has the extension
+#
+
+# block KIND prints the first block of that kind in README.md.
+block() {
+  awk -v fence="\`\`\`$1" '
+    inside && /^```$/ { exit }
+    inside { print }
+    $0 == fence { inside = 1 }' "$root/README.md"
+}
+
+# first_example FOLDER puts a program /tmp/example into a root folder, which runs the
+# example where the variables of libpq name a server.
+first_example() {
+  block sql >"$1/tmp/example.sql"
+  cat >"$1/tmp/example" <<'END'
+#!/bin/sh
+rm -f /tmp/printed
+exec psql -X -v ON_ERROR_STOP=1 -o /tmp/printed -f /tmp/example.sql
+END
+  chmod 755 "$1/tmp/example"
+}
+
+# compare_example FOLDER compares the end of what it printed with README.md.
+compare_example() {
+  local lines
+  block text >"$work/expected"
+  lines=$(wc -l <"$work/expected")
+  ((lines > 0)) || return 1
+  # psql ends a table with an empty line, and pads the names of columns.
+  sed -e 's/ *$//' -e '${/^$/d}' "$1/tmp/printed" | tail -n "$lines" |
+    diff -u --label README.md --label printed "$work/expected" -
+}
+
+#
+# Steps, of which each needs the one before
+#
+
+steps_of=
+passed=0
+failed=0
+
+# try NAME FUNCTION runs one step, and says how it went. The output of one that
+# fails is shown. steps_of is what the logs of the steps are called after.
+try() {
+  local -r name=$1 function=$2 output=$store/logs/$steps_of-$2.log
+  local -r started=$EPOCHREALTIME
+  reason=
+  if "$function" >"$output" 2>&1; then
+    passed=$((passed + 1))
+    printf '  %sok%s      %s %s(%s s)%s\n' "$green" "$plain" "$name" "$dim" \
+      "$(elapsed "$started")" "$plain"
+  else
+    failed=$((failed + 1))
+    printf '  %sFAILED%s  %s %s\n' "$bold$red" "$plain" "$name" "$reason"
+    tail -n 60 "$output" | sed 's/^/  | /'
+    return 1
+  fi
 }
