@@ -1,19 +1,34 @@
 # The core without a server, test/unit; "vectors", that Python computes the expected
 # values of test/vectors again; "mutate", that the edits of scripts/mutate fit the
 # source and a test notices one; "clang", that a second compiler has no warning;
-# "ctest", that CMake's module passes some of the tests of the Makefile's. Sourced by
+# "ctest", that CMake's module passes some of the tests of the Makefile's; "no_avx2",
+# the same tests of the core on a processor without AVX2, by QEMU. Sourced by
 # scripts/test.
 # shellcheck shell=bash
 # Names that scripts/test and scripts/lib define, or use:
 # shellcheck disable=SC2034,SC2154
 
-packages_unit='cmake libgtest-dev nlohmann-json3-dev clang python3 python3-cryptography'
+packages_unit='cmake libgtest-dev nlohmann-json3-dev'
 
 tests_unit() {
   cat "$1"/test/unit/*.cpp 2>/dev/null | tr -d '\n' |
     grep -oE '\bTEST(_[FP])?\([[:space:]]*\w+,[[:space:]]*\w+\)' |
     sed -E 's/.*\([[:space:]]*(\w+),[[:space:]]*(\w+)\)/\1.\2/' || true
-  printf 'vectors\nmutate\nclang\nctest\n'
+  printf 'vectors\nmutate\nclang\nctest\nno_avx2\n'
+}
+
+# install_unit installs what single tests need: under QEMU, as scripts/test-matrix runs
+# this on other processors, every package takes long.
+install_unit() {
+  ! is_selected_unit clang || install_packages clang
+  ! is_selected_unit vectors || install_packages python3 python3-cryptography
+  ! is_selected_unit mutate || install_packages python3
+  ! is_selected_unit no_avx2 || install_packages qemu-user-static
+}
+
+# is_selected_unit NAME
+is_selected_unit() {
+  [[ " $(selected unit | tr '\n' ' ')" == *" $1 "* ]]
 }
 
 run_unit() {
@@ -26,6 +41,7 @@ run_unit() {
       mutate) with_mutate=yes ;;
       clang) with_clang=yes ;;
       ctest) with_ctest=yes ;;
+      no_avx2) ;;
       *) regex+="${regex:+|}$name" ;;
     esac
   done
@@ -34,6 +50,7 @@ run_unit() {
   [[ -z $with_mutate ]] || run_mutate
   [[ -z $with_clang ]] || run_clang
   [[ -z $with_ctest ]] || run_ctest
+  ! is_selected_unit no_avx2 || run_no_avx2
 }
 
 # run_unit_tests REGEX runs the unit tests that match. The passing tests are too
@@ -74,6 +91,26 @@ run_unit_tests() {
 
 # What ctest says of a unit test that has not failed.
 readonly unit_is_fine=' Passed +[0-9.]+ sec$|\*\*\*Skipped +[0-9.]+ sec$'
+
+# run_no_avx2 runs the unit tests as on a processor of 2010, which QEMU stands in for:
+# the core chooses its code by what the processor has.
+run_no_avx2() {
+  local -r output=$log/unit/no_avx2.log started=$EPOCHREALTIME
+  if [[ $(uname -m) != x86_64 ]]; then
+    printf '          skipped: no_avx2, this processor has no AVX2 anyway\n'
+    return 0
+  fi
+  need_gcc_build || return 0
+  # The pages of the keys are the kernel's matter, not the processor's.
+  if as_owner qemu-x86_64-static -cpu Westmere "$kept/build-g++/fernet_unit_tests" \
+    --gtest_brief=1 --gtest_filter='-SecretPages*:*Wycheproof*' >"$output" 2>&1 &&
+    grep -qE '^\[  PASSED  \] [1-9][0-9]* tests' "$output"; then
+    pass no_avx2 "($(elapsed "$started") s)"
+  else
+    fail no_avx2
+    explain "$output"
+  fi
+}
 
 # run_vectors compares test/vectors with what test/vectors/make_edges computes.
 run_vectors() {
