@@ -105,8 +105,14 @@ endif
 # With VPATH, the folders of the objects have to be made.
 $(shell mkdir -p $(dir $(OBJS) $(client_objects)))
 
-# The archive of a release, for PGXN, from its tag.
+# What a release consists of, from its tag: the archives, for PGXN and for packagers;
+# the bill of materials; and the sums of all, to be signed. See RELEASING.md.
+release := pg_fernet-$(EXTVERSION)
+tag := v$(EXTVERSION)
 .PHONY: dist
 dist:
-	git archive --format=zip --prefix=pg_fernet-$(EXTVERSION)/ \
-		--output=pg_fernet-$(EXTVERSION).zip v$(EXTVERSION)
+	git archive --format=zip --prefix=$(release)/ --output=$(release).zip $(tag)
+	git archive --format=tar.gz --prefix=$(release)/ --output=$(release).tar.gz $(tag)
+	$(root)/scripts/sbom --date "$$(git log -1 --format=%cI $(tag))" \
+		$(release).zip $(release).tar.gz >$(release).spdx.json
+	sha256sum $(release).zip $(release).tar.gz $(release).spdx.json >SHA256SUMS

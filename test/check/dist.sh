@@ -1,6 +1,7 @@
 #!/bin/bash
-# "make dist" packs the tree of the tag, and nothing else, as PGXN takes it: in
-# a clone of its own, since the release may not be tagged yet.
+# "make dist" packs the tree of the tag, and nothing else, as PGXN takes it, and as
+# packagers do: in a clone of its own, since the release may not be tagged yet. The
+# sums are right, and the bill of materials names both archives by theirs.
 #
 #   test/check/dist.sh [FOLDER]
 #
@@ -55,7 +56,14 @@ if ! make -C "$clone" PG_CONFIG="${PG_CONFIG:-pg_config}" dist \
   complain "make dist makes no $archive.zip" 'See "dist" in the Makefile.'
   exit 1
 fi
-mkdir "$folder/unpacked"
+if ! (cd "$clone" && sha256sum --check --quiet --strict SHA256SUMS) >"$folder/log" 2>&1 ||
+  [[ $(awk '{ print $2 }' "$clone/SHA256SUMS" | tr '\n' ' ') != \
+    "$archive.zip $archive.tar.gz $archive.spdx.json " ]]; then
+  cat "$folder/log"
+  complain 'SHA256SUMS has other sums, or other files, than make dist has made' \
+    'See "dist" in the Makefile.'
+fi
+mkdir "$folder/unpacked" "$folder/tar"
 # Python's own way forgets who may run a file.
 python3 - "$clone/$archive.zip" "$folder/unpacked" <<'END_OF_PYTHON'
 import os
@@ -70,6 +78,45 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
             os.chmod(path, mode & 0o777)
 END_OF_PYTHON
 
+if tar -C "$folder/tar" -xzf "$clone/$archive.tar.gz" &&
+  ! diff -r "$folder/tar" "$folder/unpacked"; then
+  complain 'The two archives differ' 'See "dist" in the Makefile.'
+fi
+if ! python3 - "$clone" "$archive" "$version" <<'END_OF_PYTHON'; then
+import hashlib
+import json
+import pathlib
+import re
+import sys
+
+clone, archive, version = pathlib.Path(sys.argv[1]), *sys.argv[2:]
+bill = json.loads((clone / f"{archive}.spdx.json").read_text(encoding="utf-8"))
+packages = {each["name"]: each for each in bill["packages"]}
+names = {each["SPDXID"] for each in bill["packages"]} | {"SPDXRef-DOCUMENT"}
+wrong = [f"lacks {key}" for key in ("dataLicense", "documentNamespace", "name", "SPDXID") if not bill.get(key)]
+if bill.get("spdxVersion") != "SPDX-2.3":
+    wrong.append("is not of SPDX 2.3")
+if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", bill["creationInfo"]["created"]):
+    wrong.append("has no time")
+for kind in ("zip", "tar.gz"):
+    name = f"{archive}.{kind}"
+    digest = hashlib.sha256((clone / name).read_bytes()).hexdigest()
+    package = packages.get(name, {})
+    if package.get("versionInfo") != version or package.get("checksums") != [
+        {"algorithm": "SHA256", "checksumValue": digest}
+    ]:
+        wrong.append(f"states another version or sum for {name}")
+for relation in bill["relationships"]:
+    if not {relation["spdxElementId"], relation["relatedSpdxElement"]} <= names:
+        wrong.append("has a relation of something that it does not list")
+if len(names) != len(bill["packages"]) + 1 or not all(re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", each) for each in names):
+    wrong.append("has a name twice, or one that is no name in SPDX")
+for text in wrong:
+    print(f"{archive}.spdx.json {text}")
+sys.exit(1 if wrong else 0)
+END_OF_PYTHON
+  complain 'The bill of materials does not tell what was made' 'See scripts/sbom.'
+fi
 if ! diff <(in_clone ls-tree -r --name-only "v$version" | sort) \
   <(cd "$folder/unpacked/$archive" && find . -type f -printf '%P\n' | sort); then
   complain 'The archive (>) does not hold what the tag does (<)' \
@@ -79,11 +126,12 @@ if [[ $(ls "$folder/unpacked") != "$archive" ]]; then
   complain "The archive has more than a folder $archive" 'See "dist" in the Makefile.'
 fi
 in_clone checkout -q -- README.md
-if ! diff -r --exclude=.git --exclude=new.o --exclude='*.zip' "$clone" \
+if ! diff -r --exclude=.git --exclude=new.o --exclude='*.zip' \
+  --exclude='pg_fernet-*.gz' --exclude='*.spdx.json' --exclude=SHA256SUMS "$clone" \
   "$folder/unpacked/$archive"; then
   complain 'The archive holds other text than the tag' 'Look for export-subst.'
 fi
-for file in META.json Makefile pg_fernet.control LICENSE README.md scripts/test; do
+for file in META.json scripts/sbom Makefile pg_fernet.control LICENSE README.md scripts/test; do
   [[ -s $folder/unpacked/$archive/$file ]] ||
     complain "The archive lacks $file" 'Whoever downloads it needs that.'
 done

@@ -128,4 +128,11 @@ fi
 if [[ -e debian/changelog ]]; then
   agree debian/changelog "$(sed -nE '1s/.*\((.*)-[^-]+\).*/\1/p' debian/changelog)"
 fi
+if [[ -e packaging/rpm/pg_fernet.spec ]]; then
+  agree packaging/rpm/pg_fernet.spec \
+    "$(sed -nE 's/^Version: *(.*)/\1/p' packaging/rpm/pg_fernet.spec)"
+fi
+if [[ -e docs/pg_fernet.1 ]]; then
+  agree docs/pg_fernet.1 "$(sed -nE '1s/.*"pg_fernet ([^"]*)".*/\1/p' docs/pg_fernet.1)"
+fi
 exit "$found"

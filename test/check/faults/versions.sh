@@ -10,6 +10,8 @@ plant sql/pg_fernet--0.0.1.sql <<<'-- changed'
 edit META.json "s/\"$version\"/\"0.0.9\"/"
 edit CHANGELOG.md "s/^## $version/## 0.0.9/"
 edit debian/changelog "1s/$version/0.0.9/"
+edit packaging/rpm/pg_fernet.spec "s/$version/0.0.9/"
+edit docs/pg_fernet.1 "s/$version/0.0.9/"
 edit CMakeLists.txt 's/VERSION \$\{fernet_version\}/VERSION 0.0.9/'
 expect 'sql/pg_fernet--0.0.1.sql: does not begin by asking for the library 0.0.1' \
   'sql/pg_fernet--0.0.1.sql: is not as it was released' \
@@ -17,6 +19,8 @@ expect 'sql/pg_fernet--0.0.1.sql: does not begin by asking for the library 0.0.1
   "sql/pg_fernet--0.0.1--$version.sql: does not exist" \
   'META.json: states the version "0.0.9"' 'CHANGELOG.md: states the version "0.0.9"' \
   'debian/changelog: states the version "0.0.9"' \
+  'packaging/rpm/pg_fernet.spec: states the version "0.0.9"' \
+  'docs/pg_fernet.1: states the version "0.0.9"' \
   'CMakeLists.txt: states the version "0.0.9"'
 must_fail
 
