@@ -4,7 +4,7 @@
 # Names that scripts/test and scripts/lib define, or use:
 # shellcheck disable=SC2034,SC2154
 
-packages_check='python3 binutils cmake libgtest-dev nlohmann-json3-dev'
+packages_check='python3 python3-yaml binutils cmake libgtest-dev nlohmann-json3-dev'
 
 tests_check() {
   file_names .sh "$1"/test/check/*.sh
