@@ -9,7 +9,7 @@ use Exporter 'import';
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT_OK = qw(older_pg_config copy_postgres install_copy must_run output_of);
+our @EXPORT_OK = qw(older_pg_config newer_release copy_postgres install_copy must_run output_of);
 
 sub output_of
 {
@@ -43,6 +43,26 @@ sub older_pg_config
 		  . (defined $named
 			? 'FERNET_OLD_PG_CONFIG names none'
 			: 'there is none here, see FERNET_OLD_PG_CONFIG in its file'));
+}
+
+# The minor versions that came out with 15.0 would have been these.
+my %first_minor = (15 => 0, 16 => -4, 17 => -8, 18 => -14);
+
+# newer_release says why pg_upgrade may not take a database of $old to $new, two outputs
+# of pg_config --version: an old server of a later release can write what the new one
+# does not know yet. Nothing, if it may, or if nobody knows.
+sub newer_release
+{
+	my ($old, $new) = @_;
+	my @age;
+	foreach my $version ($old, $new)
+	{
+		my ($major, $minor) = $version =~ /(\d+)\.(\d+)/ or return;
+		return unless defined $first_minor{$major};
+		push @age, $minor - $first_minor{$major};
+	}
+	return if $age[0] <= $age[1];
+	return "$old was released after $new; needs an older PostgreSQL of the same time";
 }
 
 sub must_run

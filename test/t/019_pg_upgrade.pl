@@ -17,7 +17,7 @@ use warnings;
 
 use Cwd qw(getcwd);
 use FernetTest qw(:DEFAULT same session secrets_below new_plaintext tell);
-use OtherPostgres qw(older_pg_config install_copy);
+use OtherPostgres qw(older_pg_config newer_release install_copy output_of);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -25,6 +25,8 @@ use Test::More;
 my ($major) = `pg_config --version` =~ /(\d+)/;
 my ($old_config, $reason) = older_pg_config($major);
 plan skip_all => $reason unless defined $old_config;
+$reason = newer_release(output_of($old_config, '--version'), output_of('pg_config', '--version'));
+plan skip_all => $reason if defined $reason;
 
 my ($first, $second, $third) = (new_key(), new_key(), new_key());
 my $marker = new_plaintext();

@@ -286,6 +286,8 @@ auth_type = trust
 auth_file = $folder/users
 logfile = $folder/log
 INI
+	# The libpq of PostgreSQL 20 asks for a protocol that old versions of PgBouncer refuse.
+	local $ENV{PGMAXPROTOCOLVERSION} = '3.0';
 	my $process = IPC::Run::start([ $pgbouncer, '-q', "$folder/pgbouncer.ini" ],
 		'<', '/dev/null', '>', '/dev/null', '2>&1');
 	foreach (1 .. 200)
