@@ -120,7 +120,9 @@ forget_other_tools() {
   local tools
   tools=$(
     "$PG_CONFIG" --version --cc --cflags
-    stat -c '%Y %n' "$(type -P g++)" "$(type -P clang++)" "$(type -P cmake)"
+    # Those that are there, a word each.
+    # shellcheck disable=SC2046
+    stat -c '%Y %n' $(type -P g++ clang++ cmake)
     dpkg-query -W -f '${Package} ${Version}\n' libc6-dev libssl-dev libgtest-dev \
       nlohmann-json3-dev 'libstdc++-*-dev' 'libclang-rt-*-dev'
   ) 2>/dev/null || true
