@@ -23,6 +23,7 @@
 
 #include "core/base64url.hpp"
 #include "core/base64url_kernels.hpp"
+#include "core/blind_index.hpp"
 #include "core/derivation.hpp"
 #include "core/keyring.hpp"
 #include "core/reveal.hpp"
@@ -282,16 +283,37 @@ bool Rotate() {
   return rotated;
 }
 
+// The index stays as secret as what it is made of: whoever stores it reveals
+// it.
+bool ComputeBlindIndex() {
+  BlindIndexer indexer;
+  bool computed = indexer.Prepare(SecretKeys()->keys()) == Status::kOk;
+  for (const std::size_t size : kSizes) {
+    for (const std::uint32_t key : {0u, 1u}) {
+      const Bytes context = {1, 2, 3};
+      Hmac index;
+      computed = indexer.Compute(key, context, SecretBytesOf(size), index,
+                                 Always) == Status::kOk &&
+                 IsSecret(std::span(index)) && computed;
+    }
+  }
+  return computed;
+}
+
 struct Part {
   const char *name;
   bool (*run)();
 };
 
-constexpr std::array kParts = {
-    Part{"parse", Parse},   Part{"generate", Generate},
-    Part{"derive", Derive}, Part{"fingerprint", ShowFingerprint},
-    Part{"seal", Seal},     Part{"open", Open},
-    Part{"refuse", Refuse}, Part{"rotate", Rotate}};
+constexpr std::array kParts = {Part{"parse", Parse},
+                               Part{"generate", Generate},
+                               Part{"derive", Derive},
+                               Part{"fingerprint", ShowFingerprint},
+                               Part{"seal", Seal},
+                               Part{"open", Open},
+                               Part{"refuse", Refuse},
+                               Part{"rotate", Rotate},
+                               Part{"blind index", ComputeBlindIndex}};
 
 // Faults that must be seen: an address, as base64 for tokens makes it, and a
 // branch.

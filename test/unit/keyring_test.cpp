@@ -400,6 +400,26 @@ TEST(Keyring, CheckPaddingAgreesWithOpenForAllSizes) {
   }
 }
 
+TEST(Keyring, WritesNothingOfATokenWithAWrongPadding) {
+  const auto ring = RingOf({2, 1});
+  for (const std::size_t size :
+       {std::size_t{64}, kChunkSize, 2 * kChunkSize, 4 * kChunkSize}) {
+    const std::string text = test::reference::SealPadded(
+        TestKeyBytes(1), kTimestamp, kTestIv, Bytes(size, 17));
+    TokenReader reader;
+    std::uint32_t index = 0;
+    ASSERT_TRUE(reader.Load(text).ok());
+    ASSERT_TRUE(ring->FindKey(&reader, &index).ok());
+    RandomBuffer ivs;
+    std::string out(Keyring::RotatedSize(reader), '?');
+    std::size_t out_size = 1;
+    EXPECT_EQ(ring->Rotate(&reader, index, &ivs, out, &out_size),
+              Status::kNoKeyOpens);
+    EXPECT_EQ(out_size, 0u);
+    EXPECT_EQ(out, std::string(out.size(), '?'));
+  }
+}
+
 TEST(Keyring, RotatesTokensOfAllSizes) {
   const auto ring = RingOf({3, 2, 1});
   const auto only_first = RingOf({3});
