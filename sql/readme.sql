@@ -10,14 +10,15 @@ CREATE DATABASE fernet_regression_readme;
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO';
+CREATE EXTENSION pg_fernet;
 
 -- README.md: First result
-CREATE EXTENSION pg_fernet;
+CREATE EXTENSION IF NOT EXISTS pg_fernet;
 
 -- a new key, for this session only
 SELECT set_config('fernet.key', fernet_generate_key(), false);
 
-CREATE TABLE integration (name text, api_token text);
+CREATE TEMPORARY TABLE integration (name text, api_token text);
 INSERT INTO integration VALUES ('chat', fernet_encrypt('my API token'));
 
 SELECT name, left(api_token, 6) || '...' AS stored, fernet_decrypt(api_token) AS decrypted

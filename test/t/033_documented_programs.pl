@@ -17,6 +17,7 @@ use Test::More;
 my %not_run = (
 	'sudo apt-get install' => 'scripts/test-fresh does it',
 	'cmake --preset' => 'check install, unit ctest and scripts/test-fresh do it',
+	'sudo make' => 'scripts/test-fresh does it',
 	'make' => 'check install, 031_extension_path and scripts/test-fresh do it',
 	'scripts/demo' => 'the suite demo runs it',
 	'scripts/test' => 'it is what runs this');
