@@ -214,12 +214,19 @@ std::string Unit::Update(const std::vector<std::size_t> &changed,
     const char *const type = column.is_bytea ? "bytea" : "text";
     add(type, Numbered('o', i));
     add(type, Numbered('n', i));
-    made += ", u." + Numbered('o', i) + ", u." + Numbered('n', i) +
-            "::" + column.cast + " AS " + Numbered('n', i);
+    const bool by_image = in_shards && !column.is_bytea && !column.is_text;
+    made += ", u." + Numbered('o', i) +
+            (by_image ? "::" + column.cast + " AS " + Numbered('o', i) : "") +
+            ", u." + Numbered('n', i) + "::" + column.cast + " AS " +
+            Numbered('n', i);
     set +=
         (set.empty() ? "" : ", ") + column.quoted + " = v." + Numbered('n', i);
-    same +=
-        " AND " + column.Equals("t." + column.quoted, "v." + Numbered('o', i));
+    const std::string now = "t." + column.quoted;
+    const std::string old = "v." + Numbered('o', i);
+    // Citus takes no STABLE function on a column, as format() is one.
+    same += " AND " +
+            (by_image ? "record_image_eq(ROW(" + now + "), ROW(" + old + "))"
+                      : column.Equals(now, old));
   }
   if (address == Address::kForeignPages) {
     same += " AND t.ctid = ANY ($1::tid[])";
@@ -252,6 +259,8 @@ std::vector<Unit> UnitsOf(Connection *connection, const std::string &oid,
     unit.is_foreign = result.Text(row, 2) == "f";
     const auto cause = causes.find(unit.oid);
     unit.elsewhere = cause == causes.end() ? "" : cause->second.cause;
+    unit.in_shards = cause != causes.end() && cause->second.hides_writers &&
+                     !unit.is_foreign;
     unit.from =
         (unit.elsewhere.empty() || unit.is_foreign ? "ONLY " : "") + unit.name;
     unit.bytes = result.Number(row, 3);

@@ -33,7 +33,8 @@ struct Unit {
   std::string from;   // the name, and ONLY where it serves
   Address address = Address::kPages;
   bool is_foreign = false;
-  std::string elsewhere;  // why its rows are not in its pages, or empty
+  std::string elsewhere;   // why its rows are not in its pages, or empty
+  bool in_shards = false;  // a table of Citus
   std::vector<KeyColumn> key;
   std::vector<ColumnShape> columns;
   std::vector<std::string> triggers;  // that its UPDATEs fire
