@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "client/read_here.hpp"
@@ -198,6 +199,26 @@ std::vector<Found> FindByServer(Login *login, const Keys &keys,
 
 }  // namespace
 
+// WithParts are the tables and all of their partitions.
+std::set<std::string> WithParts(Login *login, const std::string &database,
+                                const std::vector<Table> &tables) {
+  std::vector<std::string> oids;
+  for (const Table &table : tables) {
+    oids.push_back(table.oid);
+  }
+  const std::unique_ptr<Connection> connection = login->Open(database);
+  UseCatalogNames(connection.get());
+  const Result result = connection->Query(
+      "SELECT p.relid::oid FROM unnest($1::oid[]) AS r(oid)"
+      " CROSS JOIN LATERAL pg_partition_tree(r.oid) AS p",
+      {ArrayLiteral(oids)});
+  std::set<std::string> all(oids.begin(), oids.end());
+  for (int row = 0; row < result.rows(); ++row) {
+    all.insert(result.Text(row, 0));
+  }
+  return all;
+}
+
 bool IsElsewhere(const Table &table) { return !table.elsewhere.cause.empty(); }
 
 void LeaveOut(const Catalog &catalog, const Options &options,
@@ -255,11 +276,12 @@ std::vector<Found> FindTokens(Login *login, const Keys &keys,
   std::vector<Found> all;
   if (by_server) {
     all = FindByServer(login, keys, database, catalog, options);
-    std::erase_if(all, [&](const Found &found) {
-      return std::any_of(here.begin(), here.end(), [&](const Table &table) {
-        return table.oid == found.oid;
-      });
-    });
+    if (!here.empty()) {
+      // The server names a foreign partition for itself.
+      const std::set<std::string> parts = WithParts(login, database, here);
+      std::erase_if(
+          all, [&](const Found &found) { return parts.contains(found.oid); });
+    }
   } else if (!options.limits_tables()) {
     all.push_back(OutsideOfTables());
   }
