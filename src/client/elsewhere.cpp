@@ -27,7 +27,10 @@ constexpr const char *kCatalogs =
     " EXISTS (SELECT FROM pg_class AS c JOIN pg_roles AS o"
     "  ON o.oid = c.relowner AND o.rolsuper"
     "  WHERE c.oid = to_regclass('_timescaledb_catalog.chunk')"
-    "  AND c.relkind = 'r')";
+    "  AND c.relkind = 'r'),"
+    " EXISTS (SELECT FROM pg_attribute"
+    "  WHERE attrelid = to_regclass('_timescaledb_catalog.chunk')"
+    "  AND attname = 'relid')";
 
 constexpr const char *kCitus =
     "SELECT r.root, 'It is a table of Citus, which keeps its rows in"
@@ -41,6 +44,13 @@ constexpr const char *kTimescale =
     " JOIN _timescaledb_catalog.chunk AS k ON k.table_name = c.relname"
     " AND k.schema_name = n.nspname"
     " WHERE k.compressed_chunk_id IS NOT NULL";
+
+// Since 2.29 it knows chunks by their OIDs.
+constexpr const char *kTimescaleByOid =
+    "SELECT r.root, 'It is a compressed chunk of TimescaleDB.', "
+    "false" FERNET_PARTS
+    " JOIN _timescaledb_catalog.chunk AS k ON k.relid = c.oid"
+    " WHERE k.status & 1 <> 0";
 
 }  // namespace
 
@@ -64,7 +74,7 @@ std::map<std::string, Elsewhere> FindElsewhere(
     look(kCitus);
   }
   if (catalogs.Truth(0, 1)) {
-    look(kTimescale);
+    look(catalogs.Truth(0, 2) ? kTimescaleByOid : kTimescale);
   }
   return causes;
 }

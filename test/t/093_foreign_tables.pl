@@ -80,5 +80,15 @@ foreach my $node ($here, $there)
 	unlike($log, qr/\Q$_\E/, $node->name . ': no key in the log') foreach $old, $new;
 }
 
+# Since 2.29, TimescaleDB knows chunks by their OIDs.
+$here->safe_psql('postgres', <<'SQL');
+CREATE TABLE chunk (token text);
+CREATE SCHEMA _timescaledb_catalog;
+CREATE TABLE _timescaledb_catalog.chunk (relid regclass, status integer);
+INSERT INTO _timescaledb_catalog.chunk VALUES ('public.chunk', 9), ('public.near', 8);
+SQL
+@got = client("$new,$old", 'rotate', '--dry-run', '--column=public.chunk.token');
+like($got[2], qr/error: public\.chunk: the rows of public\.chunk have no key\n.*detail: It is a compressed chunk of TimescaleDB\./, 'a compressed chunk of TimescaleDB 2.29');
+
 $_->stop foreach $here, $there;
 done_testing();
