@@ -195,7 +195,7 @@ void Batch::TakeAffected(const Result &rows, const NewRows &all,
   if (affected == sent) {
     return;
   }
-  if (writing_ == Writing::kSingly) {
+  if (writing_ == Writing::kLast) {
     Fail(rows, all.rows[begin].row,
          "an UPDATE does not change it: a trigger, a rule or somebody who "
          "writes all the time stands in the way");
@@ -227,7 +227,7 @@ void Batch::TakeError(const ServerError &error, const Result &rows,
     Write(rows, all, middle, end);
     return;
   }
-  if (IsBusy(error) && writing_ == Writing::kBulk) {
+  if (IsBusy(error) && writing_ != Writing::kLast) {
     ++counts_.left;
   } else if (IsBusy(error)) {
     Fail(rows, all.rows[begin].row, "another transaction holds the row");

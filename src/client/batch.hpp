@@ -30,6 +30,7 @@ enum class Writing : std::uint8_t {
   kNone,    // for a dry run
   kBulk,    // a statement for many rows; what somebody has locked is left
   kSingly,  // a statement for each row, which waits for locks
+  kLast,    // the same; a row that does not change has failed
 };
 
 // Batch rotates rows that a query of Unit has returned. The server compares
@@ -44,7 +45,7 @@ class Batch {
         reader_(reader),
         on_unknown_(on_unknown),
         writing_(writing),
-        most_rows_(writing == Writing::kSingly
+        most_rows_(writing >= Writing::kSingly
                        ? 1
                        : static_cast<std::size_t>(most_rows)) {}
 

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kMostStarts = 5;
 constexpr std::size_t kTablesPerLock = 50;
+constexpr std::int64_t kSmallestShared = std::int64_t{16} << 20;
 
 // Everything that is read, with the partitions.
 constexpr const char *kTree =
@@ -45,30 +46,46 @@ class Proof {
         elsewhere_only_(elsewhere_only) {}
 
   ClientProof Prove() {
-    try {
-      for (int start = 1;; ++start) {
-        try {
-          session_ = OpenPinned(login_, database_);
-          Wait();
-          Lock();
-          break;
-        } catch (const Moved &) {
-          if (start == kMostStarts) {
-            throw ServerError({"ERROR", "55006",
-                               "tables come and go all the time", "",
-                               "Run this again."});
-          }
+    for (int start = 1;; ++start) {
+      out_ = {};
+      try {
+        Wait();
+        Lock();
+        ReadAll();
+        AddUnseen();
+        return std::move(out_);
+      } catch (const Moved &) {
+        if (start == kMostStarts) {
+          return Failed({"ERROR", "55006", "tables come and go all the time",
+                         "", "Run this again."});
+        }
+      } catch (const ConnectionError &error) {
+        if (start == kMostStarts) {
+          return Failed({"FATAL", "08006", error.what(), "", ""});
+        }
+      } catch (const ServerError &error) {
+        // The snapshot ends with the session that has taken it.
+        if (!IsLost() || start == kMostStarts) {
+          return Failed(error.message());
         }
       }
-      ReadAll();
-      AddUnseen();
-    } catch (const ServerError &error) {
-      out_.not_proved.push_back(error.message());
     }
-    return std::move(out_);
   }
 
  private:
+  static ClientProof Failed(const ServerMessage &message) {
+    return {.found = {}, .not_proved = {message}};
+  }
+
+  bool IsLost() const {
+    try {
+      session_->Query("ROLLBACK");
+      return false;
+    } catch (const ConnectionError &) {
+      return true;
+    }
+  }
+
   Catalog ListTables() const {
     Catalog catalog = ReadCatalog(session_.get(), options_);
     if (elsewhere_only_) {
@@ -91,6 +108,7 @@ class Proof {
   }
 
   void Wait() {
+    session_ = OpenPatiently(login_, database_);
     catalog_ = ListTables();
     tree_ = Tree(catalog_);
     WaitForWriters(session_.get(), Oids(catalog_), !options_.limits_tables());
@@ -124,14 +142,56 @@ class Proof {
     catalog_ = now;
   }
 
+  // Part is a table, or pages of one.
+  struct Part {
+    const Table *table;
+    std::string where;  // SQL, or empty
+    double weight;
+  };
+
+  // Parts cuts heaps that would keep one job busy after the others.
+  std::vector<Part> Parts() const {
+    std::vector<Part> parts;
+    for (const Table &table : catalog_.tables) {
+      const bool is_large = table.kind == 'r' && !IsElsewhere(table) &&
+                            table.bytes >= kSmallestShared;
+      const int slices = is_large ? options_.jobs : 1;
+      const std::int64_t pages =
+          slices == 1 ? 0
+                      : session_
+                            ->Query(
+                                "SELECT pg_relation_size($1::oid)"
+                                " / current_setting('block_size')::bigint",
+                                {table.oid})
+                            .Number(0, 0);
+      for (int slice = 0; slice < slices; ++slice) {
+        std::string where;
+        if (slice > 0) {
+          where = " WHERE ctid >= '(" + std::to_string(pages * slice / slices) +
+                  ",0)'";
+        }
+        if (slice + 1 < slices) {
+          where +=
+              (slice == 0 ? " WHERE" : " AND") +
+              (" ctid < '(" + std::to_string(pages * (slice + 1) / slices)) +
+              ",0)'";
+        }
+        parts.push_back(
+            {&table, where, static_cast<double>(table.bytes + 8192) / slices});
+      }
+    }
+    return parts;
+  }
+
   void ReadAll() {
     std::vector<std::unique_ptr<ValueReader>> readers;
-    const std::size_t pieces = catalog_.tables.size();
+    const std::vector<Part> parts = Parts();
+    const std::size_t pieces = parts.size();
     const std::size_t jobs =
         std::min(pieces, static_cast<std::size_t>(options_.jobs));
     double weight = 0;
-    for (const Table &table : catalog_.tables) {
-      weight += static_cast<double>(table.bytes + 8192);
+    for (const Part &part : parts) {
+      weight += part.weight;
     }
     for (std::size_t job = 0; job < jobs; ++job) {
       readers.push_back(std::make_unique<ValueReader>(keys_));
@@ -141,12 +201,12 @@ class Proof {
         {.open = [this] { return OpenReader(); },
          .run =
              [&](Connection *session, std::size_t piece, std::size_t job) {
-               Read(session, catalog_.tables[piece], job, readers[job].get());
+               Read(session, parts[piece], job, readers[job].get());
              },
          .lost =
              [&](std::size_t piece, const std::string &why) {
                throw ServerError({"FATAL", "08006",
-                                  catalog_.tables[piece].name + ": " + why, "",
+                                  parts[piece].table->name + ": " + why, "",
                                   ""});
              },
          .meanwhile = [this] { display_->Draw(); }});
@@ -166,13 +226,14 @@ class Proof {
     return session;
   }
 
-  void Read(Connection *session, const Table &table, std::size_t job,
+  void Read(Connection *session, const Part &part, std::size_t job,
             ValueReader *reader) {
-    display_->Set(job, {.what = table.name,
+    display_->Set(job, {.what = part.table->name,
                         .state = "reads again",
                         .process = session->process(),
-                        .weight = static_cast<double>(table.bytes + 8192)});
-    std::vector<Found> found = ReadTable(session, reader, keys_, table);
+                        .weight = part.weight});
+    std::vector<Found> found =
+        ReadTable(session, reader, keys_, *part.table, part.where);
     display_->Done(job, 0);
     const std::lock_guard lock(mutex_);
     out_.found.insert(out_.found.end(), std::make_move_iterator(found.begin()),

@@ -226,10 +226,12 @@ void ClientRotation::Run() {
       changed += work->counts().changed;
       return work->IsOver() || work->counts().left == 0;
     });
-    if (writing != Writing::kBulk) {
+    if (writing == Writing::kNone || writing == Writing::kLast) {
       break;
     }
-    if (changed == 0 || pass == kMaxPasses) {
+    if (writing == Writing::kSingly) {
+      writing = Writing::kLast;
+    } else if (changed == 0 || pass == kMaxPasses) {
       writing = Writing::kSingly;
     }
   }
@@ -239,12 +241,12 @@ void ClientRotation::Run() {
 std::vector<std::unique_ptr<ClientRotation::Work>> ClientRotation::Prepare() {
   std::vector<std::unique_ptr<Work>> works;
   const std::unique_ptr<Connection> session =
-      OpenPinned(login_, plan_->target.database);
+      OpenPatiently(login_, plan_->target.database);
   for (Piece &piece : plan_->pieces) {
     if (piece.way != Way::kClient) {
       continue;
     }
-    piece.rotated = piece.unchanged = piece.failed = 0;
+    piece.rotated = piece.unchanged = piece.failed = piece.left = 0;
     piece.error.reset();
     try {
       for (Unit &unit : UnitsOf(session.get(), piece.oid, piece.columns)) {
@@ -273,14 +275,13 @@ void ClientRotation::Pass(const std::vector<Work *> &works, Writing writing) {
   std::vector<Slot> slots;
   double weight = 0;
   const std::unique_ptr<Connection> first =
-      OpenPinned(login_, plan_->target.database);
+      OpenPatiently(login_, plan_->target.database);
   for (Work *const work : works) {
     const Unit &unit = work->unit();
     work->Begin(first.get());
     const bool is_large = unit.bytes >= kSmallestShared ||
                           unit.rows >= kFewRows || unit.is_foreign;
-    const int jobs =
-        is_large && writing != Writing::kSingly ? options_.jobs : 1;
+    const int jobs = is_large && writing < Writing::kSingly ? options_.jobs : 1;
     for (int i = 0; i < jobs; ++i) {
       slots.push_back({work, static_cast<double>(unit.bytes + 8192) / jobs});
       weight += slots.back().weight;
@@ -315,7 +316,7 @@ std::unique_ptr<Connection> ClientRotation::OpenToWrite(Writing writing) const {
   std::unique_ptr<Connection> session =
       OpenPinned(login_, plan_->target.database);
   session->Query(kPrepare,
-                 {writing == Writing::kSingly ? Value("60s") : std::nullopt});
+                 {writing >= Writing::kSingly ? Value("60s") : std::nullopt});
   return session;
 }
 
@@ -389,11 +390,12 @@ BatchCounts ClientRotation::RunBatch(Connection *session, Work *work,
 
 void ClientRotation::Finish(const std::vector<std::unique_ptr<Work>> &works) {
   const std::unique_ptr<Connection> session =
-      OpenPinned(login_, plan_->target.database);
+      OpenPatiently(login_, plan_->target.database);
   for (const auto &work : works) {
     Piece *const piece = work->piece();
     piece->rotated += work->changed();
     piece->failed += work->counts().failed + work->counts().left;
+    piece->left += work->counts().left;
     piece->unchanged += work->seen();
     if (work->error() && !piece->error) {
       piece->error = work->error();

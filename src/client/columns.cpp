@@ -1,7 +1,12 @@
 #include "client/columns.hpp"
 
+#include "client/cancel.hpp"
+
 namespace fernet::client {
 namespace {
+
+// The waits are 1, 2, 4, 8 and 16 seconds long.
+constexpr int kTimesToOpen = 5;
 
 constexpr const char *kPin =
     "SELECT set_config(s.name, s.value, false) FROM (VALUES"
@@ -95,6 +100,20 @@ std::unique_ptr<Connection> OpenPinned(Login *login,
   UseCatalogNames(connection.get());
   connection->Query(kPin);
   return connection;
+}
+
+std::unique_ptr<Connection> OpenPatiently(Login *login,
+                                          const std::string &database) {
+  for (int time = 0;; ++time) {
+    try {
+      return OpenPinned(login, database);
+    } catch (const ConnectionError &) {
+      if (time == kTimesToOpen) {
+        throw;
+      }
+      cancel::Sleep(static_cast<double>(1 << time));
+    }
+  }
 }
 
 std::vector<ColumnShape> ReadColumns(Connection *connection,

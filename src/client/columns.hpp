@@ -41,6 +41,11 @@ std::string TableReference(Connection *connection, const Table &table);
 std::unique_ptr<Connection> OpenPinned(Login *login,
                                        const std::string &database);
 
+// OpenPatiently is OpenPinned for a server that may be restarting: it tries for
+// half a minute.
+std::unique_ptr<Connection> OpenPatiently(Login *login,
+                                          const std::string &database);
+
 // ReadColumns asks a pinned session for the columns of a table, in their order.
 std::vector<ColumnShape> ReadColumns(Connection *connection,
                                      const std::string &oid);

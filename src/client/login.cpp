@@ -107,6 +107,7 @@ std::unique_ptr<Connection> Login::Open(const std::string &database) {
       connection = std::make_unique<Connection>(ParametersFor(database));
     }
   }
+  RequireSessions(database, connection.get());
   // Bytes that are no text of any encoding pass only without a conversion.
   connection->Query(
       "SELECT pg_catalog.set_config('client_encoding', $1, false)",
@@ -114,6 +115,28 @@ std::unique_ptr<Connection> Login::Open(const std::string &database) {
                                                             : "UTF8"});
   connection->Query(kPrepare);
   return connection;
+}
+
+// What is set for a session would go to whoever has that session of the server
+// next. A pooler has numbers of its own for processes.
+void Login::RequireSessions(const std::string &database,
+                            Connection *connection) {
+  const std::lock_guard lock(mutex_);
+  if (has_checked_) {
+    return;
+  }
+  has_checked_ = true;
+  constexpr const char *kProcess = "SELECT pg_catalog.pg_backend_pid()";
+  const std::int64_t process = connection->Query(kProcess).Number(0, 0);
+  if (process == connection->process()) {
+    return;
+  }
+  Connection other(ParametersFor(database));
+  if (other.Query(kProcess).Number(0, 0) == process) {
+    throw Failure(
+        "a pooler gives every transaction another session of the server",
+        "Connect to the server itself, or to a pooler in session mode.");
+  }
 }
 
 std::vector<std::string> Login::Databases() {

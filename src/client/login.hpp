@@ -39,11 +39,14 @@ class Login {
 
  private:
   Parameters ParametersFor(const std::string &database);
+  // RequireSessions throws Failure behind a pooler in transaction mode.
+  void RequireSessions(const std::string &database, Connection *connection);
 
   const LoginOptions options_;
   std::mutex mutex_;
   std::string password_;
   bool has_password_ = false;
+  bool has_checked_ = false;
 };
 
 }  // namespace fernet::client

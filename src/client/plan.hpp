@@ -28,6 +28,7 @@ struct Piece {
   std::int64_t rotated = 0;
   std::int64_t unchanged = 0;
   std::int64_t failed = 0;
+  std::int64_t left = 0;  // of them, that another try may rotate
   std::optional<ServerMessage> error;
 
   std::string Label() const {

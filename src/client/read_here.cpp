@@ -24,8 +24,12 @@ struct Column {
 class TableReading {
  public:
   TableReading(Connection *connection, ValueReader *reader, const Keys &keys,
-               const Table &table)
-      : connection_(connection), reader_(reader), keys_(keys), table_(table) {}
+               const Table &table, const std::string &where)
+      : connection_(connection),
+        reader_(reader),
+        keys_(keys),
+        table_(table),
+        where_(where) {}
 
   std::vector<Found> Read() {
     connection_->Query("SAVEPOINT fernet_table");
@@ -88,7 +92,7 @@ class TableReading {
           (list.empty() ? "" : ", ") + column.shape.Value(column.shape.quoted);
     }
     return "DECLARE fernet_reading NO SCROLL CURSOR FOR SELECT " + list +
-           " FROM " + TableReference(connection_, table_);
+           " FROM " + TableReference(connection_, table_) + where_;
   }
 
   void ReadRows() {
@@ -149,6 +153,7 @@ class TableReading {
   ValueReader *const reader_;
   const Keys &keys_;
   const Table &table_;
+  const std::string &where_;
   std::vector<Column> columns_;
   std::vector<Found> out_;
 };
@@ -156,8 +161,9 @@ class TableReading {
 }  // namespace
 
 std::vector<Found> ReadTable(Connection *connection, ValueReader *reader,
-                             const Keys &keys, const Table &table) {
-  return TableReading(connection, reader, keys, table).Read();
+                             const Keys &keys, const Table &table,
+                             const std::string &where) {
+  return TableReading(connection, reader, keys, table, where).Read();
 }
 
 Found OutsideOfTables() {

@@ -9,10 +9,12 @@
 
 namespace fernet::client {
 
-// ReadTable finds the tokens in a table, in the transaction of a pinned
-// session. What cannot be read is named in the result.
+// ReadTable finds the tokens in a table, or in the rows of it that `where`
+// means, in the transaction of a pinned session. What cannot be read is named
+// in the result.
 std::vector<Found> ReadTable(Connection *connection, ValueReader *reader,
-                             const Keys &keys, const Table &table);
+                             const Keys &keys, const Table &table,
+                             const std::string &where = "");
 
 // OutsideOfTables is the rest of a database, which the program does not read.
 Found OutsideOfTables();

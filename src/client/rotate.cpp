@@ -531,7 +531,8 @@ bool HasMoreToRotate(const Plan &plan, const std::vector<Found> &found) {
     return one.status == "secondary" &&
            std::any_of(
                plan.pieces.begin(), plan.pieces.end(), [&](const Piece &piece) {
-                 return piece.is_done && piece.oid == one.oid &&
+                 return (piece.is_done || piece.left > 0) &&
+                        piece.oid == one.oid &&
                         std::find(piece.columns.begin(), piece.columns.end(),
                                   one.name) != piece.columns.end();
                });

@@ -56,7 +56,7 @@ constexpr const char *kRunning =
     "SELECT l.virtualtransaction, min(CASE WHEN l.pid IS NOT NULL THEN"
     " 'process ' || l.pid ELSE 'prepared transaction ' || quote_literal(x.gid)"
     " END) FROM pg_locks AS l LEFT JOIN pg_prepared_xact() AS x"
-    " ON l.pid IS NULL AND l.virtualtransaction = '-1/' || x.transaction"
+    " ON l.pid IS NULL AND x.transaction = l.transactionid"
     " WHERE l.virtualtransaction = ANY ($1::text[]) GROUP BY 1";
 
 void Append(const Result &result, std::vector<std::string> *out) {
