@@ -1,5 +1,7 @@
 #include "client/values.hpp"
 
+#include <algorithm>
+
 #include "client/cancel.hpp"
 #include "client/errors.hpp"
 #include "core/secret_pages.hpp"
