@@ -125,11 +125,12 @@ Outcome BadDigits(std::span<const char, kKeyDigits> digits) noexcept {
   SecretBytes<kKeySize> decoded;
   const std::size_t at = base64url::Decode(digits, decoded.mutable_bytes());
   if (at == base64url::kNoOffset) {
-    return {Status::kKeyTrailingBits, kKeyDigits - 1};
+    return {.status = Status::kKeyTrailingBits, .offset = kKeyDigits - 1};
   }
   const bool standard = digits[at] == '+' || digits[at] == '/';
-  return {standard ? Status::kKeyStandardAlphabet : Status::kKeyBadCharacter,
-          at};
+  return {.status = standard ? Status::kKeyStandardAlphabet
+                             : Status::kKeyBadCharacter,
+          .offset = at};
 }
 
 // Is says whether `c` is `expected`, a character of the list's format.
@@ -153,7 +154,7 @@ Outcome ParseKey(std::span<const char> text, Key *out) noexcept {
                           : text;
   if (digits.size() != kKeyDigits) {
     out->Wipe();
-    return {NameTheMistake(text), text.size()};
+    return {.status = NameTheMistake(text), .offset = text.size()};
   }
   const auto key_digits = digits.first<kKeyDigits>();
   if (!DecodeKey(key_digits, out->mutable_bytes())) {

@@ -57,19 +57,21 @@ using GoOn = bool (*)() noexcept;
 
 inline bool Always() noexcept { return true; }
 
-// Outcome is a Status and the place it is about. Nothing in it is secret.
+// Outcome is a Status and the place it is about. Nothing in it is secret. It is
+// returned in registers: in memory, it would cost a token a tenth of its time.
 struct [[nodiscard]] Outcome {
   Status status = Status::kOk;
+  // The position of the key in the list, from 1; 0 where the Status is not
+  // about a key.
+  std::uint32_t key_position = 0;
   // The number of characters before the wrong one, from the start of the value,
   // or of the key. For kKeyBadLength, the number of characters of the key. 0
   // where the Status has no place.
   std::size_t offset = 0;
-  // The position of the key in the list, from 1; 0 where the Status is not
-  // about a key.
-  std::uint32_t key_position = 0;
 
   constexpr bool ok() const noexcept { return status == Status::kOk; }
 };
+static_assert(sizeof(Outcome) <= 2 * sizeof(void *));
 
 // IsMalformedToken says whether `status` means "this is no Fernet token".
 constexpr bool IsMalformedToken(Status status) noexcept {

@@ -40,7 +40,7 @@ Outcome TokenReader::LoadToRead(std::span<const char> text) noexcept {
 Outcome TokenReader::LoadSmall(bool padding_is_wrong) noexcept {
   const std::size_t bad = base64url::Decode(digits_, buffer_);
   if (bad != base64url::kNoOffset) {
-    return {Status::kTokenBadCharacter, start_ + bad};
+    return {.status = Status::kTokenBadCharacter, .offset = start_ + bad};
   }
   const Outcome outcome =
       CheckStructure(padding_is_wrong, size_ == 0 ? 0 : buffer_[0]);
@@ -74,10 +74,12 @@ Outcome TokenReader::CheckStructure(bool padding_is_wrong,
     return {Status::kTokenBadLength};
   }
   if (padding_is_wrong) {
-    return {Status::kTokenBadPadding, start_ + digits_.size()};
+    return {.status = Status::kTokenBadPadding,
+            .offset = start_ + digits_.size()};
   }
   if (base64url::HasTrailingBits(digits_)) {
-    return {Status::kTokenTrailingBits, start_ + digits_.size() - 1};
+    return {.status = Status::kTokenTrailingBits,
+            .offset = start_ + digits_.size() - 1};
   }
   if (size_ == 0) {
     return {Status::kTokenTooShort};
@@ -103,7 +105,8 @@ Outcome TokenReader::CheckCharacters() noexcept {
     const std::size_t bad =
         base64url::Decode(digits_.subspan(from, count), buffer_);
     if (bad != base64url::kNoOffset) {
-      return {Status::kTokenBadCharacter, start_ + from + bad};
+      return {.status = Status::kTokenBadCharacter,
+              .offset = start_ + from + bad};
     }
   }
   return {};
@@ -171,7 +174,7 @@ Outcome TokenReader::ReadSigned(
   }
   const std::size_t bad = DecodeAt(kHeaderSize + from, chunk);
   if (bad != base64url::kNoOffset) {
-    return {Status::kTokenBadCharacter, start_ + bad};
+    return {.status = Status::kTokenBadCharacter, .offset = start_ + bad};
   }
   kept_size_ = from + size;
   return {};

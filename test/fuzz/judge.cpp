@@ -97,16 +97,20 @@ JudgedToken JudgeToken(std::string_view text) {
   const auto start = static_cast<std::size_t>(trimmed.data() - text.data());
   const std::size_t bad = FirstBadDigit(digits);
   if (bad != digits.size()) {
-    return {{Status::kTokenBadCharacter, start + bad}, {}};
+    return {{.status = Status::kTokenBadCharacter, .offset = start + bad}, {}};
   }
   if (digits.size() % 4 == 1) {
     return {{Status::kTokenBadLength}, {}};
   }
   if (trimmed != digits && trimmed.size() % 4 != 0) {
-    return {{Status::kTokenBadPadding, start + digits.size()}, {}};
+    return {
+        {.status = Status::kTokenBadPadding, .offset = start + digits.size()},
+        {}};
   }
   if (HasSpareBits(digits)) {
-    return {{Status::kTokenTrailingBits, start + digits.size() - 1}, {}};
+    return {{.status = Status::kTokenTrailingBits,
+             .offset = start + digits.size() - 1},
+            {}};
   }
   Bytes bytes = DecodeBits(digits);
   if (bytes.empty()) {
@@ -185,20 +189,21 @@ Outcome JudgeKey(std::string_view text) {
   const bool padded = text.size() == 44 && text.back() == '=';
   if (text.size() != 43 && !padded) {
     const bool hex = text.size() == 64 && IsHex(text);
-    return {hex                ? Status::kKeyHex
-            : IsKeyTwice(text) ? Status::kKeyBase64Twice
-                               : Around(text),
-            text.size()};
+    return {.status = hex                ? Status::kKeyHex
+                      : IsKeyTwice(text) ? Status::kKeyBase64Twice
+                                         : Around(text),
+            .offset = text.size()};
   }
   const std::string_view digits = text.substr(0, 43);
   const std::size_t bad = FirstBadDigit(digits);
   if (bad != digits.size()) {
     const bool standard = digits[bad] == '+' || digits[bad] == '/';
-    return {standard ? Status::kKeyStandardAlphabet : Status::kKeyBadCharacter,
-            bad};
+    return {.status = standard ? Status::kKeyStandardAlphabet
+                               : Status::kKeyBadCharacter,
+            .offset = bad};
   }
   if (HasSpareBits(digits)) {
-    return {Status::kKeyTrailingBits, 42};
+    return {.status = Status::kKeyTrailingBits, .offset = 42};
   }
   return {};
 }

@@ -55,11 +55,11 @@ Outcome Judge(std::string_view text) {
     return {Status::kTokenBadLength};
   }
   if (text.size() > digits && text.size() % 4 != 0) {
-    return {Status::kTokenBadPadding, digits};
+    return {.status = Status::kTokenBadPadding, .offset = digits};
   }
   if (digits > 0 &&
       test::DigitValue(text[digits - 1]) % (1 << spare_bits) != 0) {
-    return {Status::kTokenTrailingBits, digits - 1};
+    return {.status = Status::kTokenTrailingBits, .offset = digits - 1};
   }
   if (bytes < 73) {
     return {Status::kTokenTooShort};
@@ -215,7 +215,8 @@ TEST(TokenReader, LoadToReadFindsABadCharacterSoonerOrLater) {
     ASSERT_EQ(outcome.offset, place);
     // The bad character is reported before any other defect.
     text += 'A';
-    ExpectSame(reader.LoadToRead(text), {Status::kTokenBadCharacter, place});
+    ExpectSame(reader.LoadToRead(text),
+               {.status = Status::kTokenBadCharacter, .offset = place});
   }
 }
 
@@ -342,7 +343,7 @@ TEST(TokenReader, RefusesWhatIsNoToken) {
   };
   for (const auto &[what, text, status, offset] : cases) {
     SCOPED_TRACE(what);
-    ExpectSame(Load(text), {status, offset});
+    ExpectSame(Load(text), {.status = status, .offset = offset});
     EXPECT_TRUE(IsMalformedToken(status));
   }
 }
@@ -373,15 +374,18 @@ TEST(TokenReader, JudgesEveryByteValueAtTheEnds) {
     const char c = static_cast<char>(value);
     const bool space = kSpaces.find(c) != std::string_view::npos;
     const bool digit = test::DigitValue(c) >= 0;
-    ExpectSame(Load(c + good), space ? Outcome{}
-                               : digit
-                                   ? Outcome{Status::kTokenBadLength}
-                                   : Outcome{Status::kTokenBadCharacter, 0});
+    ExpectSame(
+        Load(c + good),
+        space   ? Outcome{}
+        : digit ? Outcome{Status::kTokenBadLength}
+                : Outcome{.status = Status::kTokenBadCharacter, .offset = 0});
     ExpectSame(Load(good + c),
                space      ? Outcome{}
                : digit    ? Outcome{Status::kTokenBadLength}
-               : c == '=' ? Outcome{Status::kTokenBadPadding, good.size()}
-                          : Outcome{Status::kTokenBadCharacter, good.size()});
+               : c == '=' ? Outcome{.status = Status::kTokenBadPadding,
+                                    .offset = good.size()}
+                          : Outcome{.status = Status::kTokenBadCharacter,
+                                    .offset = good.size()});
   }
 }
 
@@ -397,11 +401,14 @@ TEST(TokenReader, FindsABadCharacterInAnyChunk) {
   for (const std::size_t place : places) {
     std::string text = good;
     text[place] = '/';
-    ExpectSame(Load(text), {Status::kTokenBadCharacter, place});
-    ExpectSame(Load("  " + text), {Status::kTokenBadCharacter, place + 2});
+    ExpectSame(Load(text),
+               {.status = Status::kTokenBadCharacter, .offset = place});
+    ExpectSame(Load("  " + text),
+               {.status = Status::kTokenBadCharacter, .offset = place + 2});
     // Of several bad characters, the first is reported.
     text.back() = '+';
-    ExpectSame(Load(text), {Status::kTokenBadCharacter, place});
+    ExpectSame(Load(text),
+               {.status = Status::kTokenBadCharacter, .offset = place});
   }
 }
 
