@@ -207,7 +207,7 @@ void Batch::TakeAffected(const Result &rows, const NewRows &all,
 void Batch::TakeError(const ServerError &error, const Result &rows,
                       const NewRows &all, std::size_t begin, std::size_t end) {
   if (EndsWork(error)) {
-    throw error;
+    throw;
   }
   if (IsBusy(error) && unit_.address == Unit::Address::kPages &&
       writing_ == Writing::kBulk) {

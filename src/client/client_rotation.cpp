@@ -215,6 +215,7 @@ ClientRotation::~ClientRotation() = default;
 void ClientRotation::Run() {
   const std::vector<std::unique_ptr<Work>> all = Prepare();
   std::vector<Work *> works;
+  works.reserve(all.size());
   for (const auto &work : all) {
     works.push_back(work.get());
   }

@@ -120,6 +120,7 @@ std::vector<ColumnShape> ReadColumns(Connection *connection,
                                      const std::string &oid) {
   const Result result = connection->Query(kColumns, {oid});
   std::vector<ColumnShape> columns;
+  columns.reserve(static_cast<std::size_t>(result.rows()));
   for (int row = 0; row < result.rows(); ++row) {
     columns.push_back({.name = result.Text(row, 0),
                        .quoted = result.Text(row, 1),

@@ -203,6 +203,7 @@ std::vector<Found> FindByServer(Login *login, const Keys &keys,
 std::set<std::string> WithParts(Login *login, const std::string &database,
                                 const std::vector<Table> &tables) {
   std::vector<std::string> oids;
+  oids.reserve(tables.size());
   for (const Table &table : tables) {
     oids.push_back(table.oid);
   }

@@ -134,9 +134,9 @@ std::string KeyAfter(const std::vector<KeyColumn> &key) {
   for (std::size_t i = 0; i < key.size(); ++i) {
     const std::string bound =
         " $" + std::to_string(i + 1) + "::text::" + key[i].cast;
-    words += (i == 0 ? "(" : " OR (") + equal + key[i].quoted + ' ' +
-             key[i].greater + bound + ')';
-    equal += key[i].quoted + ' ' + key[i].equal + bound + " AND ";
+    words.append(i == 0 ? "(" : " OR (").append(equal);
+    words.append(key[i].quoted + ' ' + key[i].greater + bound + ')');
+    equal.append(key[i].quoted + ' ' + key[i].equal + bound + " AND ");
   }
   // An index is searched by its first column.
   return "(" + words + ") AND (" + key[0].quoted + ' ' + key[0].greater +
@@ -204,9 +204,10 @@ std::string Unit::Update(const std::vector<std::size_t> &changed,
   for (std::size_t i = 0; by_key && i < key.size(); ++i) {
     const std::string as = Numbered('k', i);
     add("text", as);
-    made += (i == 0 ? "u." : ", u.") + as + "::" + key[i].cast + " AS " + as;
-    same += (i == 0 ? "t." : " AND t.") + key[i].quoted + ' ' + key[i].equal +
-            " v." + as;
+    made.append(i == 0 ? "u." : ", u.").append(as + "::" + key[i].cast);
+    made.append(" AS ").append(as);
+    same.append(i == 0 ? "t." : " AND t.").append(key[i].quoted + ' ');
+    same.append(key[i].equal).append(" v.").append(as);
   }
   std::string set;
   for (const std::size_t i : changed) {
@@ -219,14 +220,18 @@ std::string Unit::Update(const std::vector<std::size_t> &changed,
             (by_image ? "::" + column.cast + " AS " + Numbered('o', i) : "") +
             ", u." + Numbered('n', i) + "::" + column.cast + " AS " +
             Numbered('n', i);
-    set +=
-        (set.empty() ? "" : ", ") + column.quoted + " = v." + Numbered('n', i);
+    set.append(set.empty() ? "" : ", ").append(column.quoted);
+    set.append(" = v.").append(Numbered('n', i));
     const std::string now = "t." + column.quoted;
     const std::string old = "v." + Numbered('o', i);
     // Citus takes no STABLE function on a column, as format() is one.
-    same += " AND " +
-            (by_image ? "record_image_eq(ROW(" + now + "), ROW(" + old + "))"
-                      : column.Equals(now, old));
+    same.append(" AND ");
+    if (by_image) {
+      same.append("record_image_eq(ROW(").append(now);
+      same.append("), ROW(").append(old).append("))");
+    } else {
+      same.append(column.Equals(now, old));
+    }
   }
   if (address == Address::kForeignPages) {
     same += " AND t.ctid = ANY ($1::tid[])";
@@ -246,6 +251,7 @@ std::vector<Unit> UnitsOf(Connection *connection, const std::string &oid,
                           const std::vector<std::string> &columns) {
   const Result result = connection->Query(kParts, {oid});
   std::vector<std::string> oids;
+  oids.reserve(static_cast<std::size_t>(result.rows()));
   for (int row = 0; row < result.rows(); ++row) {
     oids.push_back(result.Text(row, 0));
   }

@@ -107,8 +107,8 @@ void WaitForWriters(Connection *connection,
          &writers);
   const double limit = TimeoutSeconds(connection);
   const auto started = std::chrono::steady_clock::now();
-  for (double pause = kFirstPause; !writers.empty();
-       pause = std::min(2 * pause, kLongestPause)) {
+  double pause = kFirstPause;
+  while (!writers.empty()) {
     const Result running = connection->Query(kRunning, {ArrayLiteral(writers)});
     const std::chrono::duration<double> gone =
         std::chrono::steady_clock::now() - started;
@@ -119,6 +119,7 @@ void WaitForWriters(Connection *connection,
     Append(running, &writers);
     if (!writers.empty()) {
       cancel::Sleep(pause);
+      pause = std::min(2 * pause, kLongestPause);
     }
   }
 }
