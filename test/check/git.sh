@@ -81,7 +81,7 @@ judge() {
   if [[ -s $traces ]]; then
     complain "$2" 'its program ran' 'Ask git by ask_git of scripts/lib/git.sh only.'
   fi
-  if ! tr '\0' '\n' <"$folder/files" | grep -qx 'scripts/lib/git.sh'; then
+  if ! tr '\0' '\n' <"$folder/files" | grep -x 'scripts/lib/git.sh' >/dev/null; then
     complain "$2" 'the files of the tree are not listed' \
       'See list_tree in scripts/lib/private-server.sh.'
   fi
