@@ -182,6 +182,9 @@ void Batch::Write(const Result &rows, const NewRows &all, std::size_t begin,
   try {
     TakeAffected(rows, all, begin, end, Send(rows, all, begin, end, false));
   } catch (const ServerError &error) {
+    if (EndsWork(error)) {
+      throw;
+    }
     TakeError(error, rows, all, begin, end);
   }
 }
@@ -206,9 +209,6 @@ void Batch::TakeAffected(const Result &rows, const NewRows &all,
 
 void Batch::TakeError(const ServerError &error, const Result &rows,
                       const NewRows &all, std::size_t begin, std::size_t end) {
-  if (EndsWork(error)) {
-    throw;
-  }
   if (IsBusy(error) && unit_.address == Unit::Address::kPages &&
       writing_ == Writing::kBulk) {
     try {

@@ -279,7 +279,7 @@ class Proof {
   const std::string &database_;
   const bool elsewhere_only_;
   std::unique_ptr<Connection> session_;
-  Catalog catalog_;
+  Catalog catalog_ = {};
   std::string tree_;
   std::string snapshot_;
   std::mutex mutex_;

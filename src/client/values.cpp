@@ -1,6 +1,7 @@
 #include "client/values.hpp"
 
 #include <algorithm>
+#include <memory>
 
 #include "client/cancel.hpp"
 #include "client/errors.hpp"
@@ -110,7 +111,7 @@ ValueReader::ValueReader(const Keys &keys) : has_keys_(keys.count() > 0) {
   if (pages.address == nullptr) {
     throw Failure("out of memory");
   }
-  ivs_ = new (pages.address) RandomBuffer();
+  ivs_ = std::construct_at(static_cast<RandomBuffer *>(pages.address));
 }
 
 std::span<std::uint8_t> ValueReader::Scratch(std::size_t size) {

@@ -72,7 +72,7 @@ TABLE = [
      "a list of too many keys is written past its end"),
     ("src/core/key.cpp", "      outcome.key_position = size_ + 1;\n      Wipe();\n",
      "      outcome.key_position = size_ + 1;\n", "the keys of a refused list stay in memory"),
-    ("src/core/key.cpp", "{Status::kKeyTrailingBits, kKeyDigits - 1}", "{Status::kKeyTrailingBits, kKeyDigits}",
+    ("src/core/key.cpp", ".offset = kKeyDigits - 1}", ".offset = kKeyDigits}",
      "the wrong character of a key is named"),
     ("src/core/key.cpp", "if (text.size() == 2 * kKeySize && IsHex(text)) {", "if (IsHex(text)) {",
      "a short key is taken for a hexadecimal one"),

@@ -16,6 +16,10 @@ our @EXPORT = qw(new_key forms_of forms_found_in files_below
 our @EXPORT_OK = qw(same session server_logs secrets_below new_plaintext
   start_session session_ended finish_session tell);
 
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so what
+# they start: programs that are to be cancelled could not be.
+$SIG{INT} = 'DEFAULT';
+
 # new_key returns a Fernet key, as text, that nobody has used before. Tests look
 # for keys in logs and memory, so each must be unique.
 sub new_key

@@ -114,7 +114,7 @@ sub install_copy
 	my $copy = copy_postgres($pg_config, $folder);
 	must_run($log, 'mkdir', "$folder/tree");
 	# Objects that were compiled for the version under test are useless here.
-	must_run($log, 'cp', '-r', qw(Makefile pg_fernet.control src sql), "$folder/tree");
+	must_run($log, 'cp', '-r', qw(Makefile pg_fernet.control docs src sql), "$folder/tree");
 	must_run($log, 'find', "$folder/tree", '-name', '*.o', '-delete');
 	must_run($log, 'make', '-C', "$folder/tree", "PG_CONFIG=$copy", '-j2', 'install');
 	return $copy =~ s{/bin/pg_config$}{}r;

@@ -70,7 +70,7 @@ sub install_library
 my $tree = "$folder/tree";
 my $log = "$PostgreSQL::Test::Utils::log_path/next_version.log";
 mkdir $tree or die "$tree: $!";
-must_run($log, 'cp', '-rp', qw(Makefile pg_fernet.control src sql), $tree);
+must_run($log, 'cp', '-rp', qw(Makefile pg_fernet.control docs src sql), $tree);
 must_run($log, 'cp', "$fixture/example.cpp", "$tree/src/pg/example.cpp");
 write_file("$tree/pg_fernet.control",
 	edited('pg_fernet.control', [ "'$current'" => "'$next'" ]));

@@ -20,7 +20,7 @@ my $folder = PostgreSQL::Test::Utils::tempdir();
 my $pg_config = copy_postgres('pg_config', "$folder/server");
 my $log = "$PostgreSQL::Test::Utils::log_path/make_install.log";
 must_run($log, 'mkdir', "$folder/tree");
-must_run($log, 'cp', '-rp', qw(Makefile pg_fernet.control src sql), "$folder/tree");
+must_run($log, 'cp', '-rp', qw(Makefile pg_fernet.control docs src sql), "$folder/tree");
 
 my $key = new_key();
 

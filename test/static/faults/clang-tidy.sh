@@ -14,7 +14,7 @@ typedef int planted_number;
 CODE
 git rm -qf src/pg/module.cpp
 mkdir build-planted
-for file in src/core/newroom/planted.cpp src/pg/planted.cpp; do
+for file in src/client/planted.cpp src/core/newroom/planted.cpp src/pg/planted.cpp; do
   printf '{"directory": "%s", "file": "%s", "command": "clang++ -I%s/src -c %s"},\n' \
     "$PWD" "$PWD/$file" "$PWD" "$PWD/$file"
 done | sed '1s/^/[/; $s/,$/]/' >build-planted/compile_commands.json
@@ -24,5 +24,5 @@ expect 'src/core/newroom/planted.cpp:3:.* error: .*\[readability-implicit-bool' 
 must_fail FERNET_BUILD=build-planted
 
 printf '[]\n' >build-planted/compile_commands.json
-expect 'build-planted/compile_commands.json: does not say how to compile src/core'
+expect 'build-planted/compile_commands.json: does not say how to compile src/client'
 must_fail FERNET_BUILD=build-planted
