@@ -1,6 +1,5 @@
-# Properties that hold for any input, test/fuzz: 5 seconds for each fuzzer;
-# "seeds" checks that the corpus has the seeds of test/fuzz/make_seeds. Sourced
-# by scripts/test, after fuzz.sh.
+# Properties that hold for any input, test/fuzz: 4 seconds for each fuzzer.
+# Sourced by scripts/test, after fuzz.sh.
 # shellcheck shell=bash
 # Names that scripts/test and scripts/lib define, or use:
 # shellcheck disable=SC2034,SC2154
@@ -8,7 +7,6 @@
 packages_fuzz=$fuzz_packages
 
 tests_fuzz() {
-  printf 'seeds\n'
   fuzzer_names "$1"
 }
 
@@ -16,31 +14,16 @@ install_fuzz() {
   install_fuzz_runtime
 }
 
-# run_fuzz builds the fuzzers once, and checks that the seeds in their corpus are
-# those that test/fuzz/make_seeds makes.
 run_fuzz() {
   local name
   for name in $(selected fuzz); do
-    if [[ $name == seeds ]]; then
-      run_seeds
-    else
-      run_fuzzer "$name"
-    fi
+    run_fuzzer "$name"
   done
-}
-
-run_seeds() {
-  if as_owner "$tree/test/fuzz/make_seeds" --check \
-    >"$log/fuzz/seeds.log" 2>&1; then
-    pass seeds
-  else
-    fail seeds '(run test/fuzz/make_seeds)'
-    explain "$log/fuzz/seeds.log" 20
-  fi
 }
 
 fuzzers_state=unbuilt
 
+# need_fuzzers builds them once.
 need_fuzzers() {
   if [[ $fuzzers_state == unbuilt ]]; then
     fuzzers_state=broken
@@ -55,14 +38,14 @@ need_fuzzers() {
   fi
 }
 
-# run_fuzzer NAME runs all of its corpus, and then new inputs. These differ from
-# run to run; an input that fails is kept.
+# run_fuzzer NAME runs all of its seeds and its corpus, and then new inputs. These
+# differ from run to run; an input that fails is kept.
 run_fuzzer() {
   local -r output=$log/fuzz/$1.log found=$work/found-$1
   local file tried status=0
   need_fuzzers || return 0
   make_found_folder "$found"
-  fuzz_for "$1" 5 "$found" >"$output" 2>&1 || status=$?
+  fuzz_for "$1" 4 "$found" >"$output" 2>&1 || status=$?
   tried=$(executions "$output")
   if ((status == 0 && ${tried:-0} > 0)); then
     pass "$1" "($tried inputs)"

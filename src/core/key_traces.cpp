@@ -45,7 +45,7 @@ std::uint64_t HashOfStart(std::span<const char> run) noexcept {
   return hash;
 }
 
-constexpr std::uint64_t LeavingFactor() noexcept {
+consteval std::uint64_t LeavingFactor() noexcept {
   std::uint64_t factor = 1;
   for (std::size_t i = 0; i < kShortestRun; ++i) {
     factor *= kHashFactor;

@@ -52,7 +52,7 @@ constexpr std::size_t kRoomyCiphertext = CiphertextSize(kTokenDigits);
 using Values = std::array<std::uint8_t, 256>;
 constexpr std::uint8_t kNone = base64url::kInvalid;
 
-constexpr Values ValuesOf(std::string_view digits) noexcept {
+consteval Values ValuesOf(std::string_view digits) noexcept {
   Values values{};
   values.fill(kNone);
   for (std::size_t i = 0; i < digits.size(); ++i) {
@@ -61,7 +61,7 @@ constexpr Values ValuesOf(std::string_view digits) noexcept {
   return values;
 }
 
-constexpr Values WithUpperCase(Values values) noexcept {
+consteval Values WithUpperCase(Values values) noexcept {
   for (std::size_t c = 'a'; c <= 'f'; ++c) {
     values[c - 'a' + 'A'] = values[c];
   }
@@ -72,7 +72,7 @@ constexpr std::string_view kLetters =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 constexpr std::string_view kLowerCase = "0123456789abcdef";
 
-constexpr Values OfBothAlphabets() noexcept {
+consteval Values OfBothAlphabets() noexcept {
   Values values = ValuesOf(kLetters);
   values['-'] = values['+'] = 62;
   values['_'] = values['/'] = 63;
@@ -152,15 +152,13 @@ std::size_t LongBreakSize(std::span<const std::uint8_t> bytes) noexcept {
       return StartsWithAnyCase(bytes, "%0a") || StartsWithAnyCase(bytes, "%0d")
                  ? 3
                  : 0;
-    case '&':
+    default:
       return StartsWithAnyCase(bytes, "&#10;") ||
                      StartsWithAnyCase(bytes, "&#13;") ||
                      StartsWithAnyCase(bytes, "&#xa;") ||
                      StartsWithAnyCase(bytes, "&#xd;")
                  ? 5
                  : 0;
-    default:
-      return 0;
   }
 }
 

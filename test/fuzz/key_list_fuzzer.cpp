@@ -8,6 +8,7 @@
 
 #include "fuzz/fuzz.hpp"
 #include "fuzz/judge.hpp"
+#include "fuzz/mutators.hpp"
 
 namespace fernet::fuzz {
 namespace {
@@ -109,4 +110,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data,
                                       std::size_t size) {
   fernet::fuzz::Run(fernet::fuzz::Input({data, size}));
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t *data,
+                                               std::size_t size,
+                                               std::size_t most,
+                                               unsigned int seed) {
+  using namespace fernet::fuzz;
+  // Other inputs have no text.
+  const bool has_text = size > 0 && data[0] == 0;
+  return MutateTail(data, size, most, has_text ? seed : 0, 1, MutateKeys);
 }

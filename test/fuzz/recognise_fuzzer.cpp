@@ -1,12 +1,14 @@
 // Recogniser on any value, and on tokens in layers of everything, against a
 // slow search; and what it rotates.
 //
-// An input: 0 and then the value as it is; else the key and the size of a
-// plaintext, how many layers, each of them, and what to damage.
+// An input: 0 and then the value as it is; 255 and then the kind of a large
+// value; else what to do besides, the size of a plaintext, how many layers,
+// each of them, and what to damage.
 #include "core/recogniser.hpp"
 
 #include "fuzz/fuzz.hpp"
 #include "fuzz/judge.hpp"
+#include "fuzz/mutators.hpp"
 #include "support/recogniser_reference.hpp"
 #include "support/reference.hpp"
 
@@ -20,12 +22,19 @@ constexpr int kKeys = 2;
 
 struct Told {
   std::vector<Found> places;
+  // Where each is in a value of this size.
+  std::span<const char> value;
 };
 
 void Keep(const Place &place, void *state) noexcept {
   constexpr const char *kKinds[] = {"opened", "unknown", "not tried",
                                     "remnant"};
-  static_cast<Told *>(state)->places.push_back(
+  auto *const told = static_cast<Told *>(state);
+  const std::size_t at = OffsetInValue(told->value, place);
+  Require(at <= told->value.size() &&
+              (place.decodings > 0 || place.nesting > 0 || at == place.offset),
+          "a place is in the value");
+  told->places.push_back(
       {.kind = kKinds[place.kind],
        .key = place.kind == Place::kOpened ? place.key_index : 0u,
        .timestamp = place.timestamp,
@@ -70,8 +79,9 @@ std::string Wrap(const std::string &text, Input *input) {
   const std::string before(how / 16u % 4u, 'k');
   switch (how % 16) {
     case 0:
-    case 1:
       return before + EncodeBits(bytes);
+    case 1:  // digits right before and behind it
+      return before + text + before;
     case 2:
     case 3: {
       std::string standard = EncodeBits(bytes);
@@ -114,6 +124,10 @@ std::vector<Found> Certain(std::vector<Found> places) {
   return places;
 }
 
+bool IsWiped(const Bytes &scratch) {
+  return std::ranges::all_of(scratch, [](auto byte) { return byte == 0; });
+}
+
 // Check checks a value, which somebody may have damaged.
 void Check(const std::string &value, bool may_be_damaged) {
   const std::vector<Bytes> keys = SessionKeys();
@@ -121,14 +135,17 @@ void Check(const std::string &value, bool may_be_damaged) {
   for (const bool has_keys : {true, false}) {
     Exact<char> exact(value, 1);
     Bytes scratch(Recogniser::ScratchSize(value.size()));
-    Told told;
+    Told told = {.places = {}, .value = exact.span()};
     Recogniser recogniser(has_keys ? ring.get() : nullptr, scratch, Keep,
                           &told);
     Require(recogniser.Look(exact.span()) == Status::kOk,
             "a small value is looked at to its end");
     Require(Equal(exact.span(), value), "a value that is looked at stays");
-    Require(std::ranges::all_of(scratch, [](auto byte) { return byte == 0; }),
-            "the scratch is wiped");
+    Require(IsWiped(scratch), "the scratch is wiped");
+    Require(MayHoldPlaces(exact.span()) || told.places.empty(),
+            "what holds a place may hold one");
+    Require(SizeUpToOpenRun(exact.span()) <= value.size(),
+            "the part before the last run is a part");
     std::ranges::sort(told.places);
     told.places.erase(std::unique(told.places.begin(), told.places.end()),
                       told.places.end());
@@ -141,7 +158,7 @@ void Check(const std::string &value, bool may_be_damaged) {
 
   Exact<char> rotated(value, 2);
   Bytes scratch(Recogniser::ScratchSize(value.size()));
-  Told before;
+  Told before = {.places = {}, .value = rotated.span()};
   Recogniser recogniser(ring.get(), scratch, Keep, &before);
   RandomBuffer ivs;
   bool has_changed = false;
@@ -158,9 +175,134 @@ void Check(const std::string &value, bool may_be_damaged) {
   }
 }
 
+// CheckInto compares what is found in a token with what is found inside of it.
+void CheckInto(const std::string &value) {
+  const std::vector<Bytes> keys = SessionKeys();
+  static const auto ring = MakeRing(keys);
+  const std::string text = test::reference::Seal(
+      keys[1], 1577836800, View(KeyBytes(9)).first(16),
+      View(reinterpret_cast<const std::uint8_t *>(value.data()), value.size()));
+  TokenReader reader;
+  std::uint32_t index = 0;
+  Require(reader.Load(text).ok() && ring->FindKey(&reader, &index).ok() &&
+              index == 1,
+          "a key opens what it has sealed");
+  Bytes scratch(reader.ciphertext_size() +
+                Recogniser::ScratchSize(reader.ciphertext_size()));
+  Told inside = {.places = {}, .value = text};
+  Recogniser into(ring.get(), scratch, Keep, &inside);
+  const Status looked_into = into.LookInto(&reader, index);
+  Bytes more(Recogniser::ScratchSize(text.size()));
+  Told all = {.places = {}, .value = text};
+  Recogniser whole(ring.get(), more, Keep, &all);
+  const Status looked = whole.Look(text);
+  Require(looked == Status::kOk && looked_into == Status::kOk &&
+              all.places.size() == inside.places.size() + 1,
+          "what is inside of a token is found with the token too");
+}
+
+// CheckBounded looks at a value that is more work than is allowed: Look adds
+// the work that a value of its size is worth to what is left, so that is taken
+// off before, and so many bytes are left.
+void CheckBounded(const std::string &value, std::size_t left) {
+  Allowance worth = {.to_try = 0, .to_end = 0, .to_decode = 0};
+  worth.AddPart(value.size());
+  Allowance few = {.to_try = left - worth.to_try,
+                   .to_end = left - worth.to_end,
+                   .to_decode = left - worth.to_decode};
+  static const auto ring = MakeRing(SessionKeys());
+  Bytes scratch(Recogniser::ScratchSize(value.size()));
+  Told told = {.places = {}, .value = value};
+  Recogniser recogniser(ring.get(), scratch, Keep, &told, Always, &few);
+  const Status status = recogniser.Look(value);
+  Require(status == Status::kOk || status == Status::kTooManyCandidates,
+          "a value is looked at, or is too much work");
+  Require(IsWiped(scratch), "the scratch is wiped");
+}
+
+// LongValue is more than a step of work, of a kind.
+std::string LongValue(std::uint8_t kind) {
+  constexpr std::size_t kSize = (std::size_t{1} << 20) + 100;
+  const auto token = [](std::size_t size) {
+    static const auto ring = MakeRing(SessionKeys());
+    std::string text(TokenSize(size), '?');
+    RandomBuffer ivs;
+    Require(ring->Seal(Bytes(size), 1577836800, &ivs, text) == Status::kOk,
+            "a large plaintext is sealed");
+    return text;
+  };
+  switch (kind % 5) {
+    case 0:
+      return token(kSize * 3 / 4);
+    case 1:
+      return std::string(kSize, 'A');
+    case 2:  // no run of digits is long enough
+      return InLines(std::string(kSize, '!'), 70);
+    case 3:
+      return std::string(kSize, 'g') + token(1000);
+    default: {
+      const std::string text = token(kSize * 9 / 16);
+      return InLines(
+          EncodeBits(View(reinterpret_cast<const std::uint8_t *>(text.data()),
+                          text.size())),
+          76);
+    }
+  }
+}
+
+// CheckLong looks at a large value, which somebody may stop.
+void CheckLong(std::uint8_t kind, std::size_t allowed) {
+  const std::string value = LongValue(kind);
+  static const auto ring = MakeRing(SessionKeys());
+  Bytes scratch(Recogniser::ScratchSize(value.size()));
+  Told told = {.places = {}, .value = value};
+  const Patience patience(allowed);
+  Recogniser recogniser(ring.get(), scratch, Keep, &told, Patience::Ask);
+  const Status status = recogniser.Look(value);
+  if (!patience.EndedWith(status)) {
+    Require(status == Status::kOk, "a large value is looked at to its end");
+  }
+  Require(IsWiped(scratch), "the scratch is wiped");
+}
+
+// DeepValue has a token in more tokens than are seen through.
+std::string DeepValue() {
+  std::string value(40, 's');
+  for (std::uint32_t i = 0; i < kMaxNesting + 2; ++i) {
+    value = test::reference::Seal(
+        KeyBytes(0), 1577836800, View(KeyBytes(9)).first(16),
+        View(reinterpret_cast<const std::uint8_t *>(value.data()),
+             value.size()));
+  }
+  return value;
+}
+
+void CheckDeep() {
+  const std::string value = DeepValue();
+  static const auto ring = MakeRing(SessionKeys());
+  Bytes scratch(Recogniser::ScratchSize(value.size()));
+  Told told = {.places = {}, .value = value};
+  Recogniser recogniser(ring.get(), scratch, Keep, &told);
+  Require(recogniser.Look(value) == Status::kTooManyCandidates,
+          "what is too deep is told of");
+  Require(IsWiped(scratch), "the scratch is wiped");
+}
+
 void Run(Input input) {
-  if (input.Byte() == 0) {
+  static const bool once = [] {
+    CheckDeep();
+    return true;
+  }();
+  static_cast<void>(once);
+  const SteadyRandom random(false);
+  const std::uint8_t how = input.Byte();
+  if (how == 0) {
     Check(std::string(AsText(input.rest())), true);
+    return;
+  }
+  if (how == 0xff) {
+    const std::uint8_t kind = input.Byte();
+    CheckLong(kind, 2u * input.Byte());
     return;
   }
   std::string value(input.Byte() % 128u, 's');
@@ -171,6 +313,11 @@ void Run(Input input) {
   const std::string whole = value;
   DamageText(&input, &value);
   Check(value, value != whole);
+  if (how % 4 == 2) {
+    CheckInto(value);
+  } else if (how % 4 == 3) {
+    CheckBounded(value, std::size_t{4} * (how / 4u) * (how / 4u));
+  }
 }
 
 }  // namespace
@@ -180,4 +327,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data,
                                       std::size_t size) {
   fernet::fuzz::Run(fernet::fuzz::Input({data, size}));
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t *data,
+                                               std::size_t size,
+                                               std::size_t most,
+                                               unsigned int seed) {
+  using namespace fernet::fuzz;
+  // Other inputs have no text.
+  const bool has_text = size > 0 && data[0] == 0;
+  return MutateTail(data, size, most, has_text ? seed : 0, 1, MutateToken);
 }

@@ -7,6 +7,7 @@
 
 #include "fuzz/fuzz.hpp"
 #include "fuzz/judge.hpp"
+#include "fuzz/mutators.hpp"
 
 namespace fernet::fuzz {
 namespace {
@@ -119,6 +120,8 @@ void Run(Input input) {
   }
   Require(outcome == token.outcome || (to_read && outcome.ok()),
           "Load says of a text what the contract says");
+  Require(IsMalformedToken(outcome.status) == !outcome.ok(),
+          "what is refused is malformed");
   if (!outcome.ok()) {
     return;
   }
@@ -136,6 +139,9 @@ void Run(Input input) {
     return;
   }
   Require(token.outcome.ok(), "no bad character is left out");
+  const std::size_t most = MaxPlaintextSize(text.size());
+  Require(TokenSize(most) <= text.size() && TokenSize(most + 1) > text.size(),
+          "a larger plaintext does not fit into a token of that size");
   CheckLastBlock(reader, token);
   ReadChunks(&reader, token, count, patience);
   memory.CheckFront();
@@ -148,4 +154,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data,
                                       std::size_t size) {
   fernet::fuzz::Run(fernet::fuzz::Input({data, size}));
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t *data,
+                                               std::size_t size,
+                                               std::size_t most,
+                                               unsigned int seed) {
+  using namespace fernet::fuzz;
+  // Other inputs have no text.
+  const bool has_text = size > 1 && data[0] % 2 == 0;
+  return MutateTail(data, size, most, has_text ? seed : 0, 2, MutateToken);
 }
