@@ -10,23 +10,24 @@ CREATE DATABASE fernet_regression_cookbook_postgrest_and_hasura;
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO';
+DROP ROLE IF EXISTS fernet_example_web_anon, fernet_example_web_support;
 CREATE EXTENSION pg_fernet;
 
 -- docs/cookbook/postgrest-and-hasura.md: Behind PostgREST or Hasura
 \set key 'this-is-test-key-1-do-not-use-it-anywhere-A='
 SELECT set_config('fernet.key', :'key', false);
 
-CREATE ROLE web_anon NOLOGIN;
-CREATE ROLE web_support NOLOGIN;
+CREATE ROLE fernet_example_web_anon NOLOGIN;
+CREATE ROLE fernet_example_web_support NOLOGIN;
 CREATE SCHEMA api;
-GRANT USAGE ON SCHEMA api TO web_anon, web_support;
+GRANT USAGE ON SCHEMA api TO fernet_example_web_anon, fernet_example_web_support;
 CREATE TABLE api.integration (id int PRIMARY KEY, name text, api_token text);
 INSERT INTO api.integration VALUES (1, 'chat', fernet_encrypt('xoxb-1'));
 
 -- docs/cookbook/postgrest-and-hasura.md: 2. PostgREST: db-pre-request
 CREATE FUNCTION api.pre_request() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT pg_has_role(current_user, 'web_support', 'USAGE') THEN
+    IF NOT pg_has_role(current_user, 'fernet_example_web_support', 'USAGE') THEN
         PERFORM set_config('fernet.key', '', true);
     END IF;
 END
@@ -36,18 +37,18 @@ CREATE VIEW api.integrations AS
 SELECT id, name,
        CASE WHEN EXISTS (SELECT FROM fernet_keys()) THEN fernet_decrypt(api_token) ELSE '********' END AS api_token
 FROM api.integration;
-GRANT SELECT ON api.integrations TO web_anon, web_support;
+GRANT SELECT ON api.integrations TO fernet_example_web_anon, fernet_example_web_support;
 
 -- docs/cookbook/postgrest-and-hasura.md: 2. PostgREST: db-pre-request
 BEGIN;
-SELECT set_config('role', 'web_anon', true);
+SELECT set_config('role', 'fernet_example_web_anon', true);
 SELECT api.pre_request();
 SELECT * FROM api.integrations;
 COMMIT;
 
 -- docs/cookbook/postgrest-and-hasura.md: 2. PostgREST: db-pre-request
 BEGIN;
-SELECT set_config('role', 'web_support', true);
+SELECT set_config('role', 'fernet_example_web_support', true);
 SELECT api.pre_request();
 SELECT * FROM api.integrations;
 COMMIT;
@@ -64,7 +65,7 @@ FROM api.integration AS i;
 
 -- docs/cookbook/postgrest-and-hasura.md: What remains
 DROP SCHEMA api CASCADE;
-DROP ROLE web_anon, web_support;
+DROP ROLE fernet_example_web_anon, fernet_example_web_support;
 
 -- End of the examples
 \c :home

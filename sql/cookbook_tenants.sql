@@ -10,6 +10,7 @@ CREATE DATABASE fernet_regression_cookbook_tenants;
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO';
+DROP ROLE IF EXISTS fernet_example_tenant_app;
 CREATE EXTENSION pg_fernet;
 
 -- docs/cookbook/tenants.md: 1. A partition for each tenant
@@ -23,15 +24,15 @@ CREATE TABLE secret_red PARTITION OF secret FOR VALUES IN ('red');
 CREATE TABLE secret_blue PARTITION OF secret FOR VALUES IN ('blue');
 
 -- the role of the application, which owns nothing
-CREATE ROLE tenant_app;
-GRANT SELECT, INSERT, UPDATE ON secret TO tenant_app;
+CREATE ROLE fernet_example_tenant_app;
+GRANT SELECT, INSERT, UPDATE ON secret TO fernet_example_tenant_app;
 ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_rows ON secret USING (tenant = current_setting('app.tenant', true));
 
 -- docs/cookbook/tenants.md: 2. Tenant and key, in each transaction
 \set red_key  'this-is-test-key-1-do-not-use-it-anywhere-A='
 \set blue_key 'this-is-test-key-2-do-not-use-it-anywhere-A='
-SET ROLE tenant_app;
+SET ROLE fernet_example_tenant_app;
 
 BEGIN;
 SELECT set_config('app.tenant', 'red', true), set_config('fernet.key', :'red_key', true);
@@ -80,8 +81,8 @@ SELECT set_config('fernet.key', :'blue_key', false);
 SELECT fernet_assert_rotated('secret_blue', 'value');
 
 -- docs/cookbook/tenants.md: Check that it worked
-DROP OWNED BY tenant_app;
-DROP ROLE tenant_app;
+DROP OWNED BY fernet_example_tenant_app;
+DROP ROLE fernet_example_tenant_app;
 
 -- End of the examples
 \c :home

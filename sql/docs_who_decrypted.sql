@@ -10,6 +10,7 @@ CREATE DATABASE fernet_regression_docs_who_decrypted;
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO';
+DROP ROLE IF EXISTS fernet_example_reader, fernet_example_support;
 CREATE EXTENSION pg_fernet;
 
 -- docs/who-decrypted.md: Who decrypted what
@@ -20,8 +21,8 @@ CREATE TABLE integration (id int PRIMARY KEY, name text, api_token text);
 INSERT INTO integration VALUES (1, 'chat', fernet_encrypt('xoxb-1')), (2, 'wiki', fernet_encrypt('xoxb-2'));
 
 -- docs/who-decrypted.md: A role that may decrypt
-CREATE ROLE token_reader NOLOGIN;
-CREATE ROLE support NOLOGIN;
+CREATE ROLE fernet_example_reader NOLOGIN;
+CREATE ROLE fernet_example_support NOLOGIN;
 
 DO $$
 DECLARE
@@ -33,23 +34,23 @@ BEGIN
              WHERE e.extname = 'pg_fernet' AND p.proname ~ '^fernet_(try_)?decrypt'
     LOOP
         EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', f);
-        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO token_reader', f);
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO fernet_example_reader', f);
     END LOOP;
 END
 $$;
 
-GRANT SELECT ON integration TO support, token_reader;
-SET ROLE support;
+GRANT SELECT ON integration TO fernet_example_support, fernet_example_reader;
+SET ROLE fernet_example_support;
 SELECT fernet_decrypt(api_token) FROM integration;
 
 -- docs/who-decrypted.md: A role that may decrypt
-SET ROLE token_reader;
+SET ROLE fernet_example_reader;
 SELECT id, fernet_decrypt(api_token) FROM integration WHERE id = 1;
 RESET ROLE;
 
 -- docs/who-decrypted.md: A role that may decrypt
-SELECT p.proname, has_function_privilege('support', p.oid, 'EXECUTE') AS support,
-       has_function_privilege('token_reader', p.oid, 'EXECUTE') AS token_reader
+SELECT p.proname, has_function_privilege('fernet_example_support', p.oid, 'EXECUTE') AS support,
+       has_function_privilege('fernet_example_reader', p.oid, 'EXECUTE') AS reader
 FROM pg_proc AS p
 WHERE p.oid IN ('fernet_decrypt(text, interval, timestamptz)'::regprocedure, 'fernet_rotate(text)'::regprocedure);
 
@@ -69,7 +70,7 @@ COMMIT;
 
 -- docs/who-decrypted.md: A row for each value that was read
 CREATE TABLE reading (at timestamptz NOT NULL DEFAULT now(), who name NOT NULL DEFAULT session_user, integration int NOT NULL);
-ALTER TABLE reading OWNER TO token_reader;
+ALTER TABLE reading OWNER TO fernet_example_reader;
 
 CREATE FUNCTION read_token(wanted int) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -78,11 +79,11 @@ BEGIN
     RETURN (SELECT fernet_decrypt(api_token) FROM integration WHERE id = wanted);
 END
 $$;
-ALTER FUNCTION read_token(int) OWNER TO token_reader;
+ALTER FUNCTION read_token(int) OWNER TO fernet_example_reader;
 REVOKE EXECUTE ON FUNCTION read_token(int) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION read_token(int) TO support;
+GRANT EXECUTE ON FUNCTION read_token(int) TO fernet_example_support;
 
-SET ROLE support;
+SET ROLE fernet_example_support;
 SELECT read_token(2);
 RESET ROLE;
 SELECT integration, count(*) FROM reading GROUP BY 1;
@@ -90,8 +91,8 @@ SELECT integration, count(*) FROM reading GROUP BY 1;
 -- docs/who-decrypted.md: Undo the example
 DROP FUNCTION read_token(int);
 DROP TABLE reading, integration CASCADE;
-DROP OWNED BY support, token_reader;
-DROP ROLE support, token_reader;
+DROP OWNED BY fernet_example_support, fernet_example_reader;
+DROP ROLE fernet_example_support, fernet_example_reader;
 
 -- End of the examples
 \c :home

@@ -315,7 +315,7 @@ INI
 foreach my $file (glob 'docs/cookbook/*.md')
 {
 	my ($page) = $file =~ m{([^/]+)\.md$};
-	# 100_access_pages runs this one.
+	# 037_access_pages runs this one.
 	next if $page eq 'key-management';
 	next unless grep { $_->{language} ne 'sql' && $_->{language} ne 'console' || $_->{words} ne '' } blocks_of($file);
 	ok($covered{$page}, "$file has blocks for this test, and is in %covered");
