@@ -11,6 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $key = new_key();
+my $superuser = $ENV{PGUSER} // getpwuid($<);
 my $seen = '';    # all that clients were told
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -77,15 +78,15 @@ SQL
 my $captures = 'captured calls';
 says($captures, 'SELECT', 'ok', qr/^Only the extension/, 'nothing');
 says($captures, 'CREATE PROCEDURE public.fernet_rotate_column(text, text) LANGUAGE sql AS $$SELECT 1$$',
-	'fail', qr/with the caller's rights and key: procedure public\.fernet_rotate_column\(text,text\) of role postgres\..*\|Drop or rename it/, 'on the path');
+	'fail', qr/with the caller's rights and key: procedure public\.fernet_rotate_column\(text,text\) of role \Q$superuser\E\..*\|Drop or rename it/, 'on the path');
 says($captures, 'CREATE FUNCTION evil.fernet_decrypt(varchar) RETURNS text LANGUAGE sql AS $$SELECT $1$$',
-	'warn', qr/sessions with another search_path.*: function evil\.fernet_decrypt\(character varying\) of role postgres\./, 'elsewhere');
+	'warn', qr/sessions with another search_path.*: function evil\.fernet_decrypt\(character varying\) of role \Q$superuser\E\./, 'elsewhere');
 says($captures, 'CREATE FUNCTION evil.fernet_decrypt(varchar) RETURNS text LANGUAGE sql AS $$SELECT $1$$; ALTER FUNCTION evil.fernet_decrypt(varchar) OWNER TO mallory; SET LOCAL search_path = public, evil',
 	'fail', qr/function evil\.fernet_decrypt\(character varying\) of role mallory\./, 'on the path of this session');
 says($captures, 'CREATE FUNCTION fernet_of_ours() RETURNS int LANGUAGE sql AS $$SELECT 1$$',
 	'note', qr/of a later version, .*: function public\.fernet_of_ours\(\)/, 'a name that the extension has not');
 says($captures, 'CREATE VIEW evil.fernet_rotation AS SELECT evil.helper(); SET LOCAL search_path = evil, public',
-	'fail', qr/relation evil\.fernet_rotation of role postgres/, 'a view');
+	'fail', qr/relation evil\.fernet_rotation of role \Q$superuser\E/, 'a view');
 says($captures, 'SET client_min_messages = warning; DROP EXTENSION pg_fernet CASCADE; CREATE SCHEMA crypto; CREATE EXTENSION pg_fernet SCHEMA crypto; SET search_path = crypto',
 	'ok', qr/^Only the extension/, 'in a schema of its own');
 

@@ -11,6 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my ($old, $new, $other) = (new_key(), new_key(), new_key());
+my $superuser = $ENV{PGUSER} // getpwuid($<);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -45,7 +46,7 @@ like($errors, qr/ERROR:.* another job on "secrets" is running/,
 	'a job keeps another from running');
 like(
 	$errors,
-	qr/DETAIL:  The session with process ID $pid runs it\. It belongs to role "postgres"\./,
+	qr/DETAIL:  The session with process ID $pid runs it\. It belongs to role "\Q$superuser\E"\./,
 	'which names the session and its role');
 (undef, $errors) = session($node,
 	"CALL fernet_rotate_column('secrets', 'token', dry_run => true)",

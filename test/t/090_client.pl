@@ -12,6 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my ($old, $new, $other) = (new_key(), new_key(), new_key());
+my $superuser = $ENV{PGUSER} // getpwuid($<);
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 # Whatever is not switched off for a session is logged.
@@ -27,7 +28,7 @@ my $folder = PostgreSQL::Test::Utils::tempdir();
 sub client
 {
 	my ($keys, @arguments) = @_;
-	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'postgres', PGDATABASE => 'postgres');
+	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => $superuser, PGDATABASE => 'postgres');
 	delete $ENV{FERNET_KEY};
 	$ENV{FERNET_KEY} = $keys if defined $keys;
 	IPC::Run::run([ 'pg_fernet', @arguments ], '<', \undef, '>', \my $out, '2>', \my $err);
@@ -208,7 +209,7 @@ sub rotating
 	my $holder = start_session($node, 'BEGIN; SELECT 1 FROM held WHERE id = 1 FOR UPDATE; SELECT pg_sleep(600)', name => 'holder');
 	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'holder' AND query LIKE 'SELECT pg_sleep%'")
 		or die 'no row is held';
-	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'postgres', PGDATABASE => 'postgres', FERNET_KEY => $keys);
+	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => $superuser, PGDATABASE => 'postgres', FERNET_KEY => $keys);
 	my ($out, $err) = ('', '');
 	my $program = IPC::Run::start([ 'env', 'PGAPPNAME=pg_fernet', 'pg_fernet', 'rotate', '--yes', '-t', 'held', @arguments ], '<', \undef, '>', \$out, '2>', \$err);
 	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM fernet_rotation_progress JOIN pg_stat_activity AS a USING (pid) WHERE a.application_name = 'pg_fernet' AND a.query LIKE 'CALL%'")

@@ -22,7 +22,8 @@ my $folder = PostgreSQL::Test::Utils::tempdir();
 my $rest = '--except=everything outside of tables';
 my $python = IPC::Run::run([ 'python3', '-c', 'import cryptography.fernet' ], '>', \my $ignored, '2>&1');
 
-our $user = 'postgres';
+my $superuser = $ENV{PGUSER} // getpwuid($<);
+our $user = $superuser;
 
 # client runs the program with the keys in the database "plain".
 sub client
@@ -140,7 +141,7 @@ my ($fresh) = made($new, 1) =~ /\t(.*)\n/;
 append_to_file("$folder/application.sql", "\\set n random(0, $rows - 1)\nUPDATE nokey SET used = used + 1 WHERE n = :n;\nINSERT INTO nokey VALUES (-1, '$fresh', NULL, 0);\nUPDATE \"The \"\"parts\" SET t = '$fresh' WHERE n = :n;\n");
 sub application
 {
-	my @where = ('-n', '-h', $node->host, '-p', $node->port, '-U', 'postgres', 'plain');
+	my @where = ('-n', '-h', $node->host, '-p', $node->port, '-U', $superuser, 'plain');
 	return IPC::Run::start([ 'pgbench', '-c', 2, '-T', 600, '-f', "$folder/application.sql", @where ], '>', \my $out, '2>', \my $err);
 }
 my $application = application();
@@ -234,7 +235,7 @@ sub rotating
 	my ($meanwhile, $query, @arguments) = @_;
 	my ($program, $out, $err) = (undef, '', '');
 	{
-		local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'postgres', PGDATABASE => 'plain', PGAPPNAME => 'fernet_way', FERNET_KEY => $keys);
+		local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => $superuser, PGDATABASE => 'plain', PGAPPNAME => 'fernet_way', FERNET_KEY => $keys);
 		$program = IPC::Run::start([ 'pg_fernet', @arguments ], '<', \undef, '>', \$out, '2>', \$err);
 	}
 	# Without a query, the time is any.

@@ -11,6 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my ($old, $new) = (new_key(), new_key());
+my $superuser = $ENV{PGUSER} // getpwuid($<);
 my ($here, $there) = map { PostgreSQL::Test::Cluster->new($_) } 'here', 'there';
 foreach my $node ($here, $there)
 {
@@ -33,7 +34,7 @@ my ($host, $port) = ($there->host, $there->port);
 CREATE EXTENSION pg_fernet;
 CREATE EXTENSION postgres_fdw;
 CREATE SERVER there FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$host', port '$port', dbname 'postgres');
-CREATE USER MAPPING FOR postgres SERVER there;
+CREATE USER MAPPING FOR CURRENT_USER SERVER there;
 CREATE FOREIGN TABLE far (id integer, token text, document jsonb) SERVER there;
 CREATE TABLE parted (id integer, token text) PARTITION BY RANGE (id);
 CREATE TABLE near PARTITION OF parted FOR VALUES FROM (0) TO (100);
@@ -51,7 +52,7 @@ foreach my $call ("CALL fernet_rotate_column('far', 'token')", "SELECT fernet_as
 sub client
 {
 	my ($keys, @arguments) = @_;
-	local %ENV = (%ENV, PGHOST => $here->host, PGPORT => $here->port, PGUSER => 'postgres', PGDATABASE => 'postgres', FERNET_KEY => $keys);
+	local %ENV = (%ENV, PGHOST => $here->host, PGPORT => $here->port, PGUSER => $superuser, PGDATABASE => 'postgres', FERNET_KEY => $keys);
 	IPC::Run::run([ 'pg_fernet', @arguments ], '<', \undef, '>', \my $output, '2>', \my $errors);
 	return ($? >> 8, $output, $errors);
 }

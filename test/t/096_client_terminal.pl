@@ -18,6 +18,7 @@ use Test::More;
 my $many = $ENV{FERNET_LONG} ? 2000 : 200;
 my ($old, $new) = (new_key(), new_key());
 my $long = 'a' x 63;
+my $superuser = $ENV{PGUSER} // getpwuid($<);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(allows_streaming => 1);
@@ -40,7 +41,7 @@ SQL
 same($err, '', 'tables with tokens');
 my $tokens = 301 + 2 * ($many - 2);
 
-my %environment = (PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'postgres', PGDATABASE => 'postgres', TERM => 'xterm', PGOPTIONS => '-c lock_timeout=10min', PGPASSFILE => '/nowhere');
+my %environment = (PGHOST => $node->host, PGPORT => $node->port, PGUSER => $superuser, PGDATABASE => 'postgres', TERM => 'xterm', PGOPTIONS => '-c lock_timeout=10min', PGPASSFILE => '/nowhere');
 
 # client runs the program in a pipe, and returns status, output and errors.
 sub client
