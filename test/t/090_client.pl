@@ -1,5 +1,6 @@
 # The program pg_fernet, by what it prints, how it ends, and what the server then
-# holds. What it does while things go wrong is 091_client_trouble.
+# holds. Databases without the extension, and kills, are in 091_client_way; what
+# somebody sees at a terminal is in 096_client_terminal.
 
 use strict;
 use warnings;
@@ -58,6 +59,7 @@ ends('another command', undef, ["x\e[31m"], 1, '', qr/unknown command "x\\x1b\[3
 ends('an option of the other command', undef, [ 'check', '--yes' ], 1, '', qr/that option is for pg_fernet rotate/);
 ends('a wrong option', undef, [ 'check', '--no-such' ], 1, '', qr/unknown option, or no value for it: "--no-such"/);
 my @got = ends('a key in place of a file', undef, [ 'check', "--key=$new" ], 1, '', qr/could not open the key file: No such file/);
+unlike("$got[1]$got[2]", qr/\Q$new\E/, 'and the key is not shown');
 ends('no value', undef, [ 'check', '--key-file' ], 1, '', qr/unknown option, or no value for it: "--key-file"/);
 ends('jobs', undef, [ 'check', '-j', '0' ], 1, '', qr/--jobs must be a number from 1 to 256/);
 ends('a column', undef, [ 'rotate', '--column=a.b' ], 1, '', qr/"a\.b" is not of the form schema\.table\.column/);
@@ -201,7 +203,7 @@ unlike($log, qr/\Q$_\E/, 'and no key') foreach $new, $old;
 $node->safe_psql('postgres', 'DELETE FROM connection WHERE id = 301; CREATE TABLE held AS SELECT id, password FROM connection WHERE id < 5');
 
 # rotating starts the program, and has $tamper called when the job can only wait
-# for a row that another session holds. Then the row is free again, unless
+# for a row that another session holds: all others are done in the first pass. Then the row is free again, unless
 # $tamper returns false. Returns status, output and errors of the program.
 sub rotating
 {
@@ -212,7 +214,7 @@ sub rotating
 	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => $superuser, PGDATABASE => 'postgres', FERNET_KEY => $keys);
 	my ($out, $err) = ('', '');
 	my $program = IPC::Run::start([ 'env', 'PGAPPNAME=pg_fernet', 'pg_fernet', 'rotate', '--yes', '-t', 'held', @arguments ], '<', \undef, '>', \$out, '2>', \$err);
-	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM fernet_rotation_progress JOIN pg_stat_activity AS a USING (pid) WHERE a.application_name = 'pg_fernet' AND a.query LIKE 'CALL%'")
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM fernet_rotation_progress JOIN pg_stat_activity AS a USING (pid) WHERE a.application_name = 'pg_fernet' AND a.query LIKE 'CALL%' AND fernet_rotation_progress.pass > 1")
 		or die 'no job waits';
 	$tamper->($program);
 	$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'");
