@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use FaultTest qw(random_seed);
 use FernetTest qw(:DEFAULT same session start_session finish_session);
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
@@ -139,10 +140,14 @@ is(plain($counts), $sum, 'writes nothing');
 # The application changes other columns, and writes values with the new key.
 my ($fresh) = made($new, 1) =~ /\t(.*)\n/;
 append_to_file("$folder/application.sql", "\\set n random(0, $rows - 1)\nUPDATE nokey SET used = used + 1 WHERE n = :n;\nINSERT INTO nokey VALUES (-1, '$fresh', NULL, 0);\nUPDATE \"The \"\"parts\" SET t = '$fresh' WHERE n = :n;\n");
+# application starts it, and waits until it has written.
 sub application
 {
+	my $count = plain('SELECT count(*) FROM nokey WHERE n < 0');
 	my @where = ('-n', '-h', $node->host, '-p', $node->port, '-U', $superuser, 'plain');
-	return IPC::Run::start([ 'pgbench', '-c', 2, '-T', 600, '-f', "$folder/application.sql", @where ], '>', \my $out, '2>', \my $err);
+	my $run = IPC::Run::start([ 'pgbench', '-c', 2, '-T', 600, '-f', "$folder/application.sql", @where ], '>', \my $out, '2>', \my $err);
+	$node->poll_query_until('plain', "SELECT count(*) > $count FROM nokey WHERE n < 0") or die 'the application does not write';
+	return $run;
 }
 my $application = application();
 @got = ends('beside an application', "$new,$old", [ 'rotate', '--yes', '-j', 2, '--batch-rows=50', $rest ], 0,
@@ -279,11 +284,13 @@ ends('and its work is done', $new, [ 'check', '-t', 'held' ], 0, qr/all 18 token
 refill();
 @got = holding('LOCK TABLE held IN SHARE MODE', 'DROP TABLE held', $locked, sub { });
 is($got[0], 0, 'a table is dropped: status');
+is(plain(q{SELECT to_regclass('held') IS NULL}), 't', 'and it is gone');
 
 # ---------------------------------------------------------------------------
 # kills
 # ---------------------------------------------------------------------------
 
+random_seed();
 plain('DROP TABLE "The ""parts", nokey; CREATE TABLE "The ""parts" AS SELECT n, x AS t FROM made; CREATE TABLE nokey AS SELECT n, x AS a, x::bytea AS b, 0 AS used FROM made');
 my @kills = (
 	sub { $_[0]->signal('KILL') },
