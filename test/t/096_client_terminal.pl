@@ -71,27 +71,34 @@ sub at_terminal
 		exec 'pg_fernet', @arguments or POSIX::_exit(127);
 	}
 	$pty->close_slave;
-	return { pty => $pty, pid => $pid, seen => '', columns => $columns };
+	return { pty => $pty, pid => $pid, seen => '', shown => '', columns => $columns };
 }
 
 # sees reads on until the terminal has got what matches, or the program has ended.
+# What it has got up to the end of the match is "shown": a read may end in the
+# middle of what the program writes next.
 sub sees
 {
 	my ($terminal, $pattern) = @_;
-	while (!defined $pattern || $terminal->{seen} !~ $pattern)
+	while (1)
 	{
+		if (defined $pattern && $terminal->{seen} =~ $pattern)
+		{
+			$terminal->{shown} = substr($terminal->{seen}, 0, $+[0]);
+			return 1;
+		}
 		my $ready = IO::Select->new($terminal->{pty})->can_read($PostgreSQL::Test::Utils::timeout_default);
 		my $count = $ready && sysread($terminal->{pty}, my $bytes, 65536);
 		kill 'KILL', $terminal->{pid} if !$ready;
 		if (!$count)
 		{
+			$terminal->{shown} = $terminal->{seen};
 			return 1 if !defined $pattern;
 			diag('the terminal has got at the end: ' . substr($terminal->{seen} =~ s/[\w=-]{30,}/<withheld>/gr, -2000));
 			return 0;
 		}
 		$terminal->{seen} .= $bytes;
 	}
-	return 1;
 }
 
 # ended reads to the end, and returns the exit status.
@@ -103,13 +110,13 @@ sub ended
 	return $? >> 8;
 }
 
-# screen is what a terminal shows that has got the bytes: its lines. A line that
-# fills it, and so might wrap, is an error.
+# screen is what a terminal shows that has got what sees has found: its lines. A
+# line that fills it, and so might wrap, is an error.
 sub screen
 {
 	my ($terminal) = @_;
 	my ($row, $column, @lines) = (0, 0, '');
-	foreach my $part ($terminal->{seen} =~ /(\e\[\d*[A-Z]|[\r\n]|[^\e\r\n]+)/g)
+	foreach my $part ($terminal->{shown} =~ /(\e\[\d*[A-Z]|[\r\n]|[^\e\r\n]+)/g)
 	{
 		if ($part eq "\r") { $column = 0 }
 		elsif ($part eq "\n") { $lines[ ++$row ] //= '' }
@@ -147,7 +154,9 @@ sub let_go
 # ---------------------------------------------------------------------------
 
 my @keys = ("$new,$old", "$old,$new");
-my $last = qr/ @{[ $many - 1 ]} of $many parts, [^\n]*\n/;
+# All but the job that waits is done: its line, that of the other job before it or
+# after it, and the line for all.
+my $last = qr/[12]  public\.held [^\n]* % +(?:reads again|waits)\r\n(?:2[^\n]*\n)?\[[^\n]* @{[ $many - 1 ]} of $many parts, [^\n]*\n/;
 foreach my $columns (80, 200)
 {
 	hold();
@@ -156,7 +165,6 @@ foreach my $columns (80, 200)
 	my $asked = () = $terminal->{seen} =~ /pg_fernet: to rotate: postgres\.\S+\.token\r\n/g;
 	is($asked, $many, 'about each column');
 	syswrite($terminal->{pty}, "y\n");
-	# All but the job that waits is done then.
 	ok(sees($terminal, $last), 'it shows what a job waits for');
 	my @lines = grep { $_ ne '' } screen($terminal);
 	my $width = $columns - 1;
@@ -168,7 +176,7 @@ foreach my $columns (80, 200)
 	{
 		like($terminal->{seen}, qr/\Q$long.$long\E: 1 rotated, 0 unchanged, 0 failed\r\n/, 'a long name');
 	}
-	my @progress = grep { /^(?:[12]  |\[[#.]+\])/ } split /\r?\n|\e\[\d*[A-Z]|\r/, $terminal->{seen};
+	my @progress = grep { /^(?:[12]  |\[[#.]+\])/ } split /\r?\n|\e\[\d*[A-Z]|\r/, $terminal->{shown};
 	is(join('', grep { length > $width } @progress), '', 'no line wraps');
 	let_go();
 	is(ended($terminal), 0, 'status');
