@@ -3,8 +3,9 @@
 # can happen to them. Rotations are cancelled and terminated; the processes of the
 # rotation, of clients and the postmaster are killed; memory and disk run out; the
 # server shuts down at once; and a standby is promoted. Python's cryptography reads
-# beside the server. test/history has the checker and the clients. It runs with
-# FERNET_LONG=1 only, for 10 minutes, or as many seconds as FERNET_SECONDS says.
+# beside the server. test/history has the checker, which 101_history_checker tests, and
+# the clients. It runs with FERNET_LONG=1 only, for 10 minutes, or as many seconds as
+# FERNET_SECONDS says.
 
 use strict;
 use warnings FATAL => 'all';
@@ -59,13 +60,10 @@ use Test::More;
 use Time::HiRes qw(usleep time);
 
 random_seed();
-my $end_of_faults = $ENV{FERNET_SECONDS} // (is_long() ? 600 : 0);
+my $end_of_faults = $ENV{FERNET_SECONDS} // 600;
 my $rows = 400;
 my $tools = abs_path(dirname(__FILE__) . '/../history');
 my @keys = (new_key(), new_key());
-
-# ---------------------------------------------------------------------------
-# The checker finds what it is there for
 
 sub run_tool
 {
@@ -74,10 +72,6 @@ sub run_tool
 	my $ok = IPC::Run::run([ "$tools/$name", @arguments ], '>', \$output, '2>&1');
 	return ($ok, $output);
 }
-
-my ($ok, $output) = run_tool('self_test', is_long() ? 20000 : 500);
-ok($ok, 'the checker accepts good histories and no bad one') or tell($output);
-note $output;
 
 # ---------------------------------------------------------------------------
 # Clients
@@ -359,7 +353,7 @@ SKIP:
 # A standby, promoted in the middle of a rotation. What the primary has confirmed,
 # the standby has.
 
-my $promotions = is_long() ? 5 : 1;
+my $promotions = 5;
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
 $primary->append_conf('postgresql.conf', <<'CONF');
