@@ -140,8 +140,9 @@ debian_mirror() {
 
 readonly program_formats=/proc/sys/fs/binfmt_misc
 
-# Those that we told the kernel, to be taken back.
+# Those that we told the kernel, to be taken back, and whether we mounted that folder.
 formats_told=()
+formats_mounted=
 
 # emulate PROCESSOR has programs of Debian's architecture PROCESSOR run here. It
 # returns 1 if the kernel refuses, and sets reason.
@@ -151,9 +152,11 @@ emulate() {
     arm64) name=qemu-aarch64 ;;
     *) name=qemu-$1 ;;
   esac
-  install_packages qemu-user-static
-  [[ -e $program_formats/register ]] ||
-    mount -t binfmt_misc binfmt_misc "$program_formats" || true
+  [[ -e /usr/lib/binfmt.d/$name.conf ]] || install_packages qemu-user-static
+  if [[ ! -e $program_formats/register ]] &&
+    mount -t binfmt_misc binfmt_misc "$program_formats"; then
+    formats_mounted=yes
+  fi
   [[ ! -e $program_formats/$name ]] || return 0
   # The kernel opens QEMU now, by the letter F of the format, and not in each root.
   if ! cat "/usr/lib/binfmt.d/$name.conf" >"$program_formats/register"; then
@@ -163,13 +166,15 @@ emulate() {
   formats_told+=("$name")
 }
 
-# forget_formats takes back what emulate told the kernel.
+# forget_formats takes back what emulate told the kernel, and unmounts what it mounted.
 forget_formats() {
   local name
   for name in "${formats_told[@]}"; do
     printf -- '-1\n' >"$program_formats/$name" || true
   done
   formats_told=()
+  [[ -z $formats_mounted ]] || umount -- "$program_formats" || true
+  formats_mounted=
 }
 
 # The functions below return 1 when something fails, and set reason. They may be
