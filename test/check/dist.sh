@@ -78,9 +78,9 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
             os.chmod(path, mode & 0o777)
 END_OF_PYTHON
 
-if tar -C "$folder/tar" -xzf "$clone/$archive.tar.gz" &&
+if ! tar -C "$folder/tar" -xzf "$clone/$archive.tar.gz" ||
   ! diff -r "$folder/tar" "$folder/unpacked"; then
-  complain 'The two archives differ' 'See "dist" in the Makefile.'
+  complain 'The two archives differ, or one cannot be unpacked' 'See "dist" in the Makefile.'
 fi
 if ! python3 - "$clone" "$archive" "$version" <<'END_OF_PYTHON'; then
 import hashlib
