@@ -4,7 +4,7 @@
 # shellcheck disable=SC2034,SC2154
 
 packages_bench='cmake libbenchmark-dev python3-cryptography python3-psycopg2
-  python3-django golang-go golang-github-fernet-fernet-go-dev'
+  python3-django golang-go golang-github-fernet-fernet-go-dev libpq-dev'
 
 tests_bench() {
   find "$1/bench" -mindepth 1 -maxdepth 1 -type f -executable -printf '%f\n' | sort

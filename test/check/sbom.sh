@@ -15,7 +15,7 @@ complain() {
 }
 
 files=("$module")
-# Where libpq has no headers, no program is built.
+# Where libpq has no headers, no program is built, and the module is checked alone.
 [[ ! -e $(dirname -- "$module")/pg_fernet ]] || files+=("$(dirname -- "$module")/pg_fernet")
 scripts/sbom --check "${files[@]}" || found=1
 document=$(scripts/sbom --date 2026-01-01T00:00:00+00:00 LICENSE)
