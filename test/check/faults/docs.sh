@@ -37,3 +37,11 @@ renew
 edit docs/functions.md '/^### fernet_rotate$/,/^### /s/^(...)sql$/\1text/'
 expect 'docs/functions.md, fernet_rotate: has no example in SQL'
 must_fail
+
+renew
+edit docs/cookbook/tenants.md 's/fernet_example_tenant_app/tenant_app/'
+edit docs/who-decrypted.md 's/fernet_example_support/fernet_example_web_support/'
+test/docs/extract
+expect 'docs/cookbook/tenants.md creates the role tenant_app, which somebody may have' \
+  'docs/who-decrypted.md and docs/cookbook/postgrest-and-hasura.md create the role fernet_example_web_support'
+must_fail
