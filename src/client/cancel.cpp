@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
@@ -19,12 +20,15 @@ constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
 std::atomic<bool> asked{false};
 std::array<int, 2> ends{-1, -1};
 
-void OnSignal(int signal_number) {
+void OnSignal(int /*signal_number*/) {
   asked = true;
   const char byte = 0;
   // Nothing can be done about it if the pipe is full: it is readable then.
   [[maybe_unused]] const ssize_t written = write(ends[1], &byte, 1);
-  static_cast<void>(std::signal(signal_number, SIG_DFL));
+  // The second one, of whichever kind, ends the program.
+  for (const int one : kSignals) {
+    static_cast<void>(std::signal(one, SIG_DFL));
+  }
 }
 
 }  // namespace
@@ -72,7 +76,8 @@ std::string ReadLine(int file) {
 
 void Sleep(double seconds) {
   struct pollfd file = {ends[0], POLLIN, 0};
-  poll(&file, 1, static_cast<int>(seconds * 1000));
+  constexpr double kLongest = 1'000'000;
+  poll(&file, 1, static_cast<int>(std::min(seconds, kLongest) * 1000));
   if (asked) {
     throw Cancelled();
   }

@@ -19,7 +19,7 @@ constexpr const char *kServer =
   " AS p(s, t) WHERE n.nspname ~ p.s COLLATE \"default\""   \
   " AND c.relname ~ p.t COLLATE \"default\")"
 constexpr const char *kTables =
-    "WITH listed AS (SELECT c.oid, format('%I.%I', n.nspname, c.relname)"
+    "WITH RECURSIVE listed AS (SELECT c.oid, format('%I.%I', n.nspname, c.relname)"
     "  AS name, c.relkind, c.relispartition,"
     "  cardinality($1::text[]) = 0 OR " FERNET_MATCHES("$1", "$2") " AS meant, "
     FERNET_MATCHES("$3", "$4") " AS excluded"
@@ -30,7 +30,12 @@ constexpr const char *kTables =
     "  ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass"
     "  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
     "  AND d.deptype = 'e' AND e.extname = 'pg_fernet')),"
-    " roots AS (SELECT l.oid, l.name, l.relkind, l.meant,"
+    // What inherits from a table is meant with it.
+    " family(oid) AS (SELECT oid FROM listed WHERE meant AND NOT excluded"
+    "  UNION SELECT i.inhrelid FROM family AS f JOIN pg_inherits AS i"
+    "  ON i.inhparent = f.oid),"
+    " roots AS (SELECT l.oid, l.name, l.relkind,"
+    "  l.oid IN (SELECT oid FROM family) AS meant,"
     "  l.excluded OR coalesce(above.excluded, false) AS excluded,"
     "  coalesce(above.meant, false) AS has_root"
     "  FROM listed AS l LEFT JOIN LATERAL ("

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "client/text.hpp"
 
@@ -74,15 +75,13 @@ void RequireMatches(const std::vector<Target> &targets,
 }
 
 // PrintColumns is for --list-columns: names that rotate takes, one a line.
-void PrintColumns(const std::vector<Found> &found, Display *display) {
+void PrintColumns(const Target &target, const std::vector<Found> &found,
+                  Display *display) {
+  const std::set<std::string> generated =
+      GeneratedColumns(target.connection.get());
   std::string last;
   for (const Found &one : found) {
-    const bool can_be_rotated =
-        one.tokens > 0 &&
-        (one.kind == 'r' || one.kind == 'p' || one.kind == 'f') &&
-        !one.column.empty() && one.type != "column default" &&
-        one.type != "missing value";
-    if (can_be_rotated && one.Place() != last) {
+    if (one.tokens > 0 && CanRotate(one, generated) && one.Place() != last) {
       last = one.Place();
       // A program gets the name as it is, a terminal what is safe to print.
       display->PrintRaw((isatty(STDOUT_FILENO) != 0 ? Printable(last) : last) +
@@ -234,7 +233,7 @@ Exit Check(Login *login, const Keys &keys, const Options &options,
       counts.Add(one, options.on_unknown);
     }
     if (options.list_columns) {
-      PrintColumns(found, display);
+      PrintColumns(target, found, display);
     } else if (!options.json) {
       PrintFound(target, found, display);
       display->Print(Verdict(counts, keys.count()));

@@ -31,6 +31,10 @@ constexpr const char *kLockable =
     "  AND has_table_privilege(c.oid, 'SELECT')) AS t(name, share)"
     " GROUP BY t.share";
 
+// Whoever waits to alter a table stands before our other sessions, and behind
+// the lock of the first: without a limit, all would wait for each other.
+constexpr const char *kShortWait = "SET LOCAL lock_timeout = '5s'";
+
 // Moved is thrown when tables come or go while the proof begins.
 struct Moved {};
 
@@ -56,8 +60,9 @@ class Proof {
         return std::move(out_);
       } catch (const Moved &) {
         if (start == kMostStarts) {
-          return Failed({"ERROR", "55006", "tables come and go all the time",
-                         "", "Run this again."});
+          return Failed({"ERROR", "55006",
+                         "tables come and go, or are locked, all the time", "",
+                         "Run this again."});
         }
       } catch (const ConnectionError &error) {
         if (start == kMostStarts) {
@@ -123,12 +128,14 @@ class Proof {
         {ArrayLiteral(Oids(catalog_)), std::to_string(kTablesPerLock)});
     session_->Query("COMMIT");
     session_->Query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    // SET takes no snapshot, as SELECT would.
+    session_->Query(kShortWait);
     for (int row = 0; row < lists.rows(); ++row) {
       try {
         session_->Query("LOCK TABLE " + lists.Text(row, 0) +
                         " IN ACCESS SHARE MODE");
       } catch (const ServerError &error) {
-        if (error.Is("42P01")) {
+        if (error.Is("42P01") || error.Is("55P03")) {
           throw Moved();
         }
         throw;
@@ -140,6 +147,7 @@ class Proof {
       throw Moved();
     }
     catalog_ = now;
+    out_.has_temporary = HasOthersTemporary(session_.get());
   }
 
   // Part is a table, or pages of one.
@@ -223,6 +231,7 @@ class Proof {
     std::unique_ptr<Connection> session = OpenPinned(login_, database_);
     session->Query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     session->Query("SET TRANSACTION SNAPSHOT '" + snapshot_ + '\'');
+    session->Query(kShortWait);
     return session;
   }
 
@@ -241,10 +250,17 @@ class Proof {
   }
 
   void AddUnseen() {
+    const bool can_see = CanSeeWriters(session_.get());
     if (options_.accept_unseen_writers) {
+      if (!can_see) {
+        display_->Tell(
+            "warning: this role cannot see all transactions: it is "
+            "taken on your word that none may still write an old "
+            "value");
+      }
       return;
     }
-    if (!CanSeeWriters(session_.get())) {
+    if (!can_see) {
       out_.not_proved.push_back(
           {"ERROR", "42501", "this role cannot see all transactions",
            "Its tables were read, but somebody may still write an old value.",

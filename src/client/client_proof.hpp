@@ -18,6 +18,8 @@ namespace fernet::client {
 // value.
 struct ClientProof {
   std::vector<Found> found;
+  // Whether another session has temporary tables.
+  bool has_temporary = false;
   // Why nothing is proved, whatever was found.
   std::vector<ServerMessage> not_proved;
 };

@@ -40,6 +40,21 @@ constexpr const char *kPrepare =
     "   FROM pg_settings WHERE name = 'deadlock_timeout'))))"
     " AS s(name, value)";
 
+// RequireRights throws what the first UPDATE would.
+void RequireRights(Connection *connection, const Piece &piece) {
+  if (!connection
+           ->Query("SELECT bool_and(has_column_privilege($1::oid, c, 'SELECT')"
+                   " AND has_column_privilege($1::oid, c, 'UPDATE'))"
+                   " FROM unnest($2::text[]) AS c",
+                   {piece.oid, ArrayLiteral(piece.columns)})
+           .Truth(0, 0)) {
+    throw ServerError({"ERROR", "42501",
+                       "this role may not SELECT and UPDATE each of the "
+                       "columns",
+                       "", ""});
+  }
+}
+
 // WithoutDetail is an error without what may hold a value.
 ServerMessage WithoutDetail(ServerMessage message) {
   if (!message.sqlstate.starts_with("550") &&
@@ -250,6 +265,9 @@ std::vector<std::unique_ptr<ClientRotation::Work>> ClientRotation::Prepare() {
     piece.rotated = piece.unchanged = piece.failed = piece.left = 0;
     piece.error.reset();
     try {
+      if (options_.dry_run) {
+        RequireRights(session.get(), piece);
+      }
       for (Unit &unit : UnitsOf(session.get(), piece.oid, piece.columns)) {
         for (const std::string &trigger : unit.triggers) {
           display_->Tell("notice: " + unit.label + ": its trigger " + trigger +
@@ -342,7 +360,7 @@ void ClientRotation::RunSlot(Connection *session, const Slot &slot,
         nullptr);
     Standbys standbys(session, options_.max_lag);
     Result rows(nullptr);
-    while (!work->IsOver() && Read(session, work, &rows)) {
+    while (!work->IsOver() && Read(session, work, writing, &rows)) {
       const BatchCounts counts = RunBatch(session, work, rows, job, writing);
       rotated += counts.changed;
       display_->Update(session->process(), work->Share(),
@@ -361,12 +379,15 @@ void ClientRotation::RunSlot(Connection *session, const Slot &slot,
   display_->Done(job, rotated);
 }
 
-bool ClientRotation::Read(Connection *session, Work *work, Result *out) const {
+bool ClientRotation::Read(Connection *session, Work *work, Writing writing,
+                          Result *out) const {
+  // Whoever writes singly waits for a minute each time.
+  const int times = writing >= Writing::kSingly ? 1 : kTimesToRead;
   for (int time = 1;; ++time) {
     try {
       return work->Read(session, options_.batch_rows, out);
     } catch (const ServerError &error) {
-      if (!error.Is("55P03") || time == kTimesToRead) {
+      if (!error.Is("55P03") || time == times) {
         throw;
       }
     }

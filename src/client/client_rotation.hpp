@@ -38,7 +38,8 @@ class ClientRotation {
   void RunSlot(Connection *session, const Slot &slot, std::size_t job,
                Writing writing);
   // Read waits for a table that is locked.
-  bool Read(Connection *session, Work *work, Result *out) const;
+  bool Read(Connection *session, Work *work, Writing writing,
+            Result *out) const;
   BatchCounts RunBatch(Connection *session, Work *work, const Result &rows,
                        std::size_t job, Writing writing);
   void Finish(const std::vector<std::unique_ptr<Work>> &works);

@@ -16,6 +16,8 @@ namespace {
 // 2,000 tables are not 2,000 calls.
 constexpr std::size_t kCallsPerJob = 4;
 
+// Every argument is given, in order and with its type: nobody can then create a
+// function in the same schema that the server prefers to ours.
 std::string Statement(const std::string &extension) {
   return "SELECT CASE WHEN c.oid IS NULL AND f.relation IS NULL THEN NULL"
          " ELSE coalesce(format('%I.%I', n.nspname, c.relname),"
@@ -23,7 +25,7 @@ std::string Statement(const std::string &extension) {
          " quote_ident(f.column_name), f.column_name, f.type, f.form,"
          " f.status, f.key_index, f.fingerprint, f.tokens, f.detail FROM " +
          extension +
-         ".fernet_find_tokens(relations => $1::regclass[])"
+         ".fernet_find_tokens(NULL::name[], $1::regclass[], 100::float8)"
          " WITH ORDINALITY AS f"
          " LEFT JOIN pg_class AS c ON c.oid = f.relation"
          " LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace"
@@ -51,7 +53,8 @@ Found FoundIn(const Result &result, int row) {
 bool IsExcept(const Found &found, const Catalog &catalog,
               const Options &options) {
   const auto is_named = [&](const std::string &place) {
-    return place == found.Place() || place == found.table ||
+    return place == found.Place() ||
+           (!found.table.empty() && place == found.table) ||
            (found.table.empty() && found.detail == place);
   };
   return catalog.excluded.contains(found.table) ||
@@ -222,6 +225,24 @@ std::set<std::string> WithParts(Login *login, const std::string &database,
 
 bool IsElsewhere(const Table &table) { return !table.elsewhere.cause.empty(); }
 
+std::set<std::string> GeneratedColumns(Connection *connection) {
+  const Result result = connection->Query(
+      "SELECT attrelid || ' ' || attname FROM pg_attribute"
+      " WHERE attgenerated <> '' AND NOT attisdropped");
+  std::set<std::string> columns;
+  for (int row = 0; row < result.rows(); ++row) {
+    columns.insert(result.Text(row, 0));
+  }
+  return columns;
+}
+
+bool CanRotate(const Found &found, const std::set<std::string> &generated) {
+  return (found.kind == 'r' || found.kind == 'p' || found.kind == 'f') &&
+         !found.column.empty() && found.type != "column default" &&
+         found.type != "missing value" &&
+         !generated.contains(found.oid + ' ' + found.name);
+}
+
 void LeaveOut(const Catalog &catalog, const Options &options,
               std::vector<Found> *found) {
   std::erase_if(*found, [&](const Found &one) {
@@ -285,6 +306,11 @@ std::vector<Found> FindTokens(Login *login, const Keys &keys,
     }
   } else if (!options.limits_tables()) {
     all.push_back(OutsideOfTables());
+    const std::unique_ptr<Connection> session = login->Open(database);
+    UseCatalogNames(session.get());
+    if (HasOthersTemporary(session.get())) {
+      all.push_back(OthersTemporary());
+    }
   }
   if (!here.empty()) {
     std::vector<Found> read = ReadHere(login, keys, database, here);

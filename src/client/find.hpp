@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,13 @@ struct Counts {
 
 // IsElsewhere says whether the server cannot read a table by its pages.
 bool IsElsewhere(const Table &table);
+
+// GeneratedColumns are rotated with what they are generated from. A member is
+// the number of a table, a space and a name.
+std::set<std::string> GeneratedColumns(Connection *connection);
+
+// CanRotate says whether an UPDATE can rotate the tokens that were found.
+bool CanRotate(const Found &found, const std::set<std::string> &generated);
 
 // LeaveOut takes away what need not be read.
 void LeaveOut(const Catalog &catalog, const Options &options,

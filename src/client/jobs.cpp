@@ -1,6 +1,7 @@
 #include "client/jobs.hpp"
 
 #include <chrono>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -20,9 +21,19 @@ constexpr std::chrono::milliseconds kMeanwhile(200);
 void Jobs::Run(std::size_t jobs, std::size_t pieces) {
   pieces_ = pieces;
   running_ = std::min(jobs, pieces);
-  std::vector<std::thread> threads;
+  // A thread that cannot be made leaves its share to the others.
+  std::vector<std::jthread> threads;
   for (std::size_t job = 0, count = running_; job < count; ++job) {
-    threads.emplace_back(&Jobs::DoJob, this, job);
+    try {
+      threads.emplace_back(&Jobs::DoJob, this, job);
+    } catch (const std::system_error &) {
+      if (job == 0) {
+        throw;
+      }
+      const std::lock_guard lock(mutex_);
+      running_ -= count - job;
+      break;
+    }
   }
   {
     std::unique_lock lock(mutex_);
@@ -33,9 +44,7 @@ void Jobs::Run(std::size_t jobs, std::size_t pieces) {
       lock.lock();
     }
   }
-  for (std::thread &thread : threads) {
-    thread.join();
-  }
+  threads.clear();
   if (cancel::IsAsked()) {
     throw Cancelled();
   }

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -134,10 +135,12 @@ void SwitchOff(Connection *connection, const Switch &one) {
 
 // FileWords is the name of a key file, unless somebody gave a key in its place.
 std::string FileWords(const std::string &file) {
-  return file.size() >= kEncodedKeySize - 1 &&
-                 file.find('/') == std::string::npos
-             ? ""
-             : " \"" + Printable(file) + '"';
+  const bool may_be_key =
+      file.size() >= kEncodedKeySize - 1 &&
+      file.find_first_not_of(
+          "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx"
+          "yz0123456789-_+/=, ") == std::string::npos;
+  return may_be_key ? "" : " \"" + Printable(file) + '"';
 }
 
 void RequirePrivacy(const Connection &connection) {
@@ -165,18 +168,18 @@ Keys::Keys(const std::string &file) {
   pages_ = new (memory.address) Pages();
   char *const given =
       std::getenv("FERNET_KEY");  // NOLINT(concurrency-mt-unsafe): one thread
+  const std::size_t size = given == nullptr ? 0 : std::strlen(given);
+  if (given != nullptr) {
+    std::memcpy(pages_->text.data(), given, std::min(size, kMaxText));
+    OPENSSL_cleanse(given, size);
+    unsetenv("FERNET_KEY");  // NOLINT(concurrency-mt-unsafe): one thread
+  }
   if (!file.empty()) {
     ReadFile(file);
-  } else if (given != nullptr) {
-    pages_->size = std::strlen(given);
-    if (pages_->size > kMaxText) {
-      throw Failure("FERNET_KEY is too long for a list of keys");
-    }
-    std::memcpy(pages_->text.data(), given, pages_->size);
-  }
-  if (given != nullptr) {
-    OPENSSL_cleanse(given, std::strlen(given));
-    unsetenv("FERNET_KEY");  // NOLINT(concurrency-mt-unsafe): one thread
+  } else if (size > kMaxText) {
+    throw Failure("FERNET_KEY is too long for a list of keys");
+  } else {
+    pages_->size = size;
   }
   Parse();
 }

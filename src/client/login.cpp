@@ -13,6 +13,10 @@
 namespace fernet::client {
 namespace {
 
+// A pooler that shares sessions gives another one within so many statements, if
+// it has several.
+constexpr int kTimesToAsk = 20;
+
 // Terminal reads a line without showing it.
 class Terminal {
  public:
@@ -83,6 +87,20 @@ Parameters Login::ParametersFor(const std::string &database) {
   return parameters;
 }
 
+void Login::RequireNoKey() const {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread so far
+  const char *const given = std::getenv("PGOPTIONS");
+  if ((given != nullptr &&
+       std::string_view(given).find("fernet.") != std::string_view::npos) ||
+      options_.database.find("fernet.key") != std::string::npos ||
+      options_.maintenance.find("fernet.key") != std::string::npos) {
+    throw Failure("the connection options set a key",
+                  "Take it out of PGOPTIONS or the connection string, and give "
+                  "it as FERNET_KEY: this program sends it when it knows that "
+                  "nobody can read along.");
+  }
+}
+
 std::unique_ptr<Connection> Login::Open(const std::string &database) {
   std::unique_ptr<Connection> connection;
   {
@@ -122,21 +140,28 @@ std::unique_ptr<Connection> Login::Open(const std::string &database) {
 void Login::RequireSessions(const std::string &database,
                             Connection *connection) {
   const std::lock_guard lock(mutex_);
-  if (has_checked_) {
+  if (checked_.contains(database)) {
     return;
   }
-  has_checked_ = true;
   constexpr const char *kProcess = "SELECT pg_catalog.pg_backend_pid()";
   const std::int64_t process = connection->Query(kProcess).Number(0, 0);
-  if (process == connection->process()) {
-    return;
+  if (process != connection->process()) {
+    Connection other(ParametersFor(database));
+    bool is_shared = other.Query(kProcess).Number(0, 0) == process;
+    if (!is_shared) {
+      // It may hold the session that was ours, or that of the application.
+      other.Query("BEGIN");
+      for (int time = 0; time < kTimesToAsk && !is_shared; ++time) {
+        is_shared = connection->Query(kProcess).Number(0, 0) != process;
+      }
+    }
+    if (is_shared) {
+      throw Failure(
+          "a pooler gives every transaction another session of the server",
+          "Connect to the server itself, or to a pooler in session mode.");
+    }
   }
-  Connection other(ParametersFor(database));
-  if (other.Query(kProcess).Number(0, 0) == process) {
-    throw Failure(
-        "a pooler gives every transaction another session of the server",
-        "Connect to the server itself, or to a pooler in session mode.");
-  }
+  checked_.insert(database);
 }
 
 std::vector<std::string> Login::Databases() {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,10 @@ class Login {
  public:
   explicit Login(LoginOptions options) : options_(std::move(options)) {}
 
+  // RequireNoKey throws Failure if a key is in the connection options: they are
+  // sent before it is known who can read them.
+  void RequireNoKey() const;
+
   // Open connects to `database`, or to the one of the options if that is empty,
   // and prepares the session: no limit of time ends a statement of ours, and
   // the server notices when this program is gone.
@@ -46,7 +51,7 @@ class Login {
   std::mutex mutex_;
   std::string password_;
   bool has_password_ = false;
-  bool has_checked_ = false;
+  std::set<std::string> checked_;  // databases without such a pooler
 };
 
 }  // namespace fernet::client

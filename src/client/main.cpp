@@ -32,6 +32,7 @@ Exit Say(const std::string &text) {
 Exit Work(const Options &options) {
   const Keys keys(options.key_file);
   Login login(options.login);
+  login.RequireNoKey();
   Display display(!options.quiet, options.json || options.list_columns);
   const Exit exit = options.command == Command::kCheck
                         ? Check(&login, keys, options, &display)

@@ -228,6 +228,10 @@ void CheckTogether(const Options &options) {
       options.way != "client") {
     throw UsageError("--way must be server or client");
   }
+  if (std::find(options.except.begin(), options.except.end(), "") !=
+      options.except.end()) {
+    throw UsageError("--except names no place");
+  }
   if (options.list_columns && options.json) {
     throw UsageError("--list-columns and --json cannot be used together");
   }
@@ -277,8 +281,16 @@ Options ParseOptions(int count, char **arguments) {
         options.command = Command::kHelp;
         return options;
       }
+      // A value may be a key, and getopt may not have come to the word yet.
+      const std::string name =
+          word.starts_with("--") ? std::string(word.substr(0, word.find('=')))
+                                 : std::string("-") + static_cast<char>(optopt);
       throw UsageError("unknown option, or no value for it: \"" +
-                       Printable(word) + "\"");
+                       Printable(name) + "\"");
+    }
+    if (code == 'V') {
+      options.command = Command::kVersion;
+      return options;
     }
     if (!TakeLogin(code, optarg, &options.login) &&
         !TakeOwn(code, optarg, &options)) {
@@ -289,8 +301,7 @@ Options ParseOptions(int count, char **arguments) {
     options.login.database = arguments[optind++];
   }
   if (optind < count) {
-    throw UsageError("too many arguments, the first of them is \"" +
-                     Printable(arguments[optind]) + "\"");
+    throw UsageError("too many arguments: one database can be named");
   }
   CheckTogether(options);
   return options;
@@ -339,8 +350,10 @@ Options of rotate:
       --batch-rows=N     rows in a transaction (default 5000)
       --pause=INTERVAL   sleep after each transaction
       --max-lag=INTERVAL wait for standbys that are further behind
-      --accept-unseen-writers  do not ask who else may write to tables of
-                         other servers
+      --accept-unseen-writers  take it on your word that nobody may still
+                         write an old value, where this role cannot see who
+                         writes: on other servers, and everywhere without
+                         pg_read_all_stats
 
 Other options:
   -j, --jobs=NUM         use this many connections (default 1)
@@ -359,8 +372,9 @@ Connection options:
   -W, --password         ask for the password at once
       --maintenance-db=DBNAME  the database that lists all of them
 
-Exit status: 0 every token is encrypted with the first key, 1 no connection or
-a wrong option, 2 something is left, 3 cancelled.
+Exit status: 0 every token in the places that were read is encrypted with the
+first key, but for what --on-unknown allows; 1 no connection or a wrong option;
+2 something is left, or there is no token; 3 cancelled.
 )";
 }
 

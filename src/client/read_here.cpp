@@ -95,8 +95,23 @@ class TableReading {
            " FROM " + TableReference(connection_, table_) + where_;
   }
 
+  // The table is locked now. Its name was looked up after those of the catalog,
+  // and may have been given to another one between.
+  void RequireSame() {
+    if (!connection_
+             ->Query("SELECT to_regclass((SELECT format('%I.%I', n.nspname,"
+                     " c.relname) FROM pg_class AS c JOIN pg_namespace AS n"
+                     " ON n.oid = c.relnamespace WHERE c.oid = $1))::oid = $1",
+                     {table_.oid})
+             .Truth(0, 0)) {
+      throw ServerError(
+          {"ERROR", "55006", "it got another name meanwhile", "", ""});
+    }
+  }
+
   void ReadRows() {
     connection_->Query(Statement());
+    RequireSame();
     for (;;) {
       const Result rows = connection_->QueryBinary(kFetch);
       for (int row = 0; row < rows.rows(); ++row) {
@@ -164,6 +179,22 @@ std::vector<Found> ReadTable(Connection *connection, ValueReader *reader,
                              const Keys &keys, const Table &table,
                              const std::string &where) {
   return TableReading(connection, reader, keys, table, where).Read();
+}
+
+bool HasOthersTemporary(Connection *connection) {
+  return connection
+      ->Query(
+          "SELECT EXISTS (SELECT FROM pg_class WHERE relkind IN ('r', 'p')"
+          " AND pg_is_other_temp_schema(relnamespace))")
+      .Truth(0, 0);
+}
+
+Found OthersTemporary() {
+  Found tables;
+  tables.type = "database";
+  tables.status = "not read";
+  tables.detail = "pg_temp";
+  return tables;
 }
 
 Found OutsideOfTables() {

@@ -16,6 +16,12 @@ std::vector<Found> ReadTable(Connection *connection, ValueReader *reader,
                              const Keys &keys, const Table &table,
                              const std::string &where = "");
 
+// HasOthersTemporary says whether another session has temporary tables, which
+// nobody else can read. OthersTemporary is their place, with the name that
+// fernet_assert_database_rotated() takes in "except_places".
+bool HasOthersTemporary(Connection *connection);
+Found OthersTemporary();
+
 // OutsideOfTables is the rest of a database, which the program does not read.
 Found OutsideOfTables();
 

@@ -36,12 +36,6 @@ bool ByServer(const Plan &plan, const Options &options) {
   return !plan.target.catalog.extension.empty() && options.way != "client";
 }
 
-bool CanRotate(const Found &found) {
-  return (found.kind == 'r' || found.kind == 'p' || found.kind == 'f') &&
-         !found.column.empty() && found.type != "column default" &&
-         found.type != "missing value";
-}
-
 std::int64_t BytesOf(const Catalog &catalog, const std::string &oid) {
   for (const Table &table : catalog.tables) {
     if (table.oid == oid) {
@@ -85,14 +79,36 @@ void AddColumn(const Options &options, Plan *plan, const std::string &oid,
   plan->pieces.push_back(std::move(piece));
 }
 
+// IsListed says whether a table, or one that it is a partition of, is among
+// those that are proved at the end.
+bool IsListed(const Plan &plan, const std::string &oid) {
+  const Result above = plan.target.connection->Query(
+      "SELECT $1::oid UNION SELECT relid::oid FROM pg_partition_ancestors($1)",
+      {oid});
+  for (int row = 0; row < above.rows(); ++row) {
+    for (const Table &table : plan.target.catalog.tables) {
+      if (table.oid == above.Text(row, 0)) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 // TakeNamedColumns plans what --column names, and throws Failure for one that
-// no database has.
+// no database has, or of which nothing would be proved.
 void TakeNamedColumns(const Options &options, std::vector<Plan> *plans) {
   for (const std::string &name : options.columns) {
     bool exists = false;
     for (Plan &plan : *plans) {
       const ColumnName column = FindColumn(plan.target.connection.get(), name);
       if (column.exists) {
+        if (!IsListed(plan, column.oid)) {
+          throw Failure(
+              "nothing would be proved about the column " + Printable(name),
+              "Its table is not among those that -n, -t, -N and -T "
+              "leave.");
+        }
         AddColumn(options, &plan, column.oid, column.table, column.column);
         exists = true;
       }
@@ -101,19 +117,6 @@ void TakeNamedColumns(const Options &options, std::vector<Plan> *plans) {
       throw Failure("there is no column " + name);
     }
   }
-}
-
-// GeneratedColumns are rotated with what they are generated from. A member is
-// the number of a table and a name.
-std::set<std::string> GeneratedColumns(Connection *connection) {
-  const Result result = connection->Query(
-      "SELECT attrelid || ' ' || attname FROM pg_attribute"
-      " WHERE attgenerated <> '' AND NOT attisdropped");
-  std::set<std::string> columns;
-  for (int row = 0; row < result.rows(); ++row) {
-    columns.insert(result.Text(row, 0));
-  }
-  return columns;
 }
 
 void FindColumns(Login *login, const Keys &keys, const Options &options,
@@ -125,8 +128,7 @@ void FindColumns(Login *login, const Keys &keys, const Options &options,
       GeneratedColumns(target.connection.get());
   for (const Found &found : plan->found) {
     plan->counts.Add(found, options.on_unknown);
-    if (found.status == "secondary" && CanRotate(found) &&
-        !generated.contains(found.oid + ' ' + found.name)) {
+    if (found.status == "secondary" && CanRotate(found, generated)) {
       AddColumn(options, plan, found.oid, found.table, found.name);
     }
   }
@@ -236,10 +238,20 @@ class ServerRotation {
     display_->End();
   }
 
-  // Prove asks the server to prove that the first key is enough.
+  // Prove asks the server to prove that the first key is enough. Tables may
+  // have come and gone since the beginning.
   void Prove() {
+    if (options_.limits_tables()) {
+      const std::unique_ptr<Connection> session =
+          login_->Open(plan_->target.database);
+      UseCatalogNames(session.get());
+      plan_->target.catalog = ReadCatalog(session.get(), options_);
+    }
     for (const Table &table : plan_->target.catalog.tables) {
-      if (!IsElsewhere(table) || options_.way == "server") {
+      const bool is_left_out =
+          std::find(options_.except.begin(), options_.except.end(),
+                    table.name) != options_.except.end();
+      if (!is_left_out && (!IsElsewhere(table) || options_.way == "server")) {
         to_prove_.push_back(&table);
       }
     }
@@ -301,15 +313,15 @@ class ServerRotation {
       display_->TellMessage(piece.Label(), message);
     });
     try {
+      // Every argument, as in FindTokens.
       const Result result = session->Query(
           "CALL " + schema_ +
-              ".fernet_rotate_table(relation => "
-              "$1::pg_catalog.oid::pg_catalog.regclass, columns => "
-              "$2::pg_catalog.name[], batch_rows => $3::pg_catalog.int4, "
-              "pause => $4::pg_catalog.interval, slice => "
-              "$5::pg_catalog.int4, slices => $6::pg_catalog.int4, dry_run => "
-              "$7::pg_catalog.bool, on_unknown => $8::pg_catalog.text, max_lag "
-              "=> $9::pg_catalog.interval)",
+              ".fernet_rotate_table($1::pg_catalog.oid::pg_catalog.regclass, "
+              "$2::pg_catalog.name[], $3::pg_catalog.int4, "
+              "$4::pg_catalog.interval, $5::pg_catalog.int4, "
+              "$6::pg_catalog.int4, $7::pg_catalog.bool, $8::pg_catalog.text, "
+              "$9::pg_catalog.interval, NULL::pg_catalog.int8, "
+              "NULL::pg_catalog.int8, NULL::pg_catalog.int8)",
           {piece.oid, ArrayLiteral(piece.columns),
            std::to_string(options_.batch_rows), options_.pause,
            std::to_string(piece.slice), std::to_string(piece.slices),
@@ -334,7 +346,11 @@ class ServerRotation {
       return;
     }
     piece->error = error.message();
-    display_->TellMessage(piece->Label(), error.message());
+    if (error.message().sqlstate.starts_with("23")) {
+      // It may show the row.
+      piece->error->detail.clear();
+    }
+    display_->TellMessage(piece->Label(), *piece->error);
   }
 
   void PrintPiece(const Piece &piece) const {
@@ -357,15 +373,14 @@ class ServerRotation {
     try {
       if (is_whole) {
         session->Query("SELECT " + schema_ +
-                           ".fernet_assert_database_rotated(except_places => "
-                           "$1::text[], on_unknown => $2::text, allow_empty => "
-                           "true)",
+                           ".fernet_assert_database_rotated(NULL::name[], "
+                           "$1::text[], $2::text, NULL::text, true)",
                        {ExceptPlaces(), options_.on_unknown});
       } else {
         session->Query(
             "SELECT " + schema_ +
-                ".fernet_assert_rotated(relation => $1::oid::regclass, "
-                "on_unknown => $2::text, allow_empty => true)",
+                ".fernet_assert_rotated($1::oid::regclass, NULL::name, "
+                "'fail'::text, $2::text, NULL::text, true)",
             {table->oid, options_.on_unknown});
       }
     } catch (const ServerError &error) {
@@ -519,8 +534,12 @@ void TellEnd(const Plan &plan, const Options &options, Display *display) {
   }
 }
 
+// IsDryRunFine says whether nothing is known that would make the rotation end
+// with something left.
 bool IsDryRunFine(const Plan &plan) {
-  return std::all_of(plan.pieces.begin(), plan.pieces.end(),
+  const Counts &counts = plan.counts;
+  return counts.unknown + counts.malformed + counts.not_read == 0 &&
+         std::all_of(plan.pieces.begin(), plan.pieces.end(),
                      [](const Piece &piece) { return piece.is_done; });
 }
 
@@ -531,7 +550,8 @@ bool HasMoreToRotate(const Plan &plan, const std::vector<Found> &found) {
     return one.status == "secondary" &&
            std::any_of(
                plan.pieces.begin(), plan.pieces.end(), [&](const Piece &piece) {
-                 return (piece.is_done || piece.left > 0) &&
+                 return piece.way == Way::kClient &&
+                        (piece.is_done || piece.left > 0) &&
                         piece.oid == one.oid &&
                         std::find(piece.columns.begin(), piece.columns.end(),
                                   one.name) != piece.columns.end();
@@ -544,6 +564,9 @@ void AddProof(ClientProof proof, const Keys &keys, const Options &options,
               Plan *plan) {
   if (!ByServer(*plan, options) && !options.limits_tables()) {
     proof.found.push_back(OutsideOfTables());
+    if (proof.has_temporary) {
+      proof.found.push_back(OthersTemporary());
+    }
   }
   LeaveOut(plan->target.catalog, options, &proof.found);
   Counts counts;
@@ -564,7 +587,9 @@ void AddProof(ClientProof proof, const Keys &keys, const Options &options,
                           proof.not_proved.end());
 }
 
-// RotateHere rotates and proves in the client way.
+// RotateHere rotates and proves in the client way. In a database that both ways
+// work on, the proof reads all tables, in one snapshot: a value that goes from
+// one to another while each way proves its own would be seen by neither.
 void RotateHere(Login *login, const Keys &keys, const Options &options,
                 Display *display, Plan *plan) {
   ClientRotation rotation(login, keys, options, display, plan);
@@ -575,7 +600,7 @@ void RotateHere(Login *login, const Keys &keys, const Options &options,
     }
     ClientProof proof =
         ProveHere(login, keys, options, display, plan->target.database,
-                  ByServer(*plan, options));
+                  ByServer(*plan, options) && options.limits_tables());
     if (round == kMaxRounds || !HasMoreToRotate(*plan, proof.found)) {
       AddProof(std::move(proof), keys, options, plan);
       return;
@@ -599,15 +624,16 @@ Exit DoPlans(Login *login, const Keys &keys, const Options &options,
   bool is_fine = true;
   for (Plan &plan : *plans) {
     Slice(options.jobs, &plan.pieces);
+    // Nothing is proved before all is rotated.
+    ServerRotation rotation(login, keys, options, display, &plan);
+    if (ByServer(plan, options)) {
+      rotation.Run();
+    }
     if (HasWorkHere(plan, options)) {
       RotateHere(login, keys, options, display, &plan);
     }
-    if (ByServer(plan, options)) {
-      ServerRotation rotation(login, keys, options, display, &plan);
-      rotation.Run();
-      if (!options.dry_run) {
-        rotation.Prove();
-      }
+    if (ByServer(plan, options) && !options.dry_run) {
+      rotation.Prove();
     }
     if (options.dry_run) {
       is_fine = is_fine && IsDryRunFine(plan);
@@ -618,6 +644,17 @@ Exit DoPlans(Login *login, const Keys &keys, const Options &options,
     is_fine = is_fine && plan.is_proved;
   }
   return is_fine ? Exit::kDone : Exit::kLeft;
+}
+
+// HasToken says whether there was anything to rotate, or rotated before.
+bool HasToken(const std::vector<Plan> &plans) {
+  return std::any_of(plans.begin(), plans.end(), [](const Plan &plan) {
+    return plan.counts.tokens() > 0 ||
+           std::any_of(plan.pieces.begin(), plan.pieces.end(),
+                       [](const Piece &piece) {
+                         return piece.rotated + piece.unchanged > 0;
+                       });
+  });
 }
 
 // RequireUsable throws Failure for what would stop every job.
@@ -669,7 +706,13 @@ Exit Rotate(Login *login, const Keys &keys, const Options &options,
     Confirm(plans, options, display);
   }
   try {
-    const Exit exit = DoPlans(login, keys, options, display, &plans);
+    Exit exit = DoPlans(login, keys, options, display, &plans);
+    if (exit == Exit::kDone && !HasToken(plans)) {
+      display->Tell(
+          "error: no token was found\nhint: Is this the right "
+          "database?");
+      exit = Exit::kLeft;
+    }
     if (options.json) {
       display->PrintRaw(DocumentOf(plans, options, exit));
     }

@@ -71,7 +71,7 @@ struct [[nodiscard]] Outcome {
 
   constexpr bool ok() const noexcept { return status == Status::kOk; }
 };
-static_assert(sizeof(Outcome) <= 2 * sizeof(void *));
+static_assert(sizeof(void *) < 8 || sizeof(Outcome) <= 16);
 
 // IsMalformedToken says whether `status` means "this is no Fernet token".
 constexpr bool IsMalformedToken(Status status) noexcept {

@@ -1,0 +1,167 @@
+# What the program pg_fernet must not say: that every token is encrypted with the
+# first key when one is not, and what a key is, to whomever it was given by mistake.
+
+use strict;
+use warnings;
+
+use FernetTest qw(:DEFAULT same session start_session finish_session);
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($old, $new) = (new_key(), new_key());
+my $keys = "$new,$old";
+my $user = $ENV{PGUSER} // getpwuid($<);
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', 'autovacuum = off');
+$node->start;
+
+# client runs the program with the keys, and returns status, output and errors.
+sub client
+{
+	my ($given, $database, @arguments) = @_;
+	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => $user, PGDATABASE => $database, FERNET_KEY => $given);
+	IPC::Run::run([ 'pg_fernet', @arguments ], '<', \undef, '>', \my $out, '2>', \my $err);
+	return ($? >> 8, $out, $err);
+}
+
+# ends tests status and errors of a call, and returns its output.
+sub ends
+{
+	my ($name, $database, $arguments, $status, $err) = @_;
+	my @got = client($keys, $database, @$arguments);
+	is($got[0], $status, "$name: status") or diag("$got[1]$got[2]");
+	like($got[2], $err, "$name: words") if defined $err;
+	return $got[1] . $got[2];
+}
+
+# sql runs statements with the old key, and returns what they print.
+sub sql
+{
+	my ($database, $statements) = @_;
+	my ($out, $err) = session($node, $statements, database => $database, options => "-c fernet.key=$old -c client_min_messages=error");
+	die $err if $err ne '';
+	return $out;
+}
+
+# ---------------------------------------------------------------------------
+# places that are left out by mistake
+# ---------------------------------------------------------------------------
+
+sql('postgres', <<'SQL');
+CREATE EXTENSION pg_fernet;
+CREATE TABLE a (id int PRIMARY KEY, token text, copy text GENERATED ALWAYS AS (token) STORED);
+INSERT INTO a SELECT n, fernet_encrypt('x') FROM generate_series(1, 20) AS n;
+CREATE TABLE b (id int PRIMARY KEY, token text);
+INSERT INTO b SELECT n, fernet_encrypt('x') FROM generate_series(1, 20) AS n;
+CREATE TABLE parent (id int, token text);
+CREATE TABLE child () INHERITS (parent);
+CREATE TABLE grandchild () INHERITS (child);
+INSERT INTO grandchild SELECT n, fernet_encrypt('x') FROM generate_series(1, 20) AS n;
+CREATE TABLE empty (token text);
+SQL
+ends('--except without a place', 'postgres', [ 'check', '--except', '' ], 1, qr/--except names no place/);
+ends('a column that is not proved', 'postgres', [ 'rotate', '--column=public.a.token', '-t', 'b' ], 1, qr/nothing would be proved about the column public\.a\.token/);
+ends('no token', 'postgres', [ 'rotate', '--yes', '-t', 'empty' ], 2, qr/error: no token was found/);
+like(ends('the columns', 'postgres', [ 'check', '--list-columns', '-t', 'a' ], 2), qr/^public\.a\.token$/, 'without the generated one');
+foreach my $way ('server', 'client')
+{
+	like(ends("children, $way", 'postgres', [ 'check', "--way=$way", '-t', 'parent' ], 2), qr/public\.grandchild\.token +20 /, "are found, $way");
+}
+ends('children', 'postgres', [ 'rotate', '--yes', '--way=client', '-t', 'parent' ], 0);
+is(sql('postgres', 'SELECT count(*) FROM grandchild WHERE fernet_try_decrypt(token) IS NULL'), '20', 'and rotated with their table');
+
+# ---------------------------------------------------------------------------
+# functions of others in the schema of the extension
+# ---------------------------------------------------------------------------
+
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE called (what text);
+CREATE FUNCTION fernet_find_tokens(relations regclass[]) RETURNS TABLE (relation regclass, column_name name, type text,
+	form text, status text, key_index integer, fingerprint text, tokens bigint, detail text)
+	LANGUAGE sql AS $$INSERT INTO called VALUES ('find'); SELECT NULL::regclass, NULL::name, '', '', '', 0, '', 0::bigint, '' WHERE false$$;
+CREATE FUNCTION fernet_assert_database_rotated(except_places text[], on_unknown text, allow_empty boolean) RETURNS void
+	LANGUAGE sql AS $$INSERT INTO called VALUES ('database')$$;
+CREATE FUNCTION fernet_assert_rotated(relation regclass, on_unknown text, allow_empty boolean) RETURNS void
+	LANGUAGE sql AS $$INSERT INTO called VALUES ('table')$$;
+CREATE FUNCTION fernet_keys(number integer DEFAULT 0) RETURNS integer LANGUAGE sql AS $$INSERT INTO called VALUES ('keys'); SELECT 0$$;
+SQL
+ends('functions of others', 'postgres', [ 'rotate', '--yes', '-t', 'a' ], 0);
+ends('and for the whole database', 'postgres', [ 'rotate', '--yes', '-q' ], 0);
+is($node->safe_psql('postgres', 'SELECT count(*) FROM called'), '0', 'are not called');
+
+# ---------------------------------------------------------------------------
+# a value that goes from a table of one way to one of the other
+# ---------------------------------------------------------------------------
+
+SKIP:
+{
+	skip 'postgres_fdw is not installed', 3 if $node->safe_psql('postgres', "SELECT count(*) FROM pg_available_extensions WHERE name = 'postgres_fdw'") eq '0';
+	$node->safe_psql('postgres', 'CREATE DATABASE mixed');
+	my ($host, $port) = ($node->host, $node->port);
+	sql('mixed', <<"SQL");
+CREATE EXTENSION pg_fernet;
+CREATE EXTENSION postgres_fdw;
+CREATE SERVER itself FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$host', port '$port', dbname 'postgres');
+CREATE USER MAPPING FOR CURRENT_USER SERVER itself;
+CREATE TABLE near (id int PRIMARY KEY, token text);
+INSERT INTO near SELECT n, fernet_encrypt('x') FROM generate_series(1, 20) AS n;
+CREATE FOREIGN TABLE far (id integer, token text) SERVER itself OPTIONS (table_name 'archive');
+SQL
+	sql('postgres', "CREATE TABLE archive (id int PRIMARY KEY, token text); INSERT INTO archive SELECT n, fernet_encrypt('x') FROM generate_series(101, 120) AS n");
+	my $holder = start_session($node, 'BEGIN; SELECT 1 FROM near WHERE id = 1 FOR UPDATE; SELECT pg_sleep(600)', database => 'mixed', name => 'holder');
+	$node->poll_query_until('mixed', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'holder' AND query LIKE 'SELECT pg_sleep%'")
+		or die 'no row is held';
+	local %ENV = (%ENV, PGHOST => $host, PGPORT => $port, PGUSER => $user, PGDATABASE => 'mixed', FERNET_KEY => $keys);
+	my $program = IPC::Run::start([ qw(pg_fernet rotate -q --yes --accept-unseen-writers) ], '<', \undef, '>', \my $out, '2>', \my $err);
+	$node->poll_query_until('mixed', 'SELECT count(*) = 1 FROM fernet_rotation_progress WHERE pass > 1') or die 'no job waits';
+	$node->safe_psql('mixed', 'INSERT INTO far SELECT id, token FROM near WHERE id = 1');
+	$node->safe_psql('mixed', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'");
+	IPC::Run::finish($program);
+	is($? >> 8, 0, 'a value goes from one way to the other: status') or diag($err);
+	finish_session($holder);
+	is((client($new, 'mixed', 'check', '-q'))[0], 0, 'and nothing is left');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM archive'), '21', 'in all rows');
+}
+
+# ---------------------------------------------------------------------------
+# temporary tables of others, and what a dry run knows
+# ---------------------------------------------------------------------------
+
+$node->safe_psql('postgres', 'CREATE DATABASE plain');
+$node->safe_psql('postgres', 'CREATE ROLE reader LOGIN');
+my $token = sql('postgres', "SELECT fernet_encrypt('x')");
+$node->safe_psql('plain', "CREATE TABLE t (token text); INSERT INTO t VALUES ('$token'); GRANT SELECT ON t TO reader");
+my $rest = '--except=everything outside of tables';
+{
+	local $user = 'reader';
+	ends('a dry run without rights', 'plain', [ 'rotate', '--yes', '--dry-run', $rest ], 2, qr/this role may not SELECT and UPDATE/);
+}
+ends('a dry run with rights', 'plain', [ 'rotate', '--yes', '--dry-run', $rest ], 0);
+my $other = start_session($node, 'CREATE TEMP TABLE kept AS SELECT * FROM t; SELECT pg_sleep(600)', database => 'plain', name => 'other');
+$node->poll_query_until('plain', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'other' AND query LIKE 'SELECT pg_sleep%'")
+	or die 'no temporary table';
+like(ends('a temporary table of another session', 'plain', [ 'rotate', '--yes', $rest ], 2), qr/pg_temp/, 'it is named');
+ends('it may be left out', 'plain', [ 'rotate', '--yes', '--except=pg_temp', $rest ], 0);
+$node->safe_psql('plain', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'other'");
+finish_session($other);
+
+# ---------------------------------------------------------------------------
+# keys in the wrong place
+# ---------------------------------------------------------------------------
+
+my $standard = 'a/b+' x 10 . 'abc=';
+foreach my $case ([ 'an option that is none', "--fernet-key=$standard" ], [ 'the file', "--key-file=$standard" ], [ 'a second argument', 'plain', $standard ])
+{
+	my ($name, @arguments) = @$case;
+	unlike(ends("a key as $name", 'plain', [ 'check', @arguments ], 1), qr/\Q$standard\E/, 'is not shown');
+}
+{
+	local $ENV{PGOPTIONS} = "-c fernet.key=$old";
+	unlike(ends('a key in PGOPTIONS', 'plain', ['check'], 1, qr/the connection options set a key/), qr/\Q$old\E/, 'is not shown either');
+}
+
+$node->stop;
+done_testing();
