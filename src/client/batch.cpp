@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "core/recogniser.hpp"
 
@@ -17,7 +18,14 @@ constexpr Oid kTidArray = 1010;
 
 // So many rows are named, and a statement has about so many bytes.
 constexpr std::size_t kMaxFailures = 20;
-constexpr std::size_t kMaxBytes = std::size_t{4} << 20;
+constexpr std::size_t kMaxBytes = std::size_t{128} << 10;
+
+// AddNumber adds one of so many bytes, the highest first.
+void AddNumber(std::uint32_t number, unsigned bytes, std::string *out) {
+  for (unsigned shift = 8 * bytes; shift > 0; shift -= 8) {
+    *out += static_cast<char>(number >> (shift - 8) & 0xFFU);
+  }
+}
 
 // BinaryArray builds an array of one dimension, as array_recv reads it.
 class BinaryArray {
@@ -41,26 +49,29 @@ class BinaryArray {
 
  private:
   void AddNumber(std::uint32_t number) {
-    for (const unsigned shift : {24U, 16U, 8U, 0U}) {
-      bytes_ += static_cast<char>(number >> shift & 0xFFU);
-    }
+    client::AddNumber(number, 4, &bytes_);
   }
 
   Oid type_;
   std::string bytes_;
 };
 
+// Number is one of several bytes, the first of which is the highest.
+std::uint32_t Number(std::string_view bytes) {
+  std::uint32_t number = 0;
+  for (const char byte : bytes) {
+    number = number << 8U | static_cast<unsigned char>(byte);
+  }
+  return number;
+}
+
+// BlockOf is the page of a ctid in binary form.
+std::uint32_t BlockOf(std::string_view tid) { return Number(tid.substr(0, 4)); }
+
 // TidText is a ctid as text, from its binary form.
-std::string TidText(std::string_view bytes) {
-  std::uint32_t block = 0;
-  std::uint32_t offset = 0;
-  for (std::size_t i = 0; i < 4; ++i) {
-    block = block << 8U | static_cast<unsigned char>(bytes[i]);
-  }
-  for (std::size_t i = 4; i < 6; ++i) {
-    offset = offset << 8U | static_cast<unsigned char>(bytes[i]);
-  }
-  return '(' + std::to_string(block) + ',' + std::to_string(offset) + ')';
+std::string TidText(std::string_view tid) {
+  return '(' + std::to_string(BlockOf(tid)) + ',' +
+         std::to_string(Number(tid.substr(4, 2))) + ')';
 }
 
 // IsBusy says whether another transaction is in the way of a statement.
@@ -307,7 +318,28 @@ std::vector<Argument> Batch::Arguments(const Result &rows, const NewRows &all,
     }
     arguments.push_back(array.Take());
   }
+  if (unit_.address == Unit::Address::kPages) {
+    AddPages(rows, all, begin, end, &arguments);
+  }
   return arguments;
+}
+
+// AddPages adds the ends of what has all the rows.
+void Batch::AddPages(const Result &rows, const NewRows &all, std::size_t begin,
+                     std::size_t end, std::vector<Argument> *arguments) {
+  std::uint32_t first = std::numeric_limits<std::uint32_t>::max();
+  std::uint32_t last = 0;
+  for (std::size_t i = begin; i < end; ++i) {
+    const std::uint32_t block = BlockOf(rows.View(all.rows[i].row, 0));
+    first = std::min(first, block);
+    last = std::max(last, block);
+  }
+  for (const auto &[block, offset] : {std::pair(first, 0U), {last, 0xFFFFU}}) {
+    Argument tid = {.type = kTid, .bytes = {}};
+    AddNumber(block, 4, &tid.bytes);
+    AddNumber(offset, 2, &tid.bytes);
+    arguments->push_back(std::move(tid));
+  }
 }
 
 }  // namespace fernet::client

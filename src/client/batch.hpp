@@ -77,6 +77,9 @@ class Batch {
                     std::size_t end, std::int64_t affected);
   std::int64_t Send(const Result &rows, const NewRows &all, std::size_t begin,
                     std::size_t end, bool skip_locked);
+  static void AddPages(const Result &rows, const NewRows &all,
+                       std::size_t begin, std::size_t end,
+                       std::vector<Argument> *arguments);
   std::int64_t SendAbroad(const std::string &statement,
                           const std::vector<Argument> &arguments);
   std::vector<Argument> Arguments(const Result &rows, const NewRows &all,

@@ -21,7 +21,7 @@ constexpr double kFewRows = 50000;
 // Pages are read in windows that grow to what a batch has.
 constexpr std::int64_t kFirstWindow = 16;
 constexpr std::int64_t kLargestWindow = 4096;
-constexpr std::int64_t kMaxBytesRead = std::int64_t{8} << 20;
+constexpr std::int64_t kMaxBytesRead = std::int64_t{1} << 20;
 
 // A table that somebody has locked is waited for about a minute.
 constexpr int kTimesToRead = 100;
@@ -29,8 +29,8 @@ constexpr int kMaxPasses = 20;
 constexpr std::size_t kMaxFailures = 20;
 
 // What sessions that write begin with, besides. A plan must find rows by their
-// address, whatever the statistics say; whoever waits for a lock too long is
-// us, not the application.
+// address, and not by a scan of the table, whatever the statistics say; whoever
+// waits for a lock too long is us, not the application.
 constexpr const char *kPrepare =
     "SELECT set_config(s.name, s.value, false) FROM (VALUES"
     " ('client_min_messages', 'error'), ('jit', 'off'),"
@@ -39,6 +39,14 @@ constexpr const char *kPrepare =
     " ('lock_timeout', coalesce($1, (SELECT greatest(setting::int / 2, 1)::text"
     "   FROM pg_settings WHERE name = 'deadlock_timeout'))))"
     " AS s(name, value)";
+
+// And for a unit. A heap is read page by page beside the rows of a batch, by a
+// plan that has no copy of them. What has a key is looked up in its index.
+constexpr const char *kPrepareUnit =
+    "SELECT set_config('plan_cache_mode', CASE WHEN $1::boolean"
+    "  THEN 'force_generic_plan' ELSE 'auto' END, false),"
+    " set_config('enable_nestloop', (NOT $1::boolean)::text, false),"
+    " set_config('enable_hashjoin', $2, false)";
 
 // RequireRights throws what the first UPDATE would.
 void RequireRights(Connection *connection, const Piece &piece) {
@@ -159,7 +167,7 @@ class ClientRotation::Work {
       first = left_ = std::max<std::int64_t>(0, left_ - window_);
     }
     try {
-      *out = connection->QueryBinary(unit_.PagesQuery(first, end));
+      *out = connection->QueryBinary(unit_.PagesQuery({first, end}));
     } catch (...) {
       AddLost();
       throw;
@@ -347,9 +355,9 @@ void ClientRotation::RunSlot(Connection *session, const Slot &slot,
                       .state = writing == Writing::kNone ? "reads" : "rotates",
                       .process = session->process(),
                       .weight = slot.weight});
-  // The rows of another server are few, and looked up among those of a batch.
-  session->Query("SELECT set_config('enable_hashjoin', $1, false)",
-                 {unit.address == Unit::Address::kForeignPages ? "on" : "off"});
+  session->Query(kPrepareUnit,
+                 {unit.address == Unit::Address::kPages ? "on" : "off",
+                  unit.address == Unit::Address::kKey ? "off" : "on"});
   std::int64_t rotated = 0;
   try {
     const double pause = std::strtod(

@@ -1,5 +1,6 @@
 #include "client/read_here.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "client/columns.hpp"
@@ -11,7 +12,11 @@ namespace {
 constexpr std::array<const char *, kForms> kFormNames = {"whole", "inside",
                                                          "encoded", "nested"};
 
-constexpr const char *kFetch = "FETCH 500 FROM fernet_reading";
+// So many rows are fetched at first, then so many that they have about so many
+// bytes: of a few large values, one at a time.
+constexpr std::int64_t kFirstRows = 16;
+constexpr std::int64_t kMaxRows = 5000;
+constexpr std::int64_t kBytes = std::int64_t{1} << 20;
 
 // Column is one that can hold tokens.
 struct Column {
@@ -112,8 +117,9 @@ class TableReading {
   void ReadRows() {
     connection_->Query(Statement());
     RequireSame();
-    for (;;) {
-      const Result rows = connection_->QueryBinary(kFetch);
+    for (std::int64_t count = kFirstRows;;) {
+      const Result rows = connection_->QueryBinary(
+          "FETCH " + std::to_string(count) + " FROM fernet_reading");
       for (int row = 0; row < rows.rows(); ++row) {
         for (std::size_t i = 0; i < columns_.size(); ++i) {
           reader_->Count(rows.View(row, static_cast<int>(i)),
@@ -123,6 +129,9 @@ class TableReading {
       if (rows.rows() == 0) {
         return;
       }
+      count = std::clamp<std::int64_t>(
+          count * kBytes / std::max<std::int64_t>(1, rows.Bytes()), 1,
+          std::min(4 * count, kMaxRows));
     }
   }
 

@@ -146,14 +146,14 @@ std::string KeyAfter(const std::vector<KeyColumn> &key) {
 
 }  // namespace
 
-std::string Unit::PagesQuery(std::int64_t first, std::int64_t end) const {
+std::string Unit::PagesQuery(Pages pages) const {
   std::string list;
   for (const ColumnShape &column : columns) {
     list += ", " + column.Value("t." + column.quoted);
   }
   return "SELECT t.ctid" + list + " FROM " + from + " AS t WHERE t.ctid >= '(" +
-         std::to_string(first) + ",0)'::tid AND t.ctid < '(" +
-         std::to_string(end) + ",0)'::tid";
+         std::to_string(pages.first) + ",0)'::tid AND t.ctid < '(" +
+         std::to_string(pages.end) + ",0)'::tid";
 }
 
 // What is read is made text by this server: another one may do so in another
@@ -184,28 +184,34 @@ std::string Unit::KeyQuery(bool is_first, int limit) const {
 
 std::string Unit::Update(const std::vector<std::size_t> &changed,
                          bool skip_locked) const {
-  const bool by_key = address == Address::kKey;
+  // Arrays side by side in a target list are read as they lie; a function scan
+  // copies each of them, which takes as long as the writing. Citus takes no
+  // such target list for the table of a schema that is in shards. The grammar
+  // knows unnest of several arrays by its bare name only.
+  const bool in_target_list = address == Address::kPages;
   std::string made;
   std::string arrays;
   std::string names;
-  std::string same;
   std::size_t number = 0;
-  const auto add = [&](const char *type, const std::string &as) {
-    arrays += (number == 0 ? "$" : ", $") + std::to_string(number + 1) +
-              "::" + type + "[]";
-    names += (number == 0 ? "" : ", ") + as;
-    ++number;
+  const auto add = [&](const std::string &type, const std::string &cast,
+                       const std::string &as) {
+    const char *const comma = number == 0 ? "" : ", ";
+    const std::string array =
+        '$' + std::to_string(++number) + "::" + type + "[]";
+    made += comma +
+            (in_target_list ? "pg_catalog.unnest(" + array + ')' : "u." + as) +
+            (cast.empty() ? "" : "::" + cast) + " AS " + as;
+    arrays += comma + array;
+    names += comma + as;
   };
-  if (!by_key) {
-    add("tid", "a");
-    made = "u.a";
+  std::string same;
+  if (address != Address::kKey) {
+    add("tid", "", "a");
     same = "t.ctid = v.a";
   }
-  for (std::size_t i = 0; by_key && i < key.size(); ++i) {
+  for (std::size_t i = 0; address == Address::kKey && i < key.size(); ++i) {
     const std::string as = Numbered('k', i);
-    add("text", as);
-    made.append(i == 0 ? "u." : ", u.").append(as + "::" + key[i].cast);
-    made.append(" AS ").append(as);
+    add("text", key[i].cast, as);
     same.append(i == 0 ? "t." : " AND t.").append(key[i].quoted + ' ');
     same.append(key[i].equal).append(" v.").append(as);
   }
@@ -213,13 +219,9 @@ std::string Unit::Update(const std::vector<std::size_t> &changed,
   for (const std::size_t i : changed) {
     const ColumnShape &column = columns[i];
     const char *const type = column.is_bytea ? "bytea" : "text";
-    add(type, Numbered('o', i));
-    add(type, Numbered('n', i));
     const bool by_image = in_shards && !column.is_bytea && !column.is_text;
-    made += ", u." + Numbered('o', i) +
-            (by_image ? "::" + column.cast + " AS " + Numbered('o', i) : "") +
-            ", u." + Numbered('n', i) + "::" + column.cast + " AS " +
-            Numbered('n', i);
+    add(type, by_image ? column.cast : "", Numbered('o', i));
+    add(type, column.cast, Numbered('n', i));
     set.append(set.empty() ? "" : ", ").append(column.quoted);
     set.append(" = v.").append(Numbered('n', i));
     const std::string now = "t." + column.quoted;
@@ -233,15 +235,23 @@ std::string Unit::Update(const std::vector<std::size_t> &changed,
       same.append(column.Equals(now, old));
     }
   }
-  if (address == Address::kForeignPages) {
+  const std::string within = "t.ctid >= $" + std::to_string(number + 1) +
+                             "::tid AND t.ctid < $" +
+                             std::to_string(number + 2) + "::tid";
+  if (address == Address::kPages) {
+    same += " AND " + within;
+  } else if (address == Address::kForeignPages) {
     same += " AND t.ctid = ANY ($1::tid[])";
   }
-  std::string with = "WITH " + std::string(skip_locked ? "w" : "v") +
-                     " AS MATERIALIZED (SELECT " + made + " FROM unnest(" +
-                     arrays + ") AS u(" + names + "))";
+  std::string with =
+      "WITH " + std::string(skip_locked ? "w" : "v") + " AS " +
+      (in_target_list ? "" : "MATERIALIZED ") + "(SELECT " + made +
+      (in_target_list ? ")"
+                      : " FROM unnest(" + arrays + ") AS u(" + names + "))");
   if (skip_locked) {
     with += ", v AS MATERIALIZED (SELECT w.* FROM w JOIN " + from +
-            " AS t ON t.ctid = w.a FOR NO KEY UPDATE OF t SKIP LOCKED)";
+            " AS t ON t.ctid = w.a AND " + within +
+            " FOR NO KEY UPDATE OF t SKIP LOCKED)";
   }
   return with + " UPDATE " + from + " AS t SET " + set + " FROM v WHERE " +
          same;

@@ -18,6 +18,12 @@ struct KeyColumn {
   std::string greater;
 };
 
+// Pages are those of a heap from `first` to before `end`.
+struct Pages {
+  std::int64_t first;
+  std::int64_t end;
+};
+
 // Unit is a table without partitions, and the columns of it to rotate.
 struct Unit {
   // How its rows are found again.
@@ -44,15 +50,16 @@ struct Unit {
   // In all of these, the values of the columns follow the address: a ctid, or
   // each column of the key.
 
-  // PagesQuery reads the rows of the pages from `first` to before `end`.
-  std::string PagesQuery(std::int64_t first, std::int64_t end) const;
+  // PagesQuery reads the rows of `pages`.
+  std::string PagesQuery(Pages pages) const;
   // KeyQuery reads `limit` rows by their key, those after the key that is bound
   // as text, or the first.
   std::string KeyQuery(bool is_first, int limit) const;
   // Update writes new values of the columns at the indexes `changed` where the
   // old ones are still there. Its arguments are arrays: of addresses, then old
-  // and new values for each column. With `skip_locked`, it leaves out the rows
-  // that somebody has locked.
+  // and new values for each column; for a heap, then the ctid from which on and
+  // the one before which all the rows are. With `skip_locked`, it leaves out
+  // the rows that somebody has locked.
   std::string Update(const std::vector<std::size_t> &changed,
                      bool skip_locked) const;
   std::size_t address_columns() const {
