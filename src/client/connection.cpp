@@ -212,11 +212,19 @@ Result Connection::QueryBinary(const std::string &statement,
 void Connection::QuerySecret(const char *statement, const char *secret,
                              std::size_t size) {
   Send(statement, {secret});
-  Receive();
+  std::optional<ServerMessage> refused;
+  try {
+    Receive();
+  } catch (const ServerError &error) {
+    refused = error.message();
+  }
   // libpq sends out of a buffer that it uses again from its start.
   const std::string other(size + 256, 'x');
   Send("SELECT pg_catalog.length($1)", {other.c_str()});
   Receive();
+  if (refused) {
+    throw ServerError(*refused);
+  }
 }
 
 void Connection::Send(const char *statement,
@@ -229,6 +237,18 @@ void Connection::Send(const char *statement,
                         nullptr, nullptr, 0) == 0) {
     ThrowLost();
   }
+}
+
+// TakeInput takes what has arrived. OpenSSL may keep the rest of a record of 16
+// kB, which poll does not see; libpq takes at least 8 kB at a time.
+bool Connection::TakeInput() {
+  const int times = PQsslInUse(connection_.get()) != 0 ? 3 : 1;
+  for (int time = 0; time < times; ++time) {
+    if (PQconsumeInput(connection_.get()) == 0) {
+      return false;
+    }
+  }
+  return true;
 }
 
 void Connection::CancelStatement() {
@@ -247,7 +267,7 @@ Result Connection::Receive() {
   Clock::time_point asked;
   for (;;) {
     const int unsent = PQflush(connection_.get());
-    if (unsent < 0 || PQconsumeInput(connection_.get()) == 0) {
+    if (unsent < 0 || !TakeInput()) {
       if (cancel::IsAsked()) {
         throw Cancelled();
       }

@@ -91,6 +91,7 @@ class Connection {
   void WaitForSocket(short events, double seconds);
   void Send(const char *statement, const std::vector<const char *> &values);
   Result Receive();
+  bool TakeInput();
   void CancelStatement();
   [[noreturn]] void ThrowLost();
 
