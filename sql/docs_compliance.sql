@@ -32,8 +32,9 @@ SELECT status, form, key_index, tokens FROM fernet_census('customer', 'iban');
 
 -- docs/compliance.md: Which columns are encrypted?
 SELECT a.attrelid::regclass AS "table", a.attname AS "column", pg_get_constraintdef(c.oid) AS rule
-FROM pg_constraint AS c JOIN pg_attribute AS a ON a.atttypid = c.contypid
-WHERE pg_get_constraintdef(c.oid) LIKE '%fernet_is_token%' AND a.attnum > 0;
+FROM pg_constraint AS c JOIN pg_attribute AS a
+    ON a.atttypid = nullif(c.contypid, 0) OR a.attrelid = nullif(c.conrelid, 0) AND a.attnum = ANY (c.conkey)
+WHERE pg_get_constraintdef(c.oid) LIKE '%fernet_is_token%' AND a.attnum > 0 AND NOT a.attisdropped AND c.convalidated;
 
 -- docs/compliance.md: Which columns are encrypted?
 INSERT INTO customer VALUES (4, 'DE4');
@@ -63,13 +64,13 @@ SELECT count(*) AS changed, count(fernet_try_decrypt(overlay(iban PLACING
 FROM customer, generate_series(1, 98) AS place;
 
 -- docs/compliance.md: Who may decrypt?
-SELECT p.oid::regprocedure AS "function", CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS may_call
+SELECT DISTINCT p.proname AS "function", CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS may_call
 FROM pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
-WHERE p.proname = 'fernet_decrypt' AND a.grantee <> p.proowner ORDER BY 1;
+WHERE p.proname ~ '^fernet_(try_)?decrypt' AND a.grantee <> p.proowner ORDER BY 1, 2;
 
 -- docs/compliance.md: Does every session use TLS?
-SELECT pid, usename, client_addr FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
-WHERE client_addr IS NOT NULL AND NOT ssl;
+SELECT pid, usename, client_addr FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) JOIN pg_stat_gssapi USING (pid)
+WHERE client_addr IS NOT NULL AND NOT ssl AND NOT encrypted;
 
 -- End of the examples
 \c :home
