@@ -317,20 +317,39 @@ bool IsUpperCase(std::span<const std::uint8_t> digits) noexcept {
       digits, [](std::uint8_t c) { return c >= 'A' && c <= 'F'; });
 }
 
-// DigitOf is the digit of `value` in place of `old`. Only the last one of a run
-// of base64 can be one that the two alphabets do not share.
-std::uint8_t DigitOf(const Alphabet &alphabet, std::uint32_t value, bool upper,
-                     std::uint8_t old) noexcept {
+// IsUrlSafe says of which alphabet a run of base64 is: its last digits say so,
+// or else others of the region that it stands in.
+bool IsUrlSafe(std::span<const std::uint8_t> run,
+               std::span<const std::uint8_t> region) noexcept {
+  for (const auto digits : {run, region}) {
+    const auto of_one = std::ranges::find_if(
+        digits, [](std::uint8_t c) { return LastDigit(c) != kNone; });
+    if (of_one != digits.end()) {
+      return *of_one == '-' || *of_one == '_';
+    }
+  }
+  return false;
+}
+
+// Style is how digits are written where there is a choice.
+struct Style {
+  bool upper;     // of hexadecimal
+  bool url_safe;  // of base64
+};
+
+// DigitOf is the digit of `value`. Only one of the last two of a run of base64
+// can be one that the two alphabets do not share.
+std::uint8_t DigitOf(const Alphabet &alphabet, std::uint32_t value,
+                     Style style) noexcept {
   if (alphabet.encoding == Encoding::kHex) {
     const char digit = kLowerCase[value];
-    return static_cast<std::uint8_t>(upper && digit >= 'a' ? digit - 'a' + 'A'
-                                                           : digit);
+    return static_cast<std::uint8_t>(
+        style.upper && digit >= 'a' ? digit - 'a' + 'A' : digit);
   }
   if (value < kLetters.size()) {
     return static_cast<std::uint8_t>(kLetters[value]);
   }
-  const bool is_url_safe = old == '-' || old == '_';
-  const std::string_view last = is_url_safe ? "-_" : "+/";
+  const std::string_view last = style.url_safe ? "-_" : "+/";
   return static_cast<std::uint8_t>(last[value - kLetters.size()]);
 }
 
@@ -338,8 +357,11 @@ std::uint8_t DigitOf(const Alphabet &alphabet, std::uint32_t value, bool upper,
 // the first `skipped` bits. What is the same stays as it is, and so do line
 // breaks and the bits before and after the bytes.
 void Encode(std::span<const std::uint8_t> bytes, const Alphabet &alphabet,
-            std::uint32_t skipped, std::span<std::uint8_t> run) noexcept {
-  const bool upper = alphabet.encoding == Encoding::kHex && IsUpperCase(run);
+            std::uint32_t skipped, std::span<std::uint8_t> run,
+            std::span<const std::uint8_t> region) noexcept {
+  const bool is_hex = alphabet.encoding == Encoding::kHex;
+  const Style style = {.upper = is_hex && IsUpperCase(run),
+                       .url_safe = !is_hex && IsUrlSafe(run, region)};
   std::uint32_t buffer = 0;
   std::uint32_t filled = 0;
   std::uint32_t bits = alphabet.bits - skipped;
@@ -364,7 +386,7 @@ void Encode(std::span<const std::uint8_t> bytes, const Alphabet &alphabet,
     buffer &= (1u << filled) - 1;
     bits = alphabet.bits;
     if (value != old) {
-      c = DigitOf(alphabet, value, upper, c);
+      c = DigitOf(alphabet, value, style);
     }
   }
 }
@@ -906,7 +928,7 @@ Status Recogniser::LookThrough(Bytes bytes, const Run &region,
     // The bytes may begin in the middle of a digit that they share with others.
     const std::uint32_t step = std::gcd(8u, alphabet.bits);
     for (std::uint32_t skipped = 0; skipped < 8; skipped += step) {
-      status = LookThroughRun(bytes, run, alphabet, skipped, scratch);
+      status = LookThroughRun(bytes, region, run, alphabet, skipped, scratch);
       if (status != Status::kOk) {
         return status;
       }
@@ -914,8 +936,8 @@ Status Recogniser::LookThrough(Bytes bytes, const Run &region,
   }
 }
 
-Status Recogniser::LookThroughRun(Bytes bytes, const Run &run,
-                                  const Alphabet &alphabet,
+Status Recogniser::LookThroughRun(Bytes bytes, const Run &region,
+                                  const Run &run, const Alphabet &alphabet,
                                   std::uint32_t skipped,
                                   Bytes scratch) noexcept {
   const std::size_t size = (run.digits * alphabet.bits - skipped) / 8;
@@ -942,7 +964,8 @@ Status Recogniser::LookThroughRun(Bytes bytes, const Run &run,
   status = LookAt(decoded, scratch.subspan(size));
   --decodings_;
   if (changes_ != before) {
-    Encode(decoded, alphabet, skipped, digits);
+    Encode(decoded, alphabet, skipped, digits,
+           bytes.subspan(region.begin, region.end - region.begin));
   }
   return status;
 }

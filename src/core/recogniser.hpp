@@ -195,8 +195,9 @@ class Recogniser {
                      Bytes scratch) noexcept;
   // LookThroughRun leaves out the first `skipped` bits of the run, to find what
   // begins there.
-  Status LookThroughRun(Bytes bytes, const Run &run, const Alphabet &alphabet,
-                        std::uint32_t skipped, Bytes scratch) noexcept;
+  Status LookThroughRun(Bytes bytes, const Run &region, const Run &run,
+                        const Alphabet &alphabet, std::uint32_t skipped,
+                        Bytes scratch) noexcept;
   Status Decode(Bytes run, const Alphabet &alphabet, std::uint32_t skipped,
                 Bytes out) noexcept;
 

@@ -255,6 +255,30 @@ TEST(Recogniser, FindsTokensThatFollowEachOther) {
   EXPECT_EQ(Look(test::RingOf({2}).get(), rotated).sorted(), told.sorted());
 }
 
+// The last digit of base64 that a token has a part in, shared with the byte
+// behind it, may be one that the two alphabets do not share.
+TEST(Recogniser, RotatesTheDigitThatATokenSharesWithTheByteBehindIt) {
+  for (int i = 0; i < 300; ++i) {
+    const std::string token = SealedBy(
+        1, "a plaintext of about 40 bytes, number " + std::to_string(100 + i));
+    ASSERT_EQ(token.size() % 3, 2u);
+    for (const bool url_safe : {true, false}) {
+      const std::string text = token + "\xff";
+      bool changed = false;
+      const std::string rotated =
+          Rotated(url_safe ? UrlSafe(text) : Standard(text), &changed);
+      EXPECT_TRUE(changed);
+      EXPECT_EQ(rotated.find_first_of(url_safe ? "+/" : "-_"),
+                std::string::npos);
+      const test::Bytes decoded = test::reference::Decode(
+          Replaced(Replaced(rotated, '+', '-'), '/', '_'));
+      ASSERT_EQ(decoded.size(), text.size());
+      EXPECT_EQ(decoded.back(), 0xff);
+      EXPECT_EQ(Look(test::RingOf({2}).get(), rotated).places.size(), 1u);
+    }
+  }
+}
+
 TEST(Recogniser, FindsATokenInATokenWithDigitsBehindIt) {
   const auto ring = test::RingOf({2, 1});
   for (const std::string &inside :
