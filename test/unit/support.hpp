@@ -142,5 +142,9 @@ class FailingRandom {
   FailingRandom &operator=(const FailingRandom &) = delete;
 };
 
+// ForkWipesPages returns whether the platform does what madvise promises. QEMU
+// 7.2, which stands in for other processors, takes the advice and ignores it.
+bool ForkWipesPages();
+
 }  // namespace test
 }  // namespace fernet
