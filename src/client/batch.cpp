@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 
 #include "core/recogniser.hpp"
 
@@ -327,11 +326,11 @@ std::vector<Argument> Batch::Arguments(const Result &rows, const NewRows &all,
 // AddPages adds the ends of what has all the rows.
 void Batch::AddPages(const Result &rows, const NewRows &all, std::size_t begin,
                      std::size_t end, std::vector<Argument> *arguments) {
-  std::uint32_t first = std::numeric_limits<std::uint32_t>::max();
+  std::uint32_t first = 0;
   std::uint32_t last = 0;
   for (std::size_t i = begin; i < end; ++i) {
     const std::uint32_t block = BlockOf(rows.View(all.rows[i].row, 0));
-    first = std::min(first, block);
+    first = i == begin ? block : std::min(first, block);
     last = std::max(last, block);
   }
   for (const auto &[block, offset] : {std::pair(first, 0U), {last, 0xFFFFU}}) {

@@ -19,6 +19,8 @@ constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
 
 std::atomic<bool> asked{false};
 std::array<int, 2> ends{-1, -1};
+// Which of kSignals are caught.
+std::array<bool, kSignals.size()> caught{};
 
 void OnSignal(int /*signal_number*/) {
   asked = true;
@@ -26,8 +28,10 @@ void OnSignal(int /*signal_number*/) {
   // Nothing can be done about it if the pipe is full: it is readable then.
   [[maybe_unused]] const ssize_t written = write(ends[1], &byte, 1);
   // The second one, of whichever kind, ends the program.
-  for (const int one : kSignals) {
-    static_cast<void>(std::signal(one, SIG_DFL));
+  for (std::size_t i = 0; i < kSignals.size(); ++i) {
+    if (caught[i]) {
+      static_cast<void>(std::signal(kSignals[i], SIG_DFL));
+    }
   }
 }
 
@@ -37,15 +41,16 @@ void Install() {
   if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
     throw std::runtime_error("could not create a pipe");
   }
-  for (const int signal_number : kSignals) {
+  for (std::size_t i = 0; i < kSignals.size(); ++i) {
     struct sigaction action = {};
     action.sa_handler = OnSignal;
     action.sa_flags = SA_RESTART;
     struct sigaction before = {};
-    sigaction(signal_number, nullptr, &before);
+    sigaction(kSignals.at(i), nullptr, &before);
     // nohup and shells that start a program in the background ignore some.
     if (before.sa_handler != SIG_IGN) {
-      sigaction(signal_number, &action, nullptr);
+      caught.at(i) = true;
+      sigaction(kSignals.at(i), &action, nullptr);
     }
   }
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));

@@ -41,7 +41,8 @@ constexpr const char *kPrepare =
     " AS s(name, value)";
 
 // And for a unit. A heap is read page by page beside the rows of a batch, by a
-// plan that has no copy of them. What has a key is looked up in its index.
+// plan that has no copy of them; but not where triggers have plans of their
+// own, which that would spoil. What has a key is looked up in its index.
 constexpr const char *kPrepareUnit =
     "SELECT set_config('plan_cache_mode', CASE WHEN $1::boolean"
     "  THEN 'force_generic_plan' ELSE 'auto' END, false),"
@@ -49,16 +50,18 @@ constexpr const char *kPrepareUnit =
     " set_config('enable_hashjoin', $2, false)";
 
 // RequireRights throws what the first UPDATE would.
-void RequireRights(Connection *connection, const Piece &piece) {
+void RequireRights(Connection *connection, const Piece &piece,
+                   const Unit &unit) {
   if (!connection
            ->Query("SELECT bool_and(has_column_privilege($1::oid, c, 'SELECT')"
                    " AND has_column_privilege($1::oid, c, 'UPDATE'))"
                    " FROM unnest($2::text[]) AS c",
-                   {piece.oid, ArrayLiteral(piece.columns)})
+                   {unit.oid, ArrayLiteral(piece.columns)})
            .Truth(0, 0)) {
     throw ServerError({"ERROR", "42501",
                        "this role may not SELECT and UPDATE each of the "
-                       "columns",
+                       "columns of " +
+                           unit.label,
                        "", ""});
   }
 }
@@ -273,10 +276,10 @@ std::vector<std::unique_ptr<ClientRotation::Work>> ClientRotation::Prepare() {
     piece.rotated = piece.unchanged = piece.failed = piece.left = 0;
     piece.error.reset();
     try {
-      if (options_.dry_run) {
-        RequireRights(session.get(), piece);
-      }
       for (Unit &unit : UnitsOf(session.get(), piece.oid, piece.columns)) {
+        if (options_.dry_run) {
+          RequireRights(session.get(), piece, unit);
+        }
         for (const std::string &trigger : unit.triggers) {
           display_->Tell("notice: " + unit.label + ": its trigger " + trigger +
                          " is called, with the rights of this role");
@@ -355,9 +358,11 @@ void ClientRotation::RunSlot(Connection *session, const Slot &slot,
                       .state = writing == Writing::kNone ? "reads" : "rotates",
                       .process = session->process(),
                       .weight = slot.weight});
-  session->Query(kPrepareUnit,
-                 {unit.address == Unit::Address::kPages ? "on" : "off",
-                  unit.address == Unit::Address::kKey ? "off" : "on"});
+  const bool by_pages =
+      unit.address == Unit::Address::kPages && unit.triggers.empty();
+  const bool is_abroad = unit.address == Unit::Address::kForeignPages;
+  session->Query(kPrepareUnit, {by_pages ? "on" : "off",
+                                by_pages || is_abroad ? "on" : "off"});
   std::int64_t rotated = 0;
   try {
     const double pause = std::strtod(

@@ -242,13 +242,14 @@ void Connection::Send(const char *statement,
 // TakeInput takes what has arrived. OpenSSL may keep the rest of a record of 16
 // kB, which poll does not see; libpq takes at least 8 kB at a time.
 bool Connection::TakeInput() {
-  const int times = PQsslInUse(connection_.get()) != 0 ? 3 : 1;
-  for (int time = 0; time < times; ++time) {
-    if (PQconsumeInput(connection_.get()) == 0) {
-      return false;
-    }
+  const bool is_taken = PQconsumeInput(connection_.get()) != 0;
+  // An error after the first call is told by the next one, when what has come
+  // before it was read.
+  for (int time = 0; is_taken && PQsslInUse(connection_.get()) != 0 && time < 2;
+       ++time) {
+    static_cast<void>(PQconsumeInput(connection_.get()));
   }
-  return true;
+  return is_taken;
 }
 
 void Connection::CancelStatement() {

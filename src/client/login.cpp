@@ -87,18 +87,29 @@ Parameters Login::ParametersFor(const std::string &database) {
   return parameters;
 }
 
+void Login::RequireNoKeyIn(std::string options) {
+  std::transform(options.begin(), options.end(), options.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  // A URI may have it with any of its letters as %xx; these are the likely
+  // ones.
+  for (const char *const name : {"fernet.key", "fernet%2ekey"}) {
+    if (options.find(name) != std::string::npos) {
+      throw Failure(
+          "the connection options set a key",
+          "Take it out of PGOPTIONS, the connection string or the service "
+          "file, and give it as FERNET_KEY: this program sends it when it "
+          "knows that nobody can read along.");
+    }
+  }
+}
+
 void Login::RequireNoKey() const {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread so far
   const char *const given = std::getenv("PGOPTIONS");
-  if ((given != nullptr &&
-       std::string_view(given).find("fernet.") != std::string_view::npos) ||
-      options_.database.find("fernet.key") != std::string::npos ||
-      options_.maintenance.find("fernet.key") != std::string::npos) {
-    throw Failure("the connection options set a key",
-                  "Take it out of PGOPTIONS or the connection string, and give "
-                  "it as FERNET_KEY: this program sends it when it knows that "
-                  "nobody can read along.");
-  }
+  RequireNoKeyIn(given == nullptr ? "" : given);
+  RequireNoKeyIn(options_.database);
+  RequireNoKeyIn(options_.maintenance);
 }
 
 std::unique_ptr<Connection> Login::Open(const std::string &database) {
@@ -125,6 +136,8 @@ std::unique_ptr<Connection> Login::Open(const std::string &database) {
       connection = std::make_unique<Connection>(ParametersFor(database));
     }
   }
+  // A service file may have set it, or a URI in another spelling.
+  RequireNoKeyIn(connection->Asked("options"));
   RequireSessions(database, connection.get());
   // Bytes that are no text of any encoding pass only without a conversion.
   connection->Query(

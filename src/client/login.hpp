@@ -43,6 +43,7 @@ class Login {
   std::vector<std::string> Databases();
 
  private:
+  static void RequireNoKeyIn(std::string options);
   Parameters ParametersFor(const std::string &database);
   // RequireSessions throws Failure behind a pooler in transaction mode.
   void RequireSessions(const std::string &database, Connection *connection);

@@ -285,8 +285,10 @@ Options ParseOptions(int count, char **arguments) {
       const std::string name =
           word.starts_with("--") ? std::string(word.substr(0, word.find('=')))
                                  : std::string("-") + static_cast<char>(optopt);
+      constexpr std::size_t kLongest = 32;
       throw UsageError("unknown option, or no value for it: \"" +
-                       Printable(name) + "\"");
+                       Printable(name.substr(0, kLongest)) +
+                       (name.size() > kLongest ? "...\"" : "\""));
     }
     if (code == 'V') {
       options.command = Command::kVersion;

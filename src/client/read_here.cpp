@@ -15,7 +15,7 @@ constexpr std::array<const char *, kForms> kFormNames = {"whole", "inside",
 // So many rows are fetched at first, then so many that they have about so many
 // bytes: of a few large values, one at a time.
 constexpr std::int64_t kFirstRows = 16;
-constexpr std::int64_t kMaxRows = 5000;
+constexpr std::int64_t kMaxRows = 500;
 constexpr std::int64_t kBytes = std::int64_t{1} << 20;
 
 // Column is one that can hold tokens.

@@ -79,20 +79,49 @@ void AddColumn(const Options &options, Plan *plan, const std::string &oid,
   plan->pieces.push_back(std::move(piece));
 }
 
+bool IsExcepted(const Options &options, const std::string &place) {
+  return std::find(options.except.begin(), options.except.end(), place) !=
+         options.except.end();
+}
+
 // IsListed says whether a table, or one that it is a partition of, is among
 // those that are proved at the end.
-bool IsListed(const Plan &plan, const std::string &oid) {
-  const Result above = plan.target.connection->Query(
+bool IsListed(Connection *connection, const Catalog &catalog,
+              const Options &options, const std::string &oid) {
+  const Result above = connection->Query(
       "SELECT $1::oid UNION SELECT relid::oid FROM pg_partition_ancestors($1)",
       {oid});
   for (int row = 0; row < above.rows(); ++row) {
-    for (const Table &table : plan.target.catalog.tables) {
+    for (const Table &table : catalog.tables) {
       if (table.oid == above.Text(row, 0)) {
-        return true;
+        return !IsExcepted(options, table.name);
       }
     }
   }
   return false;
+}
+
+// AddUnlisted adds the tables that were rotated, and have another name or no
+// partitioned table now, so that the proof has not read them.
+void AddUnlisted(Login *login, const Options &options, Plan *plan) {
+  const std::unique_ptr<Connection> session =
+      OpenPatiently(login, plan->target.database);
+  const Catalog catalog = ReadCatalog(session.get(), options);
+  std::set<std::string> seen;
+  for (const Piece &piece : plan->pieces) {
+    if (seen.insert(piece.oid).second &&
+        session
+            ->Query("SELECT EXISTS (SELECT FROM pg_class WHERE oid = $1::oid)",
+                    {piece.oid})
+            .Truth(0, 0) &&
+        !IsListed(session.get(), catalog, options, piece.oid)) {
+      plan->not_proved.push_back(
+          {"ERROR", "55006",
+           "nothing was proved about " + piece.table +
+               ", which was renamed or detached meanwhile",
+           "", "Run this again, and name it as it is called now."});
+    }
+  }
 }
 
 // TakeNamedColumns plans what --column names, and throws Failure for one that
@@ -103,11 +132,14 @@ void TakeNamedColumns(const Options &options, std::vector<Plan> *plans) {
     for (Plan &plan : *plans) {
       const ColumnName column = FindColumn(plan.target.connection.get(), name);
       if (column.exists) {
-        if (!IsListed(plan, column.oid)) {
+        if (!IsListed(plan.target.connection.get(), plan.target.catalog,
+                      options, column.oid) ||
+            IsExcepted(options, column.table) ||
+            IsExcepted(options,
+                       column.table + '.' + QuoteIdentifier(column.column))) {
           throw Failure(
               "nothing would be proved about the column " + Printable(name),
-              "Its table is not among those that -n, -t, -N and -T "
-              "leave.");
+              "It is not among those that -n, -t, -N, -T and --except leave.");
         }
         AddColumn(options, &plan, column.oid, column.table, column.column);
         exists = true;
@@ -243,15 +275,12 @@ class ServerRotation {
   void Prove() {
     if (options_.limits_tables()) {
       const std::unique_ptr<Connection> session =
-          login_->Open(plan_->target.database);
-      UseCatalogNames(session.get());
+          OpenPatiently(login_, plan_->target.database);
       plan_->target.catalog = ReadCatalog(session.get(), options_);
     }
     for (const Table &table : plan_->target.catalog.tables) {
-      const bool is_left_out =
-          std::find(options_.except.begin(), options_.except.end(),
-                    table.name) != options_.except.end();
-      if (!is_left_out && (!IsElsewhere(table) || options_.way == "server")) {
+      if (!IsExcepted(options_, table.name) &&
+          (!IsElsewhere(table) || options_.way == "server")) {
         to_prove_.push_back(&table);
       }
     }
@@ -408,15 +437,20 @@ class ServerRotation {
 
   // Watch reads how far the jobs are, if the server can tell, and shows it.
   void Watch() {
+    std::unique_ptr<Connection> &session = plan_->target.connection;
     const auto now = std::chrono::steady_clock::now();
-    if (plan_->target.connection != nullptr &&
-        now - watched_ > std::chrono::milliseconds(500) && !cancel::IsAsked()) {
+    const std::chrono::milliseconds pause(session != nullptr ? 500 : 5000);
+    if (now - watched_ > pause && !cancel::IsAsked()) {
       watched_ = now;
       try {
+        if (session == nullptr) {
+          session = login_->Open(plan_->target.database);
+          UseCatalogNames(session.get());
+        }
         ReadProgress();
       } catch (const std::exception &) {
         // The jobs will tell if it matters.
-        plan_->target.connection.reset();
+        session.reset();
       }
     }
     display_->Draw();
@@ -639,6 +673,7 @@ Exit DoPlans(Login *login, const Keys &keys, const Options &options,
       is_fine = is_fine && IsDryRunFine(plan);
       continue;
     }
+    AddUnlisted(login, options, &plan);
     plan.is_proved = plan.not_proved.empty();
     TellEnd(plan, options, display);
     is_fine = is_fine && plan.is_proved;

@@ -64,6 +64,8 @@ CREATE TABLE empty (token text);
 SQL
 ends('--except without a place', 'postgres', [ 'check', '--except', '' ], 1, qr/--except names no place/);
 ends('a column that is not proved', 'postgres', [ 'rotate', '--column=public.a.token', '-t', 'b' ], 1, qr/nothing would be proved about the column public\.a\.token/);
+ends("a column that --except names, $_", 'postgres', [ 'rotate', '--column=public.a.token', '-t', 'a', "--except=$_" ], 1, qr/nothing would be proved about the column public\.a\.token/)
+	foreach 'public.a', 'public.a.token';
 ends('no token', 'postgres', [ 'rotate', '--yes', '-t', 'empty' ], 2, qr/error: no token was found/);
 like(ends('the columns', 'postgres', [ 'check', '--list-columns', '-t', 'a' ], 2), qr/^public\.a\.token$/, 'without the generated one');
 foreach my $way ('server', 'client')
@@ -146,6 +148,43 @@ like(ends('a temporary table of another session', 'plain', [ 'rotate', '--yes', 
 ends('it may be left out', 'plain', [ 'rotate', '--yes', '--except=pg_temp', $rest ], 0);
 $node->safe_psql('plain', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'other'");
 finish_session($other);
+
+# Who may write to a partitioned table may not write to its partitions by name.
+$node->safe_psql('plain', "CREATE TABLE parted (n int, token text) PARTITION BY LIST (n); CREATE TABLE part PARTITION OF parted DEFAULT; INSERT INTO parted VALUES (1, '$token'); GRANT SELECT, UPDATE ON parted TO reader; GRANT SELECT ON part TO reader");
+{
+	local $user = 'reader';
+	ends('a dry run without rights on a partition', 'plain', [ 'rotate', '--yes', '--dry-run', '-t', 'parted' ], 2, qr/this role may not SELECT and UPDATE each of the columns of public\.part/);
+}
+
+# A trigger has plans of its own.
+$node->safe_psql('plain', <<'SQL');
+CREATE TABLE plans (nested text, hashed text);
+CREATE FUNCTION plan() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+	INSERT INTO public.plans VALUES (current_setting('enable_nestloop'), current_setting('plan_cache_mode')); RETURN NEW; END$$;
+CREATE TRIGGER watched BEFORE UPDATE ON part FOR EACH ROW EXECUTE FUNCTION plan();
+SQL
+ends('a table with a trigger', 'plain', [ 'rotate', '--yes', '-t', 'parted' ], 0);
+is($node->safe_psql('plain', 'SELECT * FROM plans'), 'on|auto', 'plans of triggers stay');
+
+# A table gets another name while it is rotated. Whoever renames it waits for the
+# holder of a row, and is the next one after that.
+foreach my $way ('postgres', 'plain')
+{
+	$node->safe_psql($way, "CREATE TABLE named (id int PRIMARY KEY, token text); INSERT INTO named SELECT n, '$token' FROM generate_series(1, 20) AS n");
+	my $holder = start_session($node, 'BEGIN; SELECT 1 FROM named WHERE id = 1 FOR UPDATE; SELECT pg_sleep(600)', database => $way, name => 'holder');
+	$node->poll_query_until($way, "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'holder' AND query LIKE 'SELECT pg_sleep%'")
+		or die 'no row is held';
+	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => $user, PGDATABASE => $way, FERNET_KEY => $keys, PGAPPNAME => 'pg_fernet');
+	my $program = IPC::Run::start([ qw(pg_fernet rotate -q --yes -t named) ], '<', \undef, '>', \my $out, '2>', \my $err);
+	$node->poll_query_until($way, q{SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'pg_fernet' AND wait_event_type = 'Lock'}) or die 'no job waits';
+	my $owner = start_session($node, 'ALTER TABLE named RENAME TO other_name', database => $way, name => 'owner');
+	$node->poll_query_until($way, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'owner' AND wait_event_type = 'Lock'}) or die 'nobody renames';
+	$node->safe_psql($way, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'");
+	IPC::Run::finish($program);
+	is($? >> 8, 2, "a table gets another name in $way: status");
+	like($err, qr/nothing was proved about public\.named|named.* does not exist/, 'and words');
+	finish_session($_) foreach $holder, $owner;
+}
 
 # ---------------------------------------------------------------------------
 # keys in the wrong place
