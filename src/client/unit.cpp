@@ -243,18 +243,22 @@ std::string Unit::Update(const std::vector<std::size_t> &changed,
   } else if (address == Address::kForeignPages) {
     same += " AND t.ctid = ANY ($1::tid[])";
   }
-  std::string with =
-      "WITH " + std::string(skip_locked ? "w" : "v") + " AS " +
-      (in_target_list ? "" : "MATERIALIZED ") + "(SELECT " + made +
+  const std::string list =
+      "(SELECT " + made +
       (in_target_list ? ")"
                       : " FROM unnest(" + arrays + ") AS u(" + names + "))");
-  if (skip_locked) {
-    with += ", v AS MATERIALIZED (SELECT w.* FROM w JOIN " + from +
-            " AS t ON t.ctid = w.a AND " + within +
-            " FOR NO KEY UPDATE OF t SKIP LOCKED)";
-  }
-  return with + " UPDATE " + from + " AS t SET " + set + " FROM v WHERE " +
-         same;
+  // The table is locked for the UPDATE before it is for FOR NO KEY UPDATE,
+  // which it would not be in a WITH: whoever waits for the lock that an UPDATE
+  // needs, and has the other one, makes an application that upgrades its lock
+  // the victim of a deadlock.
+  return "WITH " + std::string(skip_locked ? "w" : "v") + " AS " +
+         (in_target_list ? "" : "MATERIALIZED ") + list + " UPDATE " + from +
+         " AS t SET " + set + " FROM " +
+         (skip_locked ? "(SELECT w.* FROM w JOIN " + from +
+                            " AS t ON t.ctid = w.a AND " + within +
+                            " FOR NO KEY UPDATE OF t SKIP LOCKED) AS v"
+                      : "v") +
+         " WHERE " + same;
 }
 
 std::vector<Unit> UnitsOf(Connection *connection, const std::string &oid,
