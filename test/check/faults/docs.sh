@@ -43,5 +43,5 @@ edit docs/cookbook/tenants.md 's/fernet_example_tenant_app/tenant_app/'
 edit docs/who-decrypted.md 's/fernet_example_support/fernet_example_web_support/'
 test/docs/extract
 expect 'docs/cookbook/tenants.md creates the role tenant_app, which somebody may have' \
-  'docs/who-decrypted.md and docs/cookbook/postgrest-and-hasura.md create the role fernet_example_web_support'
+  'docs/cookbook/postgrest-and-hasura.md and docs/who-decrypted.md create the role fernet_example_web_support'
 must_fail
