@@ -286,9 +286,9 @@ Options ParseOptions(int count, char **arguments) {
           word.starts_with("--") ? std::string(word.substr(0, word.find('=')))
                                  : std::string("-") + static_cast<char>(optopt);
       constexpr std::size_t kLongest = 32;
-      throw UsageError("unknown option, or no value for it: \"" +
-                       Printable(name.substr(0, kLongest)) +
-                       (name.size() > kLongest ? "...\"" : "\""));
+      throw UsageError(
+          "unknown option, or no value for it" +
+          (name.size() > kLongest ? "" : ": \"" + Printable(name) + '"'));
     }
     if (code == 'V') {
       options.command = Command::kVersion;

@@ -182,6 +182,15 @@ class TableReading {
   std::vector<Found> out_;
 };
 
+// Unread is a part of a database that is not in a table which we can read.
+Found Unread(const char *part) {
+  Found found;
+  found.type = "database";
+  found.status = "not read";
+  found.detail = part;
+  return found;
+}
+
 }  // namespace
 
 std::vector<Found> ReadTable(Connection *connection, ValueReader *reader,
@@ -198,21 +207,9 @@ bool HasOthersTemporary(Connection *connection) {
       .Truth(0, 0);
 }
 
-Found OthersTemporary() {
-  Found tables;
-  tables.type = "database";
-  tables.status = "not read";
-  tables.detail = "pg_temp";
-  return tables;
-}
+Found OthersTemporary() { return Unread("pg_temp"); }
 
-Found OutsideOfTables() {
-  Found rest;
-  rest.type = "database";
-  rest.status = "not read";
-  rest.detail = "everything outside of tables";
-  return rest;
-}
+Found OutsideOfTables() { return Unread("everything outside of tables"); }
 
 std::vector<Found> ReadHere(Login *login, const Keys &keys,
                             const std::string &database,

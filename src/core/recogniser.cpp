@@ -331,25 +331,24 @@ bool IsUrlSafe(std::span<const std::uint8_t> run,
   return false;
 }
 
-// Style is how digits are written where there is a choice.
-struct Style {
-  bool upper;     // of hexadecimal
-  bool url_safe;  // of base64
-};
+// HexDigit is the digit of `value`.
+std::uint8_t HexDigit(std::uint32_t value, bool is_upper) noexcept {
+  const char digit = kLowerCase[value];
+  return static_cast<std::uint8_t>(is_upper && digit >= 'a' ? digit - 'a' + 'A'
+                                                            : digit);
+}
 
-// DigitOf is the digit of `value`. Only one of the last two of a run of base64
-// can be one that the two alphabets do not share.
-std::uint8_t DigitOf(const Alphabet &alphabet, std::uint32_t value,
-                     Style style) noexcept {
-  if (alphabet.encoding == Encoding::kHex) {
-    const char digit = kLowerCase[value];
-    return static_cast<std::uint8_t>(
-        style.upper && digit >= 'a' ? digit - 'a' + 'A' : digit);
-  }
+// Base64Digit is the digit of `value` in a run of a region. The digits of
+// ASCII, as tokens are, are in both alphabets, but for one that the last byte
+// of a token shares with the byte behind it. The region is searched for such a
+// digit only: a search for each run would take the square of a large region's
+// size.
+std::uint8_t Base64Digit(std::uint32_t value, std::span<const std::uint8_t> run,
+                         std::span<const std::uint8_t> region) noexcept {
   if (value < kLetters.size()) {
     return static_cast<std::uint8_t>(kLetters[value]);
   }
-  const std::string_view last = style.url_safe ? "-_" : "+/";
+  const std::string_view last = IsUrlSafe(run, region) ? "-_" : "+/";
   return static_cast<std::uint8_t>(last[value - kLetters.size()]);
 }
 
@@ -360,8 +359,7 @@ void Encode(std::span<const std::uint8_t> bytes, const Alphabet &alphabet,
             std::uint32_t skipped, std::span<std::uint8_t> run,
             std::span<const std::uint8_t> region) noexcept {
   const bool is_hex = alphabet.encoding == Encoding::kHex;
-  const Style style = {.upper = is_hex && IsUpperCase(run),
-                       .url_safe = !is_hex && IsUrlSafe(run, region)};
+  const bool is_upper = is_hex && IsUpperCase(run);
   std::uint32_t buffer = 0;
   std::uint32_t filled = 0;
   std::uint32_t bits = alphabet.bits - skipped;
@@ -386,7 +384,7 @@ void Encode(std::span<const std::uint8_t> bytes, const Alphabet &alphabet,
     buffer &= (1u << filled) - 1;
     bits = alphabet.bits;
     if (value != old) {
-      c = DigitOf(alphabet, value, style);
+      c = is_hex ? HexDigit(value, is_upper) : Base64Digit(value, run, region);
     }
   }
 }
