@@ -89,6 +89,17 @@ FROM (VALUES (fernet_encrypt('good')), ('not a token')) AS v(value);
 SELECT fernet_timestamp(t) AT TIME ZONE 'UTC' AS made, fernet_key_index(t)
 FROM fernet_encrypt('hello', at => '2026-01-01 00:00:00+00') AS t;
 
+-- docs/encrypt-and-decrypt.md: Encrypt a column that holds plaintext
+CREATE TABLE legacy (id int, secret text);
+INSERT INTO legacy VALUES (1, 'plain'), (2, fernet_encrypt('encrypted before'));
+
+CALL fernet_rotate_column('legacy', 'secret', on_plaintext => 'encrypt');
+
+SELECT id, fernet_decrypt(secret) FROM legacy ORDER BY id;
+
+-- docs/encrypt-and-decrypt.md: Go back to plaintext
+CALL fernet_decrypt_column('legacy', 'secret', confirm => true);
+
 -- End of the examples
 \c :home
 DROP DATABASE fernet_regression_docs_encrypt_and_decrypt;

@@ -87,6 +87,17 @@ SELECT status, cause, payload_bytes FROM connection, fernet_inspect(password) WH
 SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
 CALL fernet_rotate_column('connection', 'password', pause => '10 ms');
 
+-- docs/functions.md: fernet_rotate_column
+DO $$
+DECLARE
+    done bigint; same bigint; bad bigint;
+BEGIN
+    CALL fernet_rotate_column('connection', 'password', dry_run => true,
+                              rotated => done, unchanged => same, failed => bad);
+    RAISE NOTICE 'to rotate: %', done;
+END
+$$;
+
 -- docs/functions.md: fernet_rotate_table
 CALL fernet_rotate_table('connection', '{password, settings}');
 
@@ -94,10 +105,24 @@ CALL fernet_rotate_table('connection', '{password, settings}');
 SELECT * FROM fernet_rotate_batch('connection', 'password');
 
 -- docs/functions.md: fernet_rotate
-SELECT fernet_rotate(password) = password AS unchanged FROM connection WHERE id = 1;
+SELECT set_config('fernet.key', :'key', false);
+CREATE TEMPORARY TABLE old AS SELECT fernet_encrypt('one value') AS token;
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+
+SELECT fernet_key_index(token) AS before, fernet_key_index(fernet_rotate(token)) AS after,
+       fernet_decrypt(fernet_rotate(token))
+FROM old;
 
 -- docs/functions.md: fernet_rotate_value
-SELECT fernet_rotate_value(settings) = settings AS unchanged FROM connection WHERE id = 1;
+SELECT set_config('fernet.key', :'key', false);
+CREATE TEMPORARY TABLE service AS
+  SELECT 1 AS id, jsonb_build_object('url', 'https://a.example', 'token', fernet_encrypt('of service 1')) AS config;
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
+
+UPDATE service SET config = fernet_rotate_value(config);
+
+SELECT config ->> 'url' AS url, fernet_key_index(config ->> 'token') AS key_index, fernet_decrypt(config ->> 'token')
+FROM service;
 
 -- docs/functions.md: fernet_decrypt_column
 DROP TRIGGER zz_encrypt ON chat;

@@ -39,17 +39,6 @@ FROM connection WHERE password IS NOT NULL GROUP BY 1 ORDER BY 1;
 SELECT set_config('fernet.key', :'new_key', false);
 SELECT count(*) AS unreadable FROM connection WHERE NOT fernet_verify(password);
 
--- docs/rotation.md: What fernet_rotate_column does
-DO $$
-DECLARE
-    done bigint; same bigint; bad bigint;
-BEGIN
-    CALL fernet_rotate_column('connection', 'password', dry_run => true,
-                              rotated => done, unchanged => same, failed => bad);
-    RAISE NOTICE 'to rotate: %', done;
-END
-$$;
-
 -- docs/rotation.md: What happens to values that cannot be rotated
 SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
 CREATE TABLE import (id int, token text);
@@ -89,47 +78,7 @@ INSERT INTO server VALUES (4, '{}');
 CALL fernet_rotate_column('server', 'config');
 
 -- docs/rotation.md: Rotate tokens inside of documents, arrays and rows
-SELECT status, form, key_index, tokens FROM fernet_census('server', 'config');
-
--- docs/rotation.md: Rotate tokens inside of documents, arrays and rows
 SELECT fernet_assert_rotated('server', 'config');
-
--- docs/rotation.md: Rotate tokens inside of documents, arrays and rows
-SELECT set_config('fernet.key', :'key', false);
-CREATE TEMPORARY TABLE service AS
-  SELECT 1 AS id, jsonb_build_object('url', 'https://a.example', 'token', fernet_encrypt('of service 1')) AS config;
-SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
-
-UPDATE service SET config = fernet_rotate_value(config);
-
-SELECT config ->> 'url' AS url, fernet_key_index(config ->> 'token') AS key_index, fernet_decrypt(config ->> 'token')
-FROM service;
-
--- docs/rotation.md: Rotate a single token
-SELECT set_config('fernet.key', :'key', false);
-CREATE TEMPORARY TABLE old AS SELECT fernet_encrypt('one value') AS token;
-SELECT set_config('fernet.key', :'new_key' || ',' || :'key', false);
-
-SELECT fernet_key_index(token) AS before, fernet_key_index(fernet_rotate(token)) AS after,
-       fernet_decrypt(fernet_rotate(token))
-FROM old;
-
--- docs/rotation.md: Transaction poolers and job runners
-BEGIN;
-SELECT set_config('fernet.key', :'new_key' || ',' || :'key', true);
-SELECT * FROM fernet_rotate_batch('webhook', 'secret', from_position => 0);
-COMMIT;
-
--- docs/rotation.md: Encrypt a column that holds plaintext
-CREATE TABLE legacy (id int, secret text);
-INSERT INTO legacy VALUES (1, 'plain'), (2, fernet_encrypt('encrypted before'));
-
-CALL fernet_rotate_column('legacy', 'secret', on_plaintext => 'encrypt');
-
-SELECT id, fernet_decrypt(secret) FROM legacy ORDER BY id;
-
--- docs/rotation.md: Go back to plaintext
-CALL fernet_decrypt_column('legacy', 'secret', confirm => true);
 
 -- End of the examples
 \c :home

@@ -36,6 +36,12 @@ SELECT 'webhook.secret', fernet_key_index(secret), count(*)
 FROM webhook WHERE secret IS NOT NULL GROUP BY 2
 ORDER BY 1, 2;
 
+-- docs/runbook.md: Transaction poolers and job runners
+BEGIN;
+SELECT set_config('fernet.key', :'new_key' || ',' || :'key', true);
+SELECT * FROM fernet_rotate_batch('webhook', 'secret', from_position => 0);
+COMMIT;
+
 -- End of the examples
 \c :home
 DROP DATABASE fernet_regression_docs_runbook;
