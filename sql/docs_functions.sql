@@ -165,6 +165,9 @@ SELECT item, status FROM fernet_doctor() WHERE item = 'stored key';
 -- docs/functions.md: pg_stat_fernet
 SELECT count(*) <= 1 AS one_row FROM pg_stat_fernet WHERE datname = current_database();
 
+-- docs/functions.md: pg_stat_fernet_roles
+SELECT count(*) <= 1 AS one_row FROM pg_stat_fernet_roles WHERE datname = current_database() AND rolname = current_user;
+
 -- docs/functions.md: fernet_stat
 SELECT count(*) >= 0 AS answers FROM fernet_stat();
 

@@ -660,6 +660,7 @@ COMMENT ON FUNCTION fernet_doctor()
 
 CREATE FUNCTION fernet_stat(
 	OUT datid oid,
+	OUT roleid oid,
 	OUT encrypted bigint,
 	OUT decrypted bigint,
 	OUT rotated bigint,
@@ -675,13 +676,14 @@ CREATE FUNCTION fernet_stat(
 	PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION fernet_stat()
-	IS 'the rows of the view pg_stat_fernet';
+	IS 'the rows of the views pg_stat_fernet and pg_stat_fernet_roles';
 
 CREATE VIEW pg_stat_fernet AS
 SELECT s.datid, d.datname, s.encrypted, s.decrypted, s.rotated, s.malformed,
 	s.no_key_opens, s.wrong_age, s.key_errors, s.stats_reset
 FROM fernet_stat() AS s
-LEFT JOIN pg_catalog.pg_database AS d ON d.oid OPERATOR(pg_catalog.=) s.datid;
+LEFT JOIN pg_catalog.pg_database AS d ON d.oid OPERATOR(pg_catalog.=) s.datid
+WHERE s.roleid IS NULL;
 
 COMMENT ON VIEW pg_stat_fernet
 	IS 'how often tokens were encrypted, decrypted, rotated and refused, by database; empty before PostgreSQL 17 without shared_preload_libraries';
@@ -707,6 +709,44 @@ COMMENT ON COLUMN pg_stat_fernet.stats_reset
 	IS 'when the counting began';
 
 GRANT SELECT ON pg_stat_fernet TO PUBLIC;
+
+-- NULL in roleid is a row of pg_stat_fernet; 0 is what had no place of its own.
+CREATE VIEW pg_stat_fernet_roles AS
+SELECT s.datid, d.datname, s.roleid, r.rolname, s.encrypted, s.decrypted, s.rotated, s.malformed,
+	s.no_key_opens, s.wrong_age, s.key_errors, s.stats_reset
+FROM fernet_stat() AS s
+LEFT JOIN pg_catalog.pg_database AS d ON d.oid OPERATOR(pg_catalog.=) s.datid
+LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) s.roleid
+WHERE s.roleid IS NOT NULL;
+
+COMMENT ON VIEW pg_stat_fernet_roles
+	IS 'how often tokens were encrypted, decrypted, rotated and refused, by database and role: your own, or all as a member of pg_monitor';
+COMMENT ON COLUMN pg_stat_fernet_roles.datid
+	IS 'the database, by oid; 0 for those without a place of their own';
+COMMENT ON COLUMN pg_stat_fernet_roles.datname
+	IS 'the database, by name; NULL if it was dropped';
+COMMENT ON COLUMN pg_stat_fernet_roles.roleid
+	IS 'the role of the session, after SET ROLE the other one, by oid';
+COMMENT ON COLUMN pg_stat_fernet_roles.rolname
+	IS 'the role, by name; NULL if it was dropped';
+COMMENT ON COLUMN pg_stat_fernet_roles.encrypted
+	IS 'values encrypted';
+COMMENT ON COLUMN pg_stat_fernet_roles.decrypted
+	IS 'tokens decrypted';
+COMMENT ON COLUMN pg_stat_fernet_roles.rotated
+	IS 'tokens re-encrypted with the first key';
+COMMENT ON COLUMN pg_stat_fernet_roles.malformed
+	IS 'values refused because they are not tokens (PF003)';
+COMMENT ON COLUMN pg_stat_fernet_roles.no_key_opens
+	IS 'tokens that no key decrypted (PF004)';
+COMMENT ON COLUMN pg_stat_fernet_roles.wrong_age
+	IS 'tokens expired or from the future (PF005)';
+COMMENT ON COLUMN pg_stat_fernet_roles.key_errors
+	IS 'keys refused or missing (PF001, PF002, PF006)';
+COMMENT ON COLUMN pg_stat_fernet_roles.stats_reset
+	IS 'when the counting began';
+
+GRANT SELECT ON pg_stat_fernet_roles TO PUBLIC;
 
 CREATE FUNCTION fernet_stat_reset()
 	RETURNS void

@@ -1,5 +1,5 @@
 # What the server records: the counters of pg_stat_fernet, exact for eight
-# clients at once; the audit lines of fernet.log, in each log format and without
+# clients at once, and by role; the audit lines of fernet.log, in each log format and without
 # a secret; and the ledger of jobs on columns, which survives kill -9 and restart.
 
 use strict;
@@ -285,6 +285,69 @@ ask('GRANT EXECUTE ON FUNCTION fernet_stat_reset() TO watcher');
 ask("SELECT fernet_encrypt('x') \\g /dev/null\n", options => $both);
 same(ask('SELECT fernet_stat_reset()', user => 'watcher'), '', 'whoever is granted it may reset');
 counted([ (0) x 7 ], 'and does');
+
+# ---------------------------------------------------------------------------
+# Counters by role: that of SET ROLE, not of a function that is SECURITY DEFINER
+
+ask(<<"SQL", options => $both);
+CREATE ROLE count_caller LOGIN;
+CREATE ROLE count_definer;
+CREATE FUNCTION definer() RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT fernet_encrypt(''x'')';
+ALTER FUNCTION definer() OWNER TO count_definer;
+BEGIN;
+SELECT fernet_encrypt('x') \\g /dev/null
+SET LOCAL ROLE count_caller;
+SELECT fernet_decrypt('$token'), fernet_decrypt('$under_old'), definer() \\g /dev/null
+SET LOCAL ROLE count_definer;
+SELECT fernet_try_decrypt('$under_foreign') \\g /dev/null
+COMMIT;
+SQL
+counted([ 2, 2, 0, 0, 1, 0, 0 ], 'three roles in a transaction: the database has the sum');
+my $by_role = "SELECT rolname, encrypted, decrypted, no_key_opens FROM pg_stat_fernet_roles"
+  . " WHERE datname = 'postgres' AND rolname ~ '^count_' ORDER BY 1";
+my @by_role = ('count_caller|1|2|0', 'count_definer|0|0|1');
+same(ask($by_role), join("\n", @by_role), 'each role has what was done as that role');
+same(ask($by_role, user => 'watcher'), join("\n", @by_role), 'a member of pg_monitor sees all');
+same(ask($by_role, user => 'count_caller'), $by_role[0], 'a role sees its own');
+same(ask('SELECT count(*) FROM pg_stat_fernet_roles', user => 'anyone'), '0', 'another sees none');
+same(
+	ask('SELECT count(*) FROM fernet_stat() WHERE roleid IS NOT NULL', user => 'anyone'),
+	'0', 'nor by the function behind the view');
+ask('DROP FUNCTION definer(); DROP ROLE count_definer');
+same(
+	ask("SELECT datname, no_key_opens FROM pg_stat_fernet_roles WHERE rolname IS NULL"),
+	'postgres|1', 'a dropped role keeps its row, without a name');
+# more roles than there are places
+ask(<<'SQL', options => $both);
+DO $$
+BEGIN
+    FOR i IN 1..600 LOOP
+        EXECUTE format('CREATE ROLE count_%s', i);
+        EXECUTE format('SET LOCAL ROLE count_%s', i);
+        PERFORM fernet_encrypt('x');
+        RESET ROLE;
+    END LOOP;
+END
+$$
+SQL
+counted([ 602, 2, 0, 0, 1, 0, 0 ], 'six hundred roles: the database has the sum');
+same(
+	ask(q{SELECT count(*), min(encrypted), max(encrypted) FROM pg_stat_fernet_roles WHERE rolname ~ '^count_\d'}),
+	ask(q{SELECT count(*) || '|1|1' FROM pg_stat_fernet_roles WHERE rolname ~ '^count_\d' HAVING count(*) > 500}),
+	'most have a place of their own');
+same(
+	ask('SELECT datname IS NULL AND rolname IS NULL AND encrypted > 80 FROM pg_stat_fernet_roles WHERE roleid = 0'),
+	't', 'the others share one without a name');
+same(
+	ask("SELECT count(*) FROM pg_stat_fernet_roles WHERE roleid = 0", user => 'count_caller'),
+	'0', 'which a role does not see');
+same(
+	ask('SELECT sum(encrypted) FROM fernet_stat() WHERE roleid IS NOT NULL'),
+	ask('SELECT sum(encrypted) FROM fernet_stat() WHERE roleid IS NULL'), 'nothing is lost');
+reset_counters();
+same(
+	ask("SELECT sum(encrypted + decrypted + no_key_opens) FROM pg_stat_fernet_roles WHERE datname = 'postgres'"),
+	'0', 'a reset is for the roles too');
 
 # crash waits until the server is back after kill -9 of a backend $pid.
 sub crash

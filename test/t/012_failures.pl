@@ -243,7 +243,7 @@ my @answering = (
 	[ 2, '(SELECT count(*) FROM fernet_keys())' ],
 	[ 0, '(SELECT count(*) FROM fernet_index_keys())' ],
 	[ 0, '(SELECT count(*) FROM fernet_ledger_rows())' ],
-	[ 1, '(SELECT count(*) FROM fernet_stat() WHERE encrypted >= 0)' ],
+	[ 1, '(SELECT count(*) FROM fernet_stat() WHERE roleid IS NULL)' ],
 	[ '', 'fernet_stat_reset()' ],
 	# It computes a fingerprint, encrypts and decrypts, and reads files.
 	[ 'true', '(SELECT count(*) > 5 FROM fernet_doctor())', share => 0.05 ],

@@ -59,8 +59,8 @@ void CheckDataChecksums(const Findings &out) {
 }
 
 void CheckCounters(const Findings &out) {
-  const bool available = counters::ForEachDatabase(
-      [](const counters::DatabaseCounts &, void *) {}, nullptr);
+  const bool available =
+      counters::ForEachTotal([](const counters::Total &, void *) {}, nullptr);
   if (available) {
     out.Add(kOk, "pg_stat_fernet counts.");
     return;

@@ -5,64 +5,104 @@
 namespace fernet::pg::counters {
 namespace {
 
-// Databases without a slot of their own share the last slot, whose Oid stays
-// invalid.
-constexpr int kSlots = 64;
+// Who has no slot shares the last slot, whose owner stays 0.
+constexpr std::uint64_t kDatabases = 64;
+constexpr std::uint64_t kRoles = 512;
 
+// A slot never changes its owner, so a session may keep the address of its own.
 struct Slot {
-  pg_atomic_uint32 database;
+  pg_atomic_uint64
+      owner;  // the database in the upper half, the role in the lower
   pg_atomic_uint64 reset;  // a TimestampTz
   pg_atomic_uint64 counts[kKinds];
 };
 
 struct Shared {
-  Slot slots[kSlots];
+  Slot databases[kDatabases];
+  Slot roles[kRoles];  // each for one database
 };
 
 constinit Shared *shared = nullptr;
 constinit Counts pending{};
 constinit bool has_pending = false;
+constinit Oid pending_role = InvalidOid;
+
+// Where this session has counted last. A session has one database.
+constinit Slot *own_database = nullptr;
+constinit Slot *own_role = nullptr;
+constinit Oid own_role_of = InvalidOid;
+
+void InitSlot(Slot *slot) {
+  pg_atomic_init_u64(&slot->owner, 0);
+  pg_atomic_init_u64(&slot->reset, static_cast<uint64>(GetCurrentTimestamp()));
+  for (pg_atomic_uint64 &count : slot->counts) {
+    pg_atomic_init_u64(&count, 0);
+  }
+}
 
 void InitShared(void *memory) {
   auto *const fresh = static_cast<Shared *>(memory);
-  for (Slot &slot : fresh->slots) {
-    pg_atomic_init_u32(&slot.database, InvalidOid);
-    pg_atomic_init_u64(&slot.reset, static_cast<uint64>(GetCurrentTimestamp()));
-    for (pg_atomic_uint64 &count : slot.counts) {
-      pg_atomic_init_u64(&count, 0);
-    }
+  for (Slot &slot : fresh->databases) {
+    InitSlot(&slot);
+  }
+  for (Slot &slot : fresh->roles) {
+    InitSlot(&slot);
   }
 }
 
-// SlotOfThisDatabase finds the slot, or takes a free one.
-Slot *SlotOfThisDatabase() {
-  for (int i = 0; i < kSlots - 1; ++i) {
-    Slot *const slot = &shared->slots[i];
-    uint32 database = pg_atomic_read_u32(&slot->database);
-    if (database == InvalidOid &&
-        pg_atomic_compare_exchange_u32(&slot->database, &database,
-                                       MyDatabaseId)) {
+std::uint64_t OwnerOf(Oid database, Oid role) {
+  return static_cast<std::uint64_t>(database) << 32U | role;
+}
+
+// SlotOf finds the slot of `owner`, or takes a free one. It begins where one in
+// `size` owners does.
+Slot *SlotOf(std::uint64_t owner, Slot *slots, std::uint64_t size) {
+  for (std::uint64_t i = 0; i < size - 1; ++i) {
+    Slot *const slot = &slots[(owner + i) % (size - 1)];
+    uint64 found = pg_atomic_read_u64(&slot->owner);
+    if (found == 0 &&
+        pg_atomic_compare_exchange_u64(&slot->owner, &found, owner)) {
       return slot;
     }
     // The slot was taken before, or another session took it just now.
-    if (database == MyDatabaseId) {
+    if (found == owner) {
       return slot;
     }
   }
-  return &shared->slots[kSlots - 1];
+  return &slots[size - 1];
 }
 
-void Flush() {
-  if (!has_pending || shared == nullptr) {
-    return;
+Slot *SlotOfThisDatabase() {
+  if (own_database == nullptr) {
+    own_database = SlotOf(OwnerOf(MyDatabaseId, InvalidOid), shared->databases,
+                          kDatabases);
   }
-  Slot *const slot = SlotOfThisDatabase();
+  return own_database;
+}
+
+Slot *SlotOfRole(Oid role) {
+  if (own_role_of != role) {
+    own_role = SlotOf(OwnerOf(MyDatabaseId, role), shared->roles, kRoles);
+    own_role_of = role;
+  }
+  return own_role;
+}
+
+void AddPendingTo(Slot *slot) {
   for (std::size_t kind = 0; kind < kKinds; ++kind) {
     if (pending[kind] != 0) {
       pg_atomic_fetch_add_u64(&slot->counts[kind],
                               static_cast<int64>(pending[kind]));
     }
   }
+}
+
+void Flush() {
+  if (!has_pending || shared == nullptr) {
+    return;
+  }
+  AddPendingTo(SlotOfThisDatabase());
+  AddPendingTo(SlotOfRole(pending_role));
   pending = {};
   has_pending = false;
 }
@@ -102,9 +142,12 @@ void AtTransactionEnd(XactEvent event, void *) {
   }
 }
 
-DatabaseCounts Read(Slot *slot) {
-  DatabaseCounts result = {
-      .database = pg_atomic_read_u32(&slot->database),
+Total Read(Slot *slot, bool is_of_role) {
+  const std::uint64_t owner = pg_atomic_read_u64(&slot->owner);
+  Total result = {
+      .database = static_cast<Oid>(owner >> 32U),
+      .role = static_cast<Oid>(owner),
+      .is_of_role = is_of_role,
       .counts = {},
       .reset = static_cast<TimestampTz>(pg_atomic_read_u64(&slot->reset)),
   };
@@ -114,18 +157,29 @@ DatabaseCounts Read(Slot *slot) {
   return result;
 }
 
-bool HasCounted(const DatabaseCounts &counts) {
-  for (const std::uint64_t count : counts.counts) {
+bool HasCounted(const Total &total) {
+  for (const std::uint64_t count : total.counts) {
     if (count != 0) {
       return true;
     }
   }
-  return counts.database != InvalidOid;
+  return total.database != InvalidOid;
+}
+
+void SetToZero(Slot *slot) {
+  for (pg_atomic_uint64 &count : slot->counts) {
+    pg_atomic_write_u64(&count, 0);
+  }
+  pg_atomic_write_u64(&slot->reset, static_cast<uint64>(GetCurrentTimestamp()));
 }
 
 }  // namespace
 
 void Add(Kind kind, std::uint64_t times) {
+  if (const Oid role = GetOuterUserId(); role != pending_role) {
+    Flush();
+    pending_role = role;
+  }
   pending[kind] += times;
   has_pending = true;
 }
@@ -159,16 +213,19 @@ void Prepare() {
   }
 }
 
-bool ForEachDatabase(void (*visit)(const DatabaseCounts &, void *state),
-                     void *state) {
+bool ForEachTotal(void (*visit)(const Total &, void *state), void *state) {
   Prepare();
   if (shared == nullptr) {
     return false;
   }
-  for (Slot &slot : shared->slots) {
-    const DatabaseCounts counts = Read(&slot);
-    if (HasCounted(counts)) {
-      visit(counts, state);
+  for (Slot &slot : shared->databases) {
+    if (const Total total = Read(&slot, false); HasCounted(total)) {
+      visit(total, state);
+    }
+  }
+  for (Slot &slot : shared->roles) {
+    if (const Total total = Read(&slot, true); HasCounted(total)) {
+      visit(total, state);
     }
   }
   return true;
@@ -179,11 +236,12 @@ void Reset() {
   if (shared == nullptr) {
     return;
   }
-  Slot *const slot = SlotOfThisDatabase();
-  for (pg_atomic_uint64 &count : slot->counts) {
-    pg_atomic_write_u64(&count, 0);
+  SetToZero(SlotOfThisDatabase());
+  for (Slot &slot : shared->roles) {
+    if (pg_atomic_read_u64(&slot.owner) >> 32U == MyDatabaseId) {
+      SetToZero(&slot);
+    }
   }
-  pg_atomic_write_u64(&slot->reset, static_cast<uint64>(GetCurrentTimestamp()));
 }
 
 void Install() {

@@ -1,5 +1,5 @@
-// Counters for the view pg_stat_fernet: uses and failures of each database, in
-// shared memory.
+// Counters for the views pg_stat_fernet and pg_stat_fernet_roles: uses and
+// failures of each database, and of each role in it, in shared memory.
 #pragma once
 
 #include <array>
@@ -22,8 +22,10 @@ enum Kind : std::uint8_t {
 
 using Counts = std::array<std::uint64_t, kKinds>;
 
-// Add counts `times` events in this session. They reach shared memory at the
-// end of the transaction, so a call costs only an addition.
+// Add counts `times` events in this session, for the role that SET ROLE has
+// left; a function that is SECURITY DEFINER counts for its caller. They reach
+// shared memory when the role changes and at the end of the transaction, so a
+// call costs only an addition.
 void Add(Kind kind, std::uint64_t times = 1);
 
 // AddIfCommitted counts `times` events when the transaction commits, and not if
@@ -37,17 +39,19 @@ void AddFailure(Status status);
 // count calls it first, because it may raise an error.
 void Prepare();
 
-// DatabaseCounts is the sum of all sessions of one database.
-struct DatabaseCounts {
+// Total is the sum of all sessions of one database, or of those that one role
+// had in it. What had no place of its own has invalid Oids.
+struct Total {
   Oid database;
+  Oid role;
+  bool is_of_role;
   Counts counts;
   TimestampTz reset;
 };
 
-// ForEachDatabase calls `visit` for each database with counts. Returns false if
-// the server has no shared memory for us.
-bool ForEachDatabase(void (*visit)(const DatabaseCounts &, void *state),
-                     void *state);
+// ForEachTotal calls `visit` for each database with counts, then for each role
+// of a database. Returns false if the server has no shared memory for us.
+bool ForEachTotal(void (*visit)(const Total &, void *state), void *state);
 
 // Reset sets the counts of this database to zero.
 void Reset();
