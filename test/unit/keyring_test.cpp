@@ -345,7 +345,8 @@ std::vector<PaddingCase> AllPaddings() {
 
 TEST(Keyring, JudgesThePaddingUnderAGenuineHmac) {
   const auto ring = RingOf({2, 1});
-  const std::size_t many = 2 * kChunkSize / kBlockSize + 1;
+  const std::size_t many =
+      test::IsShort() ? 3 : 2 * kChunkSize / kBlockSize + 1;
   for (const std::size_t blocks : {std::size_t{1}, std::size_t{2}, many}) {
     for (const PaddingCase &padding_case : AllPaddings()) {
       const auto &[padding, good] = padding_case;

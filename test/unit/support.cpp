@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <random>
 #include <stdexcept>
 
@@ -77,6 +78,8 @@ std::unique_ptr<Keyring> RingOfText(std::string_view text) {
   return ring;
 }
 
+bool IsShort() { return std::getenv("FERNET_SHORT") != nullptr; }
+
 std::vector<std::size_t> PlaintextSizes() {
   std::vector<std::size_t> sizes;
   for (std::size_t size = 0; size <= 100; ++size) {
@@ -88,6 +91,13 @@ std::vector<std::size_t> PlaintextSizes() {
     }
   }
   sizes.push_back(std::size_t{1} << 20);
+  if (IsShort()) {
+    std::vector<std::size_t> some;
+    for (std::size_t i = 0; i < sizes.size(); i += 7) {
+      some.push_back(sizes[i]);
+    }
+    return some;
+  }
   return sizes;
 }
 
