@@ -166,6 +166,16 @@ void FindColumns(Login *login, const Keys &keys, const Options &options,
   }
 }
 
+// SlicesOf is how many slices of a table are no larger than the share of a job.
+// There are no more: sessions that write to one table wait for each other when
+// it grows.
+int SlicesOf(const Piece &piece, std::int64_t share) {
+  if (piece.way != Way::kServer || piece.bytes < kSmallestSliced) {
+    return 1;
+  }
+  return static_cast<int>((piece.bytes + share - 1) / share);
+}
+
 // Slice cuts the tables that would keep one job busy after all others have
 // ended, and puts the largest pieces first.
 void Slice(int jobs, std::vector<Piece> *pieces) {
@@ -173,12 +183,10 @@ void Slice(int jobs, std::vector<Piece> *pieces) {
   for (const Piece &piece : *pieces) {
     sum += piece.bytes;
   }
+  const std::int64_t share = std::max<std::int64_t>((sum + jobs - 1) / jobs, 1);
   std::vector<Piece> cut;
   for (const Piece &piece : *pieces) {
-    const bool is_large = piece.way == Way::kServer && jobs > 1 &&
-                          piece.bytes >= kSmallestSliced &&
-                          piece.bytes > sum / jobs;
-    const int slices = is_large ? jobs : 1;
+    const int slices = SlicesOf(piece, share);
     for (int slice = 1; slice <= slices; ++slice) {
       cut.push_back(piece);
       cut.back().slice = slice;

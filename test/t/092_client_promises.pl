@@ -187,6 +187,35 @@ foreach my $way ('postgres', 'plain')
 }
 
 # ---------------------------------------------------------------------------
+# slices, of a table that is larger than the share of a job
+# ---------------------------------------------------------------------------
+
+$node->safe_psql('postgres', 'CREATE DATABASE large');
+sql('large', <<'SQL');
+CREATE EXTENSION pg_fernet;
+CREATE TABLE first (id int, filler text COLLATE "C", token text);
+ALTER TABLE first ALTER filler SET STORAGE PLAIN;
+INSERT INTO first SELECT n, repeat('x', 7500), fernet_encrypt(n::text) FROM generate_series(1, 2200) AS n;
+CREATE TABLE second (LIKE first INCLUDING STORAGE);
+INSERT INTO second TABLE first;
+SQL
+my $dry = ends('one job', 'large', [ 'rotate', '--yes', '--dry-run' ], 0);
+unlike($dry, qr/slice/, 'no slices for one job');
+$dry = ends('half of the work each, two jobs', 'large', [ 'rotate', '--yes', '--dry-run', '--jobs=2' ], 0);
+unlike($dry, qr/slice/, 'no slices of a table that is the share of a job');
+my $out = ends('half of the work each, four jobs', 'large', [ 'rotate', '--yes', '--jobs=4' ], 0);
+my (%slices, %rotated);
+while ($out =~ /^public\.(\w+), (slice \d of \d): (\d+) rotated, \d+ unchanged, 0 failed$/mg)
+{
+	$slices{"$1, $2"} = 1;
+	$rotated{$1} += $3;
+}
+is(join('; ', sort keys %slices), 'first, slice 1 of 2; first, slice 2 of 2; second, slice 1 of 2; second, slice 2 of 2', 'as many slices as make shares, and no more');
+is(join(' ', @rotated{ 'first', 'second' }), '2200 2200', 'and each row is rotated once');
+is(sql('large', 'SELECT (SELECT count(*) FROM first WHERE fernet_try_decrypt(token) IS NULL), (SELECT count(*) FROM second WHERE fernet_try_decrypt(token) IS NULL)'),
+	'2200|2200', 'with the new key');
+
+# ---------------------------------------------------------------------------
 # keys in the wrong place
 # ---------------------------------------------------------------------------
 
