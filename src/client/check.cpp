@@ -201,9 +201,13 @@ std::string Verdict(const Counts &counts, std::size_t keys) {
               (others == 1 ? " is" : " are") +
               std::string(" not encrypted with the first key: ") + words + '.';
   } else if (counts.primary > 0) {
-    verdict = "The first key decrypts " +
-              std::string(counts.allowed > 0 ? "" : "all ") +
-              Counted(counts.primary, "token") + '.';
+    const bool is_all = counts.allowed == 0;
+    verdict =
+        "The first key decrypts " +
+        (is_all && counts.primary == 1
+             ? "the only token"
+             : (is_all ? "all " : "") + Counted(counts.primary, "token")) +
+        '.';
   }
   if (counts.allowed > 0) {
     verdict += std::string(verdict.empty() ? "" : " ") + "No key decrypts " +

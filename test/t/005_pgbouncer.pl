@@ -109,6 +109,7 @@ my $ini = write_file('pgbouncer.ini', <<"INI");
 transaction = $server dbname=postgres pool_mode=transaction pool_size=2
 one = $server dbname=postgres pool_mode=transaction pool_size=1
 session = $server dbname=postgres pool_mode=session pool_size=1
+wide = $server dbname=postgres pool_mode=session pool_size=9
 [pgbouncer]
 listen_addr =
 listen_port = $port
@@ -267,6 +268,34 @@ ok(defined $first_pid, 'in session mode, a key for the session works');
 same($out, $first_pid // '',
 	'the next client has the same server connection');
 ok($err =~ $no_key, 'and no key');
+
+# ---------------------------------------------------------------------------
+# The program pg_fernet, whose key is for the session
+
+$node->safe_psql('postgres', "CREATE TABLE held AS SELECT '$client{first}{token}' AS token");
+
+# program runs it, and returns its status, output and errors.
+sub program
+{
+	my ($database) = @_;
+	local %ENV = (%ENV, FERNET_KEY => $client{first}{key});
+	IPC::Run::run([ 'pg_fernet', 'check', '-h', $host, '-p', $port, '-U', $user, '-t', 'held', $database ],
+		'<', \undef, '>', \my $printed, '2>', \my $said);
+	return ($? >> 8, $printed, $said);
+}
+
+foreach my $database ('transaction', 'one')
+{
+	my ($status, $printed, $said) = program($database);
+	same($status, 1, "in transaction mode, the program refuses to work: $database");
+	ok($said =~ /error: a pooler gives every transaction another session of the server/, 'and says why');
+	same(scalar(forms_found_in($client{first}{key}, \"$printed$said")), 0, 'without the key');
+}
+($out, $err) = through('one', $read);
+ok($out eq '' && $err =~ $no_key, 'and has left no key in a session');
+my ($status, $printed, $said) = program('wide');
+same($status, 0, 'in session mode, the program works');
+ok($printed =~ /The first key decrypts the only token\./, 'and finds the token');
 
 # ---------------------------------------------------------------------------
 # The startup packet

@@ -106,8 +106,8 @@ ends('check with another key', $new, ['check'], 2, qr/321 with no key of the lis
 ends('check that leaves unknown tokens', "$old,$other", [ 'check', '--on-unknown=leave' ], 0);
 ends('check without a key', undef, ['check'], 2, qr/No key was given, so 321 tokens could not be tried/, '');
 ends('patterns', $old, [ 'check', '-j2', '-t', 'Con*', '-t', 'public.?arts', '-T', 'nothing' ], 0, qr/, 2 tables, .*\n.*\n.*connection.*\n.*parts.*\nThe first key decrypts all 320 tokens\.\n$/, '');
-ends('a schema', $old, [ 'check', '-n', '"a ""Schema"' ], 0, qr/, 1 table, .*all 1 token\./s, '');
-ends('all but', $old, [ 'check', '-N', 'public' ], 0, qr/all 1 token\./, '');
+ends('a schema', $old, [ 'check', '-n', '"a ""Schema"' ], 0, qr/, 1 table, .*the only token\./s, '');
+ends('all but', $old, [ 'check', '-N', 'public' ], 0, qr/the only token\./, '');
 ends('a pattern for nothing', $old, [ 'check', '-t', 'public.nothing*' ], 1, '', qr/no table matches the pattern "public\.nothing\*"/);
 ends('a place that need not be read', "$new,$old", [ 'check', '--except=public.connection', '--except=public.parts.document' ], 2, qr/1 of 1 token is not/, '');
 ends('no token', $old, [ 'check', '-t', 'other' ], 2, qr/No token was found\./, '');
