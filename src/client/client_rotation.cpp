@@ -18,10 +18,32 @@ namespace {
 constexpr std::int64_t kSmallestShared = std::int64_t{16} << 20;
 constexpr double kFewRows = 50000;
 
-// Pages are read in windows that grow to what a batch has.
-constexpr std::int64_t kFirstWindow = 16;
-constexpr std::int64_t kLargestWindow = 4096;
+// Pages, and rows by their key, are read in windows that grow to what a batch
+// has. Values out of line make a page much larger than it is: no window is
+// larger than what has so many bytes on average.
+constexpr std::int64_t kFirstPages = 16;
+constexpr std::int64_t kMostPages = 4096;
+constexpr std::int64_t kFirstRows = 64;
 constexpr std::int64_t kMaxBytesRead = std::int64_t{1} << 20;
+constexpr std::int64_t kMostBytesOnAverage = std::int64_t{16} << 20;
+
+// PagesWith is how many of the `pages` of a table have no more bytes than may
+// be read, on average.
+std::int64_t PagesWith(std::int64_t pages, std::int64_t bytes) {
+  return std::clamp<std::int64_t>(
+      pages * kMostBytesOnAverage / std::max<std::int64_t>(1, bytes), 1,
+      kMostPages);
+}
+
+// NextWindow is how many pages or rows to read after `window` of them, which
+// had `rows`.
+std::int64_t NextWindow(const Result &rows, std::int64_t window,
+                        int batch_rows) {
+  const std::int64_t by_rows = window * batch_rows / std::max(1, rows.rows());
+  const std::int64_t by_bytes =
+      window * kMaxBytesRead / std::max<std::int64_t>(1, rows.Bytes());
+  return std::max<std::int64_t>(1, std::min({by_rows, by_bytes, 4 * window}));
+}
 
 // A table that somebody has locked is waited for about a minute.
 constexpr int kTimesToRead = 100;
@@ -89,6 +111,10 @@ class ClientRotation::Work {
     const std::lock_guard lock(mutex_);
     pages_ = left_ =
         unit_.address == Unit::Address::kKey ? 0 : Blocks(connection, unit_);
+    most_pages_ = PagesWith(pages_, unit_.bytes);
+    window_ = unit_.address == Unit::Address::kKey
+                  ? kFirstRows
+                  : std::min(kFirstPages, most_pages_);
     key_.clear();
     is_at_end_ = false;
     counts_ = {};
@@ -176,17 +202,8 @@ class ClientRotation::Work {
       throw;
     }
     const std::lock_guard lock(mutex_);
-    window_ = NextWindow(*out, end - first, batch_rows);
+    window_ = std::min(NextWindow(*out, end - first, batch_rows), most_pages_);
     return true;
-  }
-
-  static std::int64_t NextWindow(const Result &rows, std::int64_t window,
-                                 int batch_rows) {
-    const std::int64_t by_rows = window * batch_rows / std::max(1, rows.rows());
-    const std::int64_t by_bytes =
-        window * kMaxBytesRead / std::max<std::int64_t>(1, rows.Bytes());
-    return std::clamp<std::int64_t>(std::min({by_rows, by_bytes, 4 * window}),
-                                    1, kLargestWindow);
   }
 
   bool ReadByKey(Connection *connection, int batch_rows, Result *out) {
@@ -199,10 +216,12 @@ class ClientRotation::Work {
     for (const std::string &value : key_) {
       after.push_back({.type = 25, .bytes = value});
     }
-    *out = connection->QueryBinary(unit_.KeyQuery(after.empty(), batch_rows),
-                                   after);
+    const int limit =
+        static_cast<int>(std::min<std::int64_t>(window_, batch_rows));
+    *out = connection->QueryBinary(unit_.KeyQuery(after.empty(), limit), after);
     const int rows = out->rows();
-    is_at_end_ = rows < batch_rows;
+    is_at_end_ = rows < limit;
+    window_ = NextWindow(*out, limit, batch_rows);
     if (rows > 0) {
       key_.clear();
       for (std::size_t i = 0; i < unit_.key.size(); ++i) {
@@ -217,7 +236,8 @@ class ClientRotation::Work {
   std::mutex mutex_;
   std::int64_t pages_ = 0;
   std::int64_t left_ = 0;  // of them, to be read
-  std::int64_t window_ = kFirstWindow;
+  std::int64_t most_pages_ = 0;
+  std::int64_t window_ = 0;  // pages, or rows of those with a key
   std::vector<std::string> key_;
   bool is_at_end_ = false;
   BatchCounts counts_;

@@ -231,6 +231,10 @@ std::string Unit::Update(const std::vector<std::size_t> &changed,
     if (by_image) {
       same.append("record_image_eq(ROW(").append(now);
       same.append("), ROW(").append(old).append("))");
+    } else if (address == Address::kPages) {
+      // Not a key of the hash join, for which each value on the pages would be
+      // read: a document of each row for each statement.
+      same.append("(" + column.Equals(now, old) + ") IS TRUE");
     } else {
       same.append(column.Equals(now, old));
     }
