@@ -1,5 +1,6 @@
 #include "client/jobs.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <system_error>
 #include <thread>
