@@ -26,7 +26,7 @@ REGRESS = roundtrip tokens keys errors limits nulls settings statement_text tran
 	cookbook_adopt_a_plaintext_column cookbook_backups cookbook_from_pgcrypto \
 	cookbook_from_python_to_the_database cookbook_pgbouncer cookbook_postgrest_and_hasura cookbook_tenants \
 	rotate_types rotate_table encrypt_trigger_kept encrypt_json dry_run \
-	blind_index blind_index_trigger index_column docs_blind_index
+	blind_index blind_index_trigger index_column docs_blind_index value_edges
 # Some topics hold non-ASCII text; encodings makes databases of its own.
 ENCODING = UTF8
 ISOLATION = index_column rotate_batch rotate_detached rotate_dropped rotate_isolation \

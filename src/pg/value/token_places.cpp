@@ -27,6 +27,10 @@ Status Checked(Status status) {
 
 void CountPlace(const Place &place, void *state) noexcept {
   auto *const traces = static_cast<TokenTraces *>(state);
+  // Inside of a token that a key opens, it is a part of a plaintext.
+  if (place.kind == Place::kRemnant && place.nesting > 0) {
+    return;
+  }
   const bool is_first =
       place.kind == Place::kRemnant ? !traces->any() : !traces->has_token();
   if (is_first) {

@@ -59,11 +59,12 @@ ValueForm FormOfRow(const FormData_pg_type &type) {
 }
 
 bool MayRowHoldTokens(Oid type) {
-  if (type == RECORDOID) {
-    return true;
+  // No column has the type record; if one had, nobody would know its fields.
+  bool may_hold = type == RECORDOID;
+  if (may_hold) {
+    return may_hold;
   }
   const TupleDesc row = lookup_rowtype_tupdesc(type, -1);
-  bool may_hold = false;
   for (int i = 0; i < row->natts && !may_hold; ++i) {
     const auto *const column = TupleDescAttr(row, i);
     may_hold = !column->attisdropped && MayHoldTokens(column->atttypid);
