@@ -142,6 +142,12 @@ TEST(BlindIndex, CanBePreparedAgain) {
   EXPECT_EQ(indexer->size(), 3U);
   indexer->Clear();
   EXPECT_EQ(indexer->size(), 0U);
+  // Nothing of a key is left.
+  std::array<std::uint8_t, 32> out;
+  for (const std::uint32_t index : {0U, 2U}) {
+    EXPECT_EQ(indexer->Compute(index, {}, {}, out, Always),
+              Status::kCryptoFailed);
+  }
   Key key;
   test::LoadKey(test::TestKeyBytes(2), &key);
   EXPECT_EQ(indexer->Prepare(std::span(&key, 1)), Status::kOk);

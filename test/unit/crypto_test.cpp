@@ -1,6 +1,7 @@
 #include "core/crypto.hpp"
 
 #include <gtest/gtest.h>
+#include <openssl/err.h>
 
 #include <algorithm>
 #include <random>
@@ -65,6 +66,13 @@ std::vector<Bytes> Split(const Bytes &bytes, std::uint32_t seed) {
     from += size;
   }
   return parts;
+}
+
+TEST(Algorithms, LeaveNoErrorOfSomebodyElse) {
+  ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
+  Algorithms algorithms;
+  EXPECT_EQ(algorithms.Fetch(), Status::kOk);
+  EXPECT_TRUE(test::ErrorQueueIsEmpty());
 }
 
 TEST(Algorithms, CanBeFetchedAgain) {

@@ -1,6 +1,7 @@
 #include "core/key.hpp"
 
 #include <gtest/gtest.h>
+#include <openssl/err.h>
 
 #include <algorithm>
 #include <array>
@@ -149,6 +150,10 @@ TEST(Key, JudgesSpellings) {
        Status::kKeyBase64Twice, 60},
       {"base64 twice, 43 characters and echo's newline",
        EncodeText(Without(good, 1) + "\n"), Status::kKeyBase64Twice, 60},
+      {"base64 twice, with a newline of Windows", EncodeText(good + "\r\n"),
+       Status::kKeyBase64Twice, 64},
+      {"base64 of a key and more white space", EncodeText(good + " \r\n"),
+       Status::kKeyBadLength, 64},
       {"base64 twice, standard alphabet outside", Standard(EncodeText(good)),
        Status::kKeyBase64Twice, 60},
       {"in double quotes", '"' + good + '"', Status::kKeyQuoted, 46},
@@ -360,6 +365,12 @@ TEST(Fingerprint, EqualsWhatPythonComputes) {
     bytes[i] = static_cast<std::uint8_t>(i);
   }
   EXPECT_EQ(FingerprintOf(bytes), "b1f00785673a819b");
+}
+
+TEST(Fingerprint, LeavesNoErrorOfSomebodyElse) {
+  ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
+  FingerprintOf(TestKeyBytes(1));
+  EXPECT_TRUE(test::ErrorQueueIsEmpty());
 }
 
 TEST(Fingerprint, DependsOnEveryBitOfTheKey) {

@@ -7,11 +7,13 @@
 #include <string>
 #include <string_view>
 
+#include "core/key_spelling.hpp"
 #include "unit/support.hpp"
 
 namespace fernet {
 namespace {
 
+using namespace std::string_literals;
 using test::TestKeyText;
 
 std::string Stars(std::size_t count) { return std::string(count, '*'); }
@@ -44,6 +46,10 @@ TEST(KeyTraces, OverwritesEachKeyOfAListWhereverItIs) {
                 Stars(44) + "\n");
   EXPECT_EQ(AfterValue(" " + kA + ",\n" + kB + "\n", kB + kA),
             Stars(44) + Stars(44));
+}
+
+TEST(KeyTraces, OverwritesAKeyToTheEndOfTheText) {
+  EXPECT_EQ(AfterValue(kA, "'" + kA.substr(0, 43)), "'" + Stars(43));
 }
 
 TEST(KeyTraces, OverwritesInsideOfALongerRun) {
@@ -93,6 +99,10 @@ TEST(KeyTraces, OverwritesNoMoreOfALongerRunThan100) {
             "b" + Stars(90) + " " + kB);
   EXPECT_EQ(AfterValue(kA, kA.substr(0, 43) + std::string(80, 'x')),
             Stars(100) + std::string(23, 'x'));
+  // Not even where the value has many '='.
+  EXPECT_EQ(AfterValue(kA.substr(0, 43) + std::string(200, '='),
+                       kA.substr(0, 43) + std::string(150, 'x')),
+            Stars(100) + std::string(93, 'x'));
 }
 
 TEST(KeyTraces, LooksForAtMost64Parts) {
@@ -199,6 +209,23 @@ TEST(KeyTraces, OverwritesWhatIsSpelledInPieces) {
                                 "\\x", "\\u00", "'::"}) {
     EXPECT_EQ(AfterValue(kA, kA + end), Stars(44) + end);
     EXPECT_EQ(AfterValue(kA, one + end), one + end);
+  }
+}
+
+TEST(KeySpelling, JoinsLiteralsOfSqlOnly) {
+  const std::string join = "' || 'x";
+  const Step sql = NextStep(join, Spelling::kSql);
+  EXPECT_EQ(sql.size, join.size() - 1);
+  EXPECT_TRUE(sql.joins);
+  for (const std::string &text : {"$ x"s, "$1"s, "$"s}) {
+    EXPECT_EQ(NextStep(text, Spelling::kSql).size, 1u);
+    EXPECT_FALSE(NextStep(text, Spelling::kSql).joins);
+  }
+  for (const std::string &text : {join, "$$ || $$x"s, "\\x41"s}) {
+    const Step plain = NextStep(text, Spelling::kPlain);
+    EXPECT_EQ(plain.size, 1u);
+    EXPECT_EQ(plain.digit, '\0');
+    EXPECT_FALSE(plain.joins);
   }
 }
 

@@ -263,7 +263,7 @@ TEST(Recogniser, RotatesTheDigitThatATokenSharesWithTheByteBehindIt) {
         1, "a plaintext of about 40 bytes, number " + std::to_string(100 + i));
     ASSERT_EQ(token.size() % 3, 2u);
     for (const bool url_safe : {true, false}) {
-      const std::string text = token + "\xff";
+      const std::string text = token + (i % 2 == 0 ? "\xff" : "\x80\xff");
       bool changed = false;
       const std::string rotated =
           Rotated(url_safe ? UrlSafe(text) : Standard(text), &changed);
@@ -357,6 +357,26 @@ TEST(Recogniser, SeesThroughLinesAsOthersWriteThem) {
   CheckFound(escaped, 1);
 }
 
+TEST(Recogniser, KnowsWhereLinesEndToTheLastCharacter) {
+  const std::string digits = Standard(Token());
+  const auto broken_by = [&](const std::string &line_end) {
+    return digits.substr(0, 90) + line_end + digits.substr(90);
+  };
+  CheckFound(broken_by(std::string(64, '\\') + "n"), 1);
+  CheckFound(broken_by(std::string(63, ' ') + "\n"), 1);
+  const auto ring = test::RingOf({1});
+  for (const std::string &no_line_end :
+       {std::string(65, '\\') + "n", std::string(64, ' ') + "\n", "&"s, "%"s,
+        "%0"s, "&#1;"s, "\\"s, "\\t"s, "\\u0009"s, " "s}) {
+    for (const Place &place : Look(ring.get(), broken_by(no_line_end)).places) {
+      EXPECT_EQ(place.kind, Place::kRemnant) << no_line_end;
+    }
+  }
+  // The smallest token without '=', in base64 without '='.
+  const std::string smallest = UrlSafe(Token("x").substr(0, kTokenDigits));
+  CheckFound(smallest.substr(0, smallest.find('=')), 1);
+}
+
 TEST(Recogniser, SeesThroughThreeEncodings) {
   const auto encode = [](int how, const std::string &text) {
     switch (how) {
@@ -398,6 +418,8 @@ TEST(Recogniser, FindsTokensInsideOfTokens) {
       EXPECT_EQ(told.places[0].nesting, 0u);
       EXPECT_EQ(told.places[1].key_index, 1u);
       EXPECT_EQ(told.places[1].nesting, 1u);
+      EXPECT_EQ(told.places[1].decodings,
+                inside.find("gAAAAA") == std::string::npos ? 1u : 0u);
 
       bool changed = false;
       const std::string rotated = Rotated(value, &changed);
@@ -513,6 +535,9 @@ TEST(Recogniser, SaysWhereAnEncodingBegins) {
   EXPECT_EQ(offset("\\x" + Hex("ab" + Token())), 6u);
   EXPECT_EQ(offset(InLines(UrlSafe("abcdef" + Token()), "\n", 4)), 10u);
   EXPECT_EQ(offset("\\x" + Hex(UrlSafe(Token()))), 2u);
+  // The digits before it share bits with the first byte.
+  EXPECT_EQ(offset("k" + UrlSafe("abc" + Token())), 5u);
+  EXPECT_EQ(offset("kk" + UrlSafe("abc" + Token())), 6u);
 }
 
 std::string Repeated(std::string_view piece, std::size_t size) {
@@ -639,6 +664,36 @@ TEST(Recogniser, AllowsThePartsOfAValueNoMoreThanTheValue) {
   }
   EXPECT_GE(parts, 1);
   EXPECT_LE(parts, 5);
+}
+
+TEST(Recogniser, CountsWhatItDecodesAndTries) {
+  const auto ring = test::RingOf({1});
+  const std::string value = UrlSafe(Token()) + " x" + SmallToken() + "y";
+  const auto look = [&](Allowance *allowance) {
+    Told told;
+    test::Bytes scratch(Recogniser::ScratchSize(value.size()));
+    Recogniser recogniser(ring.get(), scratch, Keep, &told, Always, allowance);
+    return recogniser.Look(value);
+  };
+  constexpr Allowance kMuch;
+  Allowance left;
+  EXPECT_EQ(look(&left), Status::kOk);
+  Allowance all;
+  all.AddPart(value.size());
+  EXPECT_LT(left.to_try, all.to_try);
+  EXPECT_LT(left.to_end, all.to_end);
+  EXPECT_LT(left.to_decode, all.to_decode);
+  // Exactly as much as it takes is enough, and one byte less is not.
+  for (const std::size_t less : {0u, 1u}) {
+    const Status expected =
+        less == 0 ? Status::kOk : Status::kTooManyCandidates;
+    Allowance to_try;
+    to_try.to_try = kMuch.to_try - left.to_try - less;
+    EXPECT_EQ(look(&to_try), expected);
+    Allowance to_decode;
+    to_decode.to_decode = kMuch.to_decode - left.to_decode - less;
+    EXPECT_EQ(look(&to_decode), expected);
+  }
 }
 
 TEST(Recogniser, IsStoppedAnywhere) {
