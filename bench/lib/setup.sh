@@ -35,5 +35,5 @@ start_bench_server() {
 run_measurement() {
   local -r file=$1
   shift
-  as_owner env PYTHONPATH="$tree/bench/lib" python3 "$tree/bench/$file" "$@"
+  as_owner env PYTHONPATH="$tree/bench/lib" FERNET_BIN="$bin" python3 "$tree/bench/$file" "$@"
 }
