@@ -81,7 +81,7 @@ Slot *SlotOfThisDatabase() {
 }
 
 Slot *SlotOfRole(Oid role) {
-  if (own_role_of != role) {
+  if (own_role == nullptr || own_role_of != role) {
     own_role = SlotOf(OwnerOf(MyDatabaseId, role), shared->roles, kRoles);
     own_role_of = role;
   }
@@ -176,6 +176,11 @@ void SetToZero(Slot *slot) {
 }  // namespace
 
 void Add(Kind kind, std::uint64_t times) {
+  // The postmaster reads its files and options for no role, and a session would
+  // begin with what it has counted.
+  if (MyDatabaseId == InvalidOid) {
+    return;
+  }
   if (const Oid role = GetOuterUserId(); role != pending_role) {
     Flush();
     pending_role = role;
