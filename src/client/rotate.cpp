@@ -24,6 +24,11 @@ namespace {
 // A table that is larger than its share of the work is rotated in slices, if
 // it is worth a second session.
 constexpr std::int64_t kSmallestSliced = std::int64_t{16} << 20;
+// The smallest slice is a third of a job's share of the work.
+constexpr int kMostHalves = 6;
+// Jobs end at the same time when the last of them has read at most a tenth
+// more than its share.
+constexpr int kEndsTogether = 10;
 // The share of a rotation that is not the reading at its end.
 constexpr double kFirstPass = 0.75;
 // So often the client way begins anew when its proof finds something.
@@ -166,27 +171,24 @@ void FindColumns(Login *login, const Keys &keys, const Options &options,
   }
 }
 
-// SlicesOf is how many slices of a table are no larger than the share of a job.
-// There are no more: sessions that write to one table wait for each other when
+// SlicesOf is how many slices of a table are no larger than a limit. There are
+// no more than jobs: sessions that write to one table wait for each other when
 // it grows.
-int SlicesOf(const Piece &piece, std::int64_t share) {
+int SlicesOf(const Piece &piece, int jobs, std::int64_t limit) {
   if (piece.way != Way::kServer || piece.bytes < kSmallestSliced) {
     return 1;
   }
-  return static_cast<int>((piece.bytes + share - 1) / share);
+  return static_cast<int>(
+      std::min<std::int64_t>((piece.bytes + limit - 1) / limit, jobs));
 }
 
-// Slice cuts the tables that would keep one job busy after all others have
-// ended, and puts the largest pieces first.
-void Slice(int jobs, std::vector<Piece> *pieces) {
-  std::int64_t sum = 0;
-  for (const Piece &piece : *pieces) {
-    sum += piece.bytes;
-  }
-  const std::int64_t share = std::max<std::int64_t>((sum + jobs - 1) / jobs, 1);
+// CutTo cuts the tables that are larger than a limit, and puts the largest
+// pieces first.
+std::vector<Piece> CutTo(const std::vector<Piece> &pieces, int jobs,
+                         std::int64_t limit) {
   std::vector<Piece> cut;
-  for (const Piece &piece : *pieces) {
-    const int slices = SlicesOf(piece, share);
+  for (const Piece &piece : pieces) {
+    const int slices = SlicesOf(piece, jobs, limit);
     for (int slice = 1; slice <= slices; ++slice) {
       cut.push_back(piece);
       cut.back().slice = slice;
@@ -197,7 +199,37 @@ void Slice(int jobs, std::vector<Piece> *pieces) {
   std::stable_sort(cut.begin(), cut.end(), [](const Piece &a, const Piece &b) {
     return a.bytes > b.bytes;
   });
-  *pieces = std::move(cut);
+  return cut;
+}
+
+// EndOf is how many bytes the job that ends last has read, when a job that is
+// free takes the next piece.
+std::int64_t EndOf(const std::vector<Piece> &pieces, int jobs) {
+  std::vector<std::int64_t> read(static_cast<std::size_t>(jobs));
+  for (const Piece &piece : pieces) {
+    *std::min_element(read.begin(), read.end()) += piece.bytes;
+  }
+  return *std::max_element(read.begin(), read.end());
+}
+
+// Slice cuts the tables that would keep one job busy after all others have
+// ended, into as few slices as let all jobs end at about the same time.
+void Slice(int jobs, std::vector<Piece> *pieces) {
+  std::int64_t sum = 0;
+  for (const Piece &piece : *pieces) {
+    sum += piece.bytes;
+  }
+  const std::int64_t share = sum / jobs + 1;
+  const std::int64_t together = share + share / kEndsTogether;
+  std::vector<Piece> best = CutTo(*pieces, jobs, together);
+  for (int halves = 3; halves <= kMostHalves && EndOf(best, jobs) > together;
+       ++halves) {
+    std::vector<Piece> cut = CutTo(*pieces, jobs, together * 2 / halves + 1);
+    if (EndOf(cut, jobs) < EndOf(best, jobs)) {
+      best = std::move(cut);
+    }
+  }
+  *pieces = std::move(best);
 }
 
 // Confirm asks on a terminal whether to rotate what was found.

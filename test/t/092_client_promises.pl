@@ -215,6 +215,22 @@ is(join(' ', @rotated{ 'first', 'second' }), '2200 2200', 'and each row is rotat
 is(sql('large', 'SELECT (SELECT count(*) FROM first WHERE fernet_try_decrypt(token) IS NULL), (SELECT count(*) FROM second WHERE fernet_try_decrypt(token) IS NULL)'),
 	'2200|2200', 'with the new key');
 
+sql('large', <<'SQL');
+DROP TABLE second;
+CREATE TABLE small1 (LIKE first INCLUDING STORAGE);
+INSERT INTO small1 SELECT * FROM first WHERE id <= 440;
+CREATE TABLE small2 (LIKE first INCLUDING STORAGE);
+INSERT INTO small2 TABLE small1;
+CREATE TABLE small3 (LIKE first INCLUDING STORAGE);
+INSERT INTO small3 TABLE small1;
+CREATE TABLE small4 (LIKE first INCLUDING STORAGE);
+INSERT INTO small4 TABLE small1;
+CREATE TABLE small5 (LIKE first INCLUDING STORAGE);
+INSERT INTO small5 TABLE small1;
+SQL
+$dry = ends('one half and five tenths, four jobs', 'large', [ 'rotate', '--column=public.first.token', map({ "--column=public.small$_.token" } 1 .. 5), '--dry-run', '--jobs=4' ], 0);
+is(join('; ', sort { $a cmp $b } $dry =~ /^public\.(\w+, slice \d of \d)/mg), 'first, slice 1 of 3; first, slice 2 of 3; first, slice 3 of 3', 'three slices of the half: two would leave the last of the tenths to one job alone');
+
 # ---------------------------------------------------------------------------
 # keys in the wrong place
 # ---------------------------------------------------------------------------
