@@ -119,9 +119,9 @@ counts_in() {
   fi
 }
 
-# debian_mirror prints the mirror that this machine uses, or one that works
-# everywhere.
-debian_mirror() {
+# mirror SUFFIX prints the mirror that this machine uses for the suites with such an
+# ending: none, or "-security"; or one that works everywhere.
+mirror() {
   local own=none
   if [[ -r /etc/os-release ]]; then
     own=$(. /etc/os-release && printf '%s' "${ID:-}/${VERSION_CODENAME:-}")
@@ -130,8 +130,17 @@ debian_mirror() {
   # shellcheck disable=SC2016
   apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
     'Identifier: Packages' 2>/dev/null |
-    awk -v wanted="${own#debian/} main" -v found=http://deb.debian.org/debian \
+    awk -v wanted="${own#debian/}$1 main" -v found="http://deb.debian.org/debian$1" \
       '$1 " " $2 == wanted && !seen { found = $3; seen = 1 } END { print found }'
+}
+
+# sources SUITE prints the lines for apt-get that name a suite and, as on any Debian,
+# its security updates. Packages of a stable suite may need a version that is there
+# alone.
+sources() {
+  printf 'deb %s %s main\n' "$(mirror '')" "$1"
+  [[ $1 == @(sid|experimental) ]] ||
+    printf 'deb %s %s-security main\n' "$(mirror -security)" "$1"
 }
 
 #
@@ -190,7 +199,7 @@ make_base() {
     "${processor:+ for $processor}"
   remove_tree "$base"
   if ! apart debootstrap --variant=minbase ${processor:+"--arch=$processor"} \
-    "$suite" "$base" "$(debian_mirror)" >"$output" 2>&1; then
+    "$suite" "$base" "$(mirror "")" >"$output" 2>&1; then
     reason="debootstrap $name: $(grep -E '^E: ' "$output" | tail -n 1), see $output"
     return 1
   fi
@@ -223,7 +232,7 @@ make_root() {
   # A real machine knows its own name.
   printf '127.0.0.1 localhost\n::1 localhost\n' >"$new/etc/hosts"
   cp --dereference /etc/resolv.conf "$new/etc/resolv.conf"
-  printf 'deb %s %s main\n' "$(debian_mirror)" "$2" >"$new/etc/apt/sources.list"
+  sources "$2" >"$new/etc/apt/sources.list"
   # The mirror may be a snapshot of an earlier day.
   printf 'Acquire::Check-Valid-Until "false";\n' >"$new/etc/apt/apt.conf.d/90snapshot"
   # Where connections end at a proxy, its certificate is one of these.
@@ -239,15 +248,15 @@ make_root() {
 # add_suite FOLDER SUITE lets packages come from another suite: those that its
 # own has not, and PostgreSQL from experimental.
 add_suite() {
-  local pin=('Package: *' "Pin: release n=$2" 'Pin-Priority: 100')
+  sources "$2" >"$1/etc/apt/sources.list.d/$2.list"
   if [[ $2 == experimental ]]; then
     # What else there is has no priority over sid by itself.
-    pin=('Package: src:postgresql-*' 'Pin: release a=experimental'
-      'Pin-Priority: 990')
-  fi
-  printf 'deb %s %s main\n' "$(debian_mirror)" "$2" \
-    >"$1/etc/apt/sources.list.d/$2.list"
-  printf '%s\n' "${pin[@]}" >"$1/etc/apt/preferences.d/$2"
+    printf '%s\n' 'Package: src:postgresql-*' 'Pin: release a=experimental' \
+      'Pin-Priority: 990'
+  else
+    printf '%s\n' 'Package: *' "Pin: release n=$2" 'Pin-Priority: 100' '' \
+      'Package: *' "Pin: release n=$2-security" 'Pin-Priority: 100'
+  fi >"$1/etc/apt/preferences.d/$2"
 }
 
 # apt_in NAME ARGUMENT... is apt-get in a root folder, which asks nothing.
