@@ -12,27 +12,6 @@ namespace {
 // SHA-256's block, to which HMAC pads its key.
 constexpr std::size_t kDigestBlockSize = 64;
 
-// Succeeded turns OpenSSL's 1 into true. On failure it clears OpenSSL's error
-// queue, in which the server's TLS code would find the error.
-bool Succeeded(int result) noexcept {
-  if (result != 1) {
-    ERR_clear_error();
-    return false;
-  }
-  return true;
-}
-
-// CopyState copies the state of `from` to `to`. If that fails, it empties `to`:
-// OpenSSL leaves it with a digest but without the memory for a state, and at
-// the next copy OpenSSL 3.5 takes the memory to be there and crashes.
-bool CopyState(EVP_MD_CTX *to, const EVP_MD_CTX *from) noexcept {
-  if (Succeeded(EVP_MD_CTX_copy_ex(to, from))) {
-    return true;
-  }
-  EVP_MD_CTX_reset(to);
-  return false;
-}
-
 // DigestOf is SHA-256 of `data`, computed in `context`.
 bool DigestOf(EVP_MD_CTX *context, const EVP_MD *sha256,
               std::span<const std::uint8_t> data, std::uint8_t *out) noexcept {
@@ -107,24 +86,6 @@ bool PreparedMac::Prepare(const EVP_MD *sha256,
   return prepared;
 }
 
-bool PreparedMac::Begin(EVP_MD_CTX *scratch) const noexcept {
-  return CopyState(scratch, inner_.get());
-}
-
-bool PreparedMac::Add(EVP_MD_CTX *scratch,
-                      std::span<const std::uint8_t> data) noexcept {
-  return Succeeded(EVP_DigestUpdate(scratch, data.data(), data.size()));
-}
-
-bool PreparedMac::Finish(
-    EVP_MD_CTX *scratch,
-    std::span<std::uint8_t, kHmacSize> out) const noexcept {
-  return Succeeded(EVP_DigestFinal_ex(scratch, out.data(), nullptr)) &&
-         CopyState(scratch, outer_.get()) &&
-         Succeeded(EVP_DigestUpdate(scratch, out.data(), out.size())) &&
-         Succeeded(EVP_DigestFinal_ex(scratch, out.data(), nullptr));
-}
-
 Status PreparedKey::Prepare(const Algorithms &algorithms,
                             const Key &key) noexcept {
   encryption_ = CipherContext(EVP_CIPHER_CTX_new());
@@ -132,7 +93,7 @@ Status PreparedKey::Prepare(const Algorithms &algorithms,
   const EVP_CIPHER *const aes = algorithms.aes_128_cbc.get();
   const unsigned char *const aes_key = key.encryption_half().data();
   const NoPadding no_padding;
-  // OpenSSL wants an IV here, though no token is chained to it.
+  // OpenSSL wants an IV here, though no token is made with it.
   constexpr std::array<std::uint8_t, kIvSize> kNoIv{};
   const bool prepared =
       encryption_ && decryption_ &&
@@ -141,6 +102,8 @@ Status PreparedKey::Prepare(const Algorithms &algorithms,
                                     kNoIv.data(), no_padding.params())) &&
       Succeeded(EVP_DecryptInit_ex2(decryption_.get(), aes, aes_key,
                                     kNoIv.data(), no_padding.params()));
+  chained_ = kNoIv;
+  chain_is_known_ = prepared;
   ERR_clear_error();
   return prepared ? Status::kOk : Status::kCryptoFailed;
 }
@@ -151,24 +114,14 @@ bool PreparedKey::BeginEncryptionWith(
                                        iv.data(), nullptr));
 }
 
-bool PreparedKey::EncryptBlocks(std::span<const std::uint8_t> in,
-                                std::uint8_t *out) const noexcept {
-  int written = 0;
-  return Succeeded(EVP_EncryptUpdate(encryption_.get(), out, &written,
-                                     in.data(), static_cast<int>(in.size())));
-}
-
-bool PreparedKey::BeginDecryption(
-    std::span<const std::uint8_t, kIvSize> iv) const noexcept {
-  SecretBytes<kIvSize> forgotten;
-  return DecryptBlocks(iv, forgotten.mutable_bytes().data());
-}
-
-bool PreparedKey::DecryptBlocks(std::span<const std::uint8_t> in,
-                                std::uint8_t *out) const noexcept {
-  int written = 0;
-  return Succeeded(EVP_DecryptUpdate(decryption_.get(), out, &written,
-                                     in.data(), static_cast<int>(in.size())));
+bool PreparedKey::ChainTo(std::span<const std::uint8_t, kIvSize> iv) noexcept {
+  if (!Succeeded(EVP_DecryptInit_ex2(decryption_.get(), nullptr, nullptr,
+                                     iv.data(), nullptr))) {
+    return false;
+  }
+  std::ranges::copy(iv, chained_.begin());
+  chain_is_known_ = true;
+  return true;
 }
 
 }  // namespace fernet

@@ -3,9 +3,11 @@
 // Private to src/core.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "core/key.hpp"
@@ -42,14 +44,34 @@ class PreparedMac {
 
   // A MAC is Begin, any number of Add, Finish. Only one MAC at a time can use
   // `scratch`, whatever its key.
-  [[nodiscard]] bool Begin(EVP_MD_CTX *scratch) const noexcept;
+  [[nodiscard]] bool Begin(EVP_MD_CTX *scratch) const noexcept {
+    return CopyState(scratch, inner_.get());
+  }
   [[nodiscard]] static bool Add(EVP_MD_CTX *scratch,
-                                std::span<const std::uint8_t> data) noexcept;
+                                std::span<const std::uint8_t> data) noexcept {
+    return Succeeded(EVP_DigestUpdate(scratch, data.data(), data.size()));
+  }
   [[nodiscard]] bool Finish(
       EVP_MD_CTX *scratch,
-      std::span<std::uint8_t, kHmacSize> out) const noexcept;
+      std::span<std::uint8_t, kHmacSize> out) const noexcept {
+    return Succeeded(EVP_DigestFinal_ex(scratch, out.data(), nullptr)) &&
+           CopyState(scratch, outer_.get()) &&
+           Succeeded(EVP_DigestUpdate(scratch, out.data(), out.size())) &&
+           Succeeded(EVP_DigestFinal_ex(scratch, out.data(), nullptr));
+  }
 
  private:
+  // CopyState copies the state of `from` to `to`. If that fails, it empties
+  // `to`: OpenSSL leaves it with a digest but without the memory for a state,
+  // and at the next copy OpenSSL 3.5 takes the memory to be there and crashes.
+  static bool CopyState(EVP_MD_CTX *to, const EVP_MD_CTX *from) noexcept {
+    if (Succeeded(EVP_MD_CTX_copy_ex(to, from))) {
+      return true;
+    }
+    EVP_MD_CTX_reset(to);
+    return false;
+  }
+
   DigestContext inner_;
   DigestContext outer_;
 };
@@ -81,20 +103,46 @@ class PreparedKey {
   // contexts keep no plaintext. `in` is less than 2 GiB; `out` is the same
   // memory or does not overlap it.
   //
-  // The contexts are never initialized again: that costs more than to encrypt a
-  // small token. So CBC chains the first block of a token to the last block of
-  // the token before. To encrypt, a random block goes first, and its ciphertext
-  // is the IV: the IV is as random as that block, which nobody else sees. To
-  // decrypt, the IV goes first, as if it were ciphertext, and the result is
-  // thrown away.
+  // The contexts are not initialized again for each token: that costs more than
+  // to encrypt a small one. So CBC chains the first block of a token to the
+  // last block of the token before. To encrypt, a random block goes first, and
+  // its ciphertext is the IV: the IV is as random as that block, which nobody
+  // else sees. To decrypt, the first block comes out xored with that last block
+  // in place of the IV: to xor it with both makes it right.
   //
   // Source: NIST SP 800-38A, section 6.2, and appendix C, the first method.
   [[nodiscard]] bool EncryptBlocks(std::span<const std::uint8_t> in,
-                                   std::uint8_t *out) const noexcept;
+                                   std::uint8_t *out) const noexcept {
+    int written = 0;
+    return Succeeded(EVP_EncryptUpdate(encryption_.get(), out, &written,
+                                       in.data(), static_cast<int>(in.size())));
+  }
   [[nodiscard]] bool BeginDecryption(
-      std::span<const std::uint8_t, kIvSize> iv) const noexcept;
+      std::span<const std::uint8_t, kIvSize> iv) noexcept {
+    if (!chain_is_known_ && !ChainTo(iv)) {
+      return false;
+    }
+    XorBlocks(chained_.data(), iv.data(), correction_.data());
+    return true;
+  }
   [[nodiscard]] bool DecryptBlocks(std::span<const std::uint8_t> in,
-                                   std::uint8_t *out) const noexcept;
+                                   std::uint8_t *out) noexcept {
+    if (in.empty()) {
+      return true;
+    }
+    // Before `out`, which may be the same memory, is written.
+    std::ranges::copy(in.last<kBlockSize>(), chained_.begin());
+    int written = 0;
+    chain_is_known_ =
+        Succeeded(EVP_DecryptUpdate(decryption_.get(), out, &written, in.data(),
+                                    static_cast<int>(in.size())));
+    if (!chain_is_known_) {
+      return false;
+    }
+    XorBlocks(out, correction_.data(), out);
+    correction_ = {};
+    return true;
+  }
 
   // BeginEncryptionWith sets an IV that the caller chooses, before the first
   // EncryptBlocks.
@@ -102,9 +150,32 @@ class PreparedKey {
       std::span<const std::uint8_t, kIvSize> iv) const noexcept;
 
  private:
+  // XorBlocks writes `a` xored with `b`, one block each, to `out`, which may be
+  // either. The compiler makes no vectors of a loop over bytes that may
+  // overlap.
+  static void XorBlocks(const std::uint8_t *a, const std::uint8_t *b,
+                        std::uint8_t *out) noexcept {
+    std::array<std::uint64_t, 2> words;
+    std::array<std::uint64_t, 2> others;
+    static_assert(sizeof words == kBlockSize);
+    std::memcpy(words.data(), a, kBlockSize);
+    std::memcpy(others.data(), b, kBlockSize);
+    words = {words[0] ^ others[0], words[1] ^ others[1]};
+    std::memcpy(out, words.data(), kBlockSize);
+  }
+
+  // ChainTo makes `iv` what the next block is chained to.
+  bool ChainTo(std::span<const std::uint8_t, kIvSize> iv) noexcept;
+
   PreparedMac mac_;
   CipherContext encryption_;
   CipherContext decryption_;
+  // What `decryption_` chains the next block to, an IV or a block of
+  // ciphertext. After a failure it is not known.
+  std::array<std::uint8_t, kIvSize> chained_{};
+  bool chain_is_known_ = false;
+  // What the next block is to be xored with.
+  std::array<std::uint8_t, kIvSize> correction_{};
 };
 
 }  // namespace fernet

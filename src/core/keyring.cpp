@@ -31,9 +31,9 @@ std::size_t UnpaddedSize(
                : kBlockSize;
 }
 
-Status DecryptAll(const PreparedKey &key, TokenReader *token,
+Status DecryptAll(PreparedKey *key, TokenReader *token,
                   std::uint8_t *out) noexcept {
-  if (!key.BeginDecryption(token->iv())) {
+  if (!key->BeginDecryption(token->iv())) {
     return Status::kCryptoFailed;
   }
   for (std::size_t i = 0; i < token->chunk_count(); ++i) {
@@ -42,7 +42,7 @@ Status DecryptAll(const PreparedKey &key, TokenReader *token,
     if (!read.ok()) {
       return read.status;
     }
-    if (!key.DecryptBlocks(chunk, out)) {
+    if (!key->DecryptBlocks(chunk, out)) {
       return Status::kCryptoFailed;
     }
     out += chunk.size();
@@ -188,7 +188,7 @@ Status Keyring::Open(TokenReader *token, std::uint32_t index,
                      std::span<std::uint8_t> out,
                      std::size_t *out_size) noexcept {
   const auto padded = out.first(token->ciphertext_size());
-  Status status = DecryptAll(keys_[index], token, padded.data());
+  Status status = DecryptAll(&keys_[index], token, padded.data());
   const std::size_t rest = status == Status::kOk
                                ? UnpaddedSize(padded.last<kBlockSize>())
                                : kBlockSize;
@@ -218,7 +218,7 @@ Status Keyring::Rotate(TokenReader *token, std::uint32_t index,
   if (!ivs->Take(random)) {
     return Status::kRandomFailed;
   }
-  const PreparedKey &from = keys_[index];
+  PreparedKey &from = keys_[index];
   Sealer sealer(keys_[0], algorithms_.mac_scratch.get(), out);
   Status status = sealer.Start(token->timestamp(), random);
   if (status != Status::kOk || !from.BeginDecryption(token->iv())) {

@@ -1,6 +1,8 @@
-// Owners of the OpenSSL objects that the core keeps. Private to src/core.
+// Owners of the OpenSSL objects that the core keeps, and how their functions
+// are called. Private to src/core.
 #pragma once
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/opensslv.h>
@@ -41,6 +43,16 @@ class Handle {
  private:
   T *object_ = nullptr;
 };
+
+// Succeeded turns OpenSSL's 1 into true. On failure it clears OpenSSL's error
+// queue, in which the server's TLS code would find the error.
+inline bool Succeeded(int result) noexcept {
+  if (result != 1) {
+    ERR_clear_error();
+    return false;
+  }
+  return true;
+}
 
 using Cipher = Handle<EVP_CIPHER, EVP_CIPHER_free>;
 using CipherContext = Handle<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;

@@ -42,13 +42,7 @@ Outcome TokenReader::LoadSmall(bool padding_is_wrong) noexcept {
   if (bad != base64url::kNoOffset) {
     return {.status = Status::kTokenBadCharacter, .offset = start_ + bad};
   }
-  const Outcome outcome =
-      CheckStructure(padding_is_wrong, size_ == 0 ? 0 : buffer_[0]);
-  if (outcome.ok()) {
-    std::memcpy(header_.data(), buffer_.data(), kHeaderSize);
-    std::memcpy(hmac_.data(), buffer_.data() + signed_size_, kHmacSize);
-  }
-  return outcome;
+  return CheckStructure(padding_is_wrong, size_ == 0 ? 0 : buffer_[0]);
 }
 
 Outcome TokenReader::LoadLarge(bool padding_is_wrong) noexcept {
@@ -139,7 +133,7 @@ std::size_t TokenReader::DecodeAt(std::size_t from,
 std::uint64_t TokenReader::timestamp() const noexcept {
   std::uint64_t seconds = 0;
   for (std::size_t i = 1; i <= kTimestampSize; ++i) {
-    seconds = seconds << 8 | header_[i];
+    seconds = seconds << 8 | header()[i];
   }
   return seconds;
 }
@@ -151,12 +145,8 @@ void TokenReader::KeepCiphertextIn(std::span<std::uint8_t> memory) noexcept {
   }
 }
 
-Outcome TokenReader::ReadSigned(
+Outcome TokenReader::ReadLarge(
     std::size_t index, std::span<const std::uint8_t> *out_chunk) noexcept {
-  if (!is_large()) {
-    *out_chunk = std::span(buffer_).first(signed_size_);
-    return {};
-  }
   if (index == 0) {
     *out_chunk = header_;
     return {};
@@ -178,15 +168,6 @@ Outcome TokenReader::ReadSigned(
   }
   kept_size_ = from + size;
   return {};
-}
-
-Outcome TokenReader::ReadCiphertext(
-    std::size_t index, std::span<const std::uint8_t> *out_chunk) noexcept {
-  const Outcome outcome = ReadSigned(index, out_chunk);
-  if (outcome.ok() && index == 0) {
-    *out_chunk = out_chunk->subspan(kHeaderSize);
-  }
-  return outcome;
 }
 
 void TokenReader::LastBlock(Block *previous, Block *last) const noexcept {

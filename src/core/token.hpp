@@ -70,10 +70,11 @@ class TokenReader {
   // Seconds since 1970, any 64-bit number. Load does not authenticate it.
   std::uint64_t timestamp() const noexcept;
   std::span<const std::uint8_t, kIvSize> iv() const noexcept {
-    return std::span<const std::uint8_t, kHeaderSize>(header_).last<kIvSize>();
+    return header().last<kIvSize>();
   }
   std::span<const std::uint8_t, kHmacSize> hmac() const noexcept {
-    return hmac_;
+    return std::span<const std::uint8_t, kHmacSize>(
+        is_large() ? hmac_.data() : buffer_.data() + signed_size_, kHmacSize);
   }
   // The size of the ciphertext: 1 to 16 bytes more than the plaintext.
   std::size_t ciphertext_size() const noexcept {
@@ -97,10 +98,22 @@ class TokenReader {
   // ReadSigned stores the chunk at `index` in `*out_chunk`. Returns
   // kTokenBadCharacter only after LoadToRead, or kStopped.
   Outcome ReadSigned(std::size_t index,
-                     std::span<const std::uint8_t> *out_chunk) noexcept;
+                     std::span<const std::uint8_t> *out_chunk) noexcept {
+    if (is_large()) {
+      return ReadLarge(index, out_chunk);
+    }
+    *out_chunk = std::span(buffer_).first(signed_size_);
+    return {};
+  }
   // ReadCiphertext is ReadSigned without the header: whole AES blocks, or none.
   Outcome ReadCiphertext(std::size_t index,
-                         std::span<const std::uint8_t> *out_chunk) noexcept;
+                         std::span<const std::uint8_t> *out_chunk) noexcept {
+    const Outcome outcome = ReadSigned(index, out_chunk);
+    if (outcome.ok() && index == 0) {
+      *out_chunk = out_chunk->subspan(kHeaderSize);
+    }
+    return outcome;
+  }
   // LastBlock stores the last block of the ciphertext and the one before it, or
   // the IV: CBC needs both to decrypt the end alone. Do not call it after a
   // kept ciphertext was decrypted in place.
@@ -109,8 +122,14 @@ class TokenReader {
 
  private:
   bool is_large() const noexcept { return size_ > kBufferSize; }
+  std::span<const std::uint8_t, kHeaderSize> header() const noexcept {
+    return std::span<const std::uint8_t, kHeaderSize>(
+        is_large() ? header_.data() : buffer_.data(), kHeaderSize);
+  }
   Outcome LoadSmall(bool padding_is_wrong) noexcept;
   Outcome LoadLarge(bool padding_is_wrong) noexcept;
+  Outcome ReadLarge(std::size_t index,
+                    std::span<const std::uint8_t> *out_chunk) noexcept;
   Outcome CheckStructure(bool padding_is_wrong, std::uint8_t version) noexcept;
   Outcome CheckCharacters() noexcept;
   // DecodeAt decodes `out.size()` bytes from byte `from` on. Returns what
@@ -126,6 +145,7 @@ class TokenReader {
   std::size_t start_;        // of digits_ in the text
   std::size_t size_;         // of the whole token in bytes
   std::size_t signed_size_;  // of the part before the HMAC
+  // Those of a large token, whose buffer holds one chunk after the other.
   std::array<std::uint8_t, kHeaderSize> header_;
   Hmac hmac_;
   // The memory that keeps a large token's ciphertext, if any, and how much is

@@ -1,5 +1,6 @@
 #include "core/crypto.hpp"
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <openssl/err.h>
 
@@ -13,6 +14,10 @@
 
 namespace fernet {
 namespace {
+
+// When EVP_DecryptUpdate fails, which stands at the end of this file.
+enum class DecryptionFails : std::uint8_t { kNever, kBefore, kAfter };
+DecryptionFails decryption_fails = DecryptionFails::kNever;
 
 using test::Bytes;
 using test::SomeBytes;
@@ -34,7 +39,7 @@ class Prepared {
   std::span<const std::uint8_t> encryption_half() const {
     return std::span(bytes_).last(16);
   }
-  const PreparedKey &key() const { return key_; }
+  PreparedKey &key() { return key_; }
   EVP_MD_CTX *scratch() const { return algorithms_.mac_scratch.get(); }
 
   // Mac computes the MAC of `parts` one after the other.
@@ -85,7 +90,7 @@ TEST(Algorithms, CanBeFetchedAgain) {
 }
 
 TEST(PreparedKey, ComputesTheHmacOfTheReference) {
-  const Prepared prepared(1);
+  Prepared prepared(1);
   for (std::size_t size = 0; size <= 300; ++size) {
     const Bytes data = SomeBytes(size, static_cast<std::uint32_t>(size));
     ASSERT_EQ(prepared.Mac({data}),
@@ -96,7 +101,7 @@ TEST(PreparedKey, ComputesTheHmacOfTheReference) {
 
 TEST(PreparedKey, ComputesTheSameHmacInParts) {
   for (int number = 1; number <= 20; ++number) {
-    const Prepared prepared(number);
+    Prepared prepared(number);
     const auto seed = static_cast<std::uint32_t>(number);
     const Bytes data = SomeBytes(1000, seed);
     EXPECT_EQ(prepared.Mac(Split(data, seed)),
@@ -105,7 +110,7 @@ TEST(PreparedKey, ComputesTheSameHmacInParts) {
 }
 
 TEST(PreparedKey, ForgetsAMacThatWasNotFinished) {
-  const Prepared prepared(1);
+  Prepared prepared(1);
   const Bytes data = SomeBytes(100);
   const Bytes expected = prepared.Mac({data});
   ASSERT_TRUE(prepared.key().BeginMac(prepared.scratch()));
@@ -114,8 +119,8 @@ TEST(PreparedKey, ForgetsAMacThatWasNotFinished) {
 }
 
 TEST(PreparedKey, SharesTheScratchWithOtherKeys) {
-  const Prepared first(1);
-  const Prepared second(2);
+  Prepared first(1);
+  Prepared second(2);
   const Bytes data = SomeBytes(100);
   Hmac hmac;
   ASSERT_TRUE(first.key().BeginMac(second.scratch()));
@@ -126,7 +131,7 @@ TEST(PreparedKey, SharesTheScratchWithOtherKeys) {
 }
 
 TEST(PreparedKey, EncryptsBlocksLikeTheReferenceInPlaceAndApart) {
-  const Prepared prepared(3);
+  Prepared prepared(3);
   for (std::size_t blocks = 0; blocks <= 40; ++blocks) {
     const Bytes plain = SomeBytes(16 * blocks);
     const Bytes expected = test::reference::EncryptBlocks(
@@ -148,7 +153,7 @@ TEST(PreparedKey, EncryptsBlocksLikeTheReferenceInPlaceAndApart) {
 
 TEST(PreparedKey, MakesAnIvOfARandomBlockInFront) {
   // The result does not depend on what came before, here the previous turn.
-  const Prepared prepared(4);
+  Prepared prepared(4);
   for (std::size_t blocks = 0; blocks <= 40; ++blocks) {
     const Bytes plain = SomeBytes(16 * blocks, 2);
     Bytes message = SomeBytes(16, static_cast<std::uint32_t>(blocks));
@@ -163,7 +168,7 @@ TEST(PreparedKey, MakesAnIvOfARandomBlockInFront) {
 }
 
 TEST(PreparedKey, MakesAnotherIvOfTheSameBlock) {
-  const Prepared prepared(4);
+  Prepared prepared(4);
   const Bytes block = SomeBytes(16);
   std::set<Bytes> ivs;
   for (int i = 0; i < 100; ++i) {
@@ -174,7 +179,7 @@ TEST(PreparedKey, MakesAnotherIvOfTheSameBlock) {
 }
 
 TEST(PreparedKey, DecryptsBlocksInAnyParts) {
-  const Prepared prepared(4);
+  Prepared prepared(4);
   const Bytes plain = SomeBytes(16 * 8);
   const Bytes encrypted = test::reference::EncryptBlocks(
       prepared.encryption_half(), test::kTestIv, plain);
@@ -192,7 +197,7 @@ TEST(PreparedKey, DecryptsBlocksInAnyParts) {
 }
 
 TEST(PreparedKey, ForgetsADecryptionThatWasNotFinished) {
-  const Prepared prepared(5);
+  Prepared prepared(5);
   const Bytes plain = SomeBytes(64);
   const Bytes encrypted = test::reference::EncryptBlocks(
       prepared.encryption_half(), test::kTestIv, plain);
@@ -203,6 +208,28 @@ TEST(PreparedKey, ForgetsADecryptionThatWasNotFinished) {
   ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
   ASSERT_TRUE(prepared.key().DecryptBlocks(encrypted, out.data()));
   EXPECT_EQ(out, plain);
+}
+
+TEST(PreparedKey, DecryptsTheNextTokenAfterAFailure) {
+  Prepared prepared(6);
+  const Bytes plain = SomeBytes(48);
+  const Bytes encrypted = test::reference::EncryptBlocks(
+      prepared.encryption_half(), test::kTestIv, plain);
+  Bytes out(plain.size());
+  // A failure may come before or after OpenSSL has changed the context.
+  for (const auto fails : {DecryptionFails::kBefore, DecryptionFails::kAfter}) {
+    ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
+    decryption_fails = fails;
+    EXPECT_FALSE(prepared.key().DecryptBlocks(SomeBytes(32, 7), out.data()));
+    decryption_fails = DecryptionFails::kNever;
+    EXPECT_TRUE(test::ErrorQueueIsEmpty());
+    // And the one after that, which is chained to it.
+    for (int token = 0; token < 2; ++token) {
+      ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
+      ASSERT_TRUE(prepared.key().DecryptBlocks(encrypted, out.data()));
+      EXPECT_EQ(out, plain);
+    }
+  }
 }
 
 TEST(PreparedKey, CanBePreparedAgainForAnotherKey) {
@@ -231,3 +258,20 @@ TEST(PreparedKey, UseBeforePreparationFailsAndLeavesNoError) {
 
 }  // namespace
 }  // namespace fernet
+
+// In place of OpenSSL's, for the core.
+extern "C" int EVP_DecryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out,
+                                 int *out_size, const unsigned char *in,
+                                 int size) {
+  using fernet::decryption_fails;
+  using fernet::DecryptionFails;
+  using Update = int (*)(EVP_CIPHER_CTX *, unsigned char *, int *,
+                         const unsigned char *, int);
+  static const auto update =
+      reinterpret_cast<Update>(dlsym(RTLD_NEXT, "EVP_DecryptUpdate"));
+  if (decryption_fails == DecryptionFails::kBefore) {
+    return 0;
+  }
+  const int result = update(context, out, out_size, in, size);
+  return decryption_fails == DecryptionFails::kAfter ? 0 : result;
+}
