@@ -5,12 +5,20 @@ usage: measure.py ROWS ROUNDS
 On the server that the environment names; bench/documents starts it.
 """
 
-import os
 import statistics
 import sys
 import time
 
-from measuring import NEW_KEY, OLD_KEY, connect, execute, in_turn, judge, query
+from measuring import (
+    NEW_KEY,
+    OLD_KEY,
+    connect,
+    execute,
+    in_turn,
+    judge,
+    query,
+    session_time,
+)
 
 BATCH_ROWS = 5000
 
@@ -125,26 +133,17 @@ def check_rotated(connection, source, rows):
         sys.exit(f"{source}: {rows - right} rows are not as they should be")
 
 
-def cpu_time(connection):
-    """The seconds that the session has computed so far."""
-    (pid,) = query(connection, "SELECT pg_backend_pid()")
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        # The name, in parentheses, may hold anything.
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def measure(connection, variant, rows):
     """The microseconds for a row, by the clock and of the processor."""
     value = VARIANTS[variant][1]
-    cpu = cpu_time(connection)
+    cpu = session_time(connection)
     started = time.perf_counter()
     if value is None:
         rotate(connection, rows)
     else:
         update_in_batches(connection, value)
     seconds = time.perf_counter() - started
-    return seconds / rows * 1e6, (cpu_time(connection) - cpu) / rows * 1e6
+    return seconds / rows * 1e6, (session_time(connection) - cpu) / rows * 1e6
 
 
 def ratio(results, above, below, which):

@@ -1,5 +1,6 @@
 """What the benchmarks on a server share: connections, rounds and verdicts."""
 
+import os
 import time
 
 import psycopg2
@@ -51,6 +52,20 @@ def timed(connection, statement, arguments=None):
     started = time.perf_counter()
     row = query(connection, statement, arguments)
     return time.perf_counter() - started, row
+
+
+def cpu_time(pid):
+    """The seconds that a process has computed so far. Whatever else runs on the
+    machine disturbs them less than the clock."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        # The name, in parentheses, may hold anything.
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def session_time(connection):
+    """The seconds that the backend of a session has computed so far."""
+    return cpu_time(*query(connection, "SELECT pg_backend_pid()"))
 
 
 def table(headings, rows):

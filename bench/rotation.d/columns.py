@@ -5,12 +5,20 @@ usage: columns.py ROWS ROUNDS
 On the server that the environment names; bench/rotation starts it.
 """
 
-import os
 import statistics
 import sys
 import time
 
-from measuring import NEW_KEY, OLD_KEY, connect, execute, in_turn, judge, query
+from measuring import (
+    NEW_KEY,
+    OLD_KEY,
+    connect,
+    execute,
+    in_turn,
+    judge,
+    query,
+    session_time,
+)
 
 # As in measure.py: tokens of 140 to 184 characters.
 PLAINTEXT = "left(md5(id::text) || md5((id + {n})::text), 32 + mod(id, 33)::int)"
@@ -66,25 +74,17 @@ def check_rotated(connection, names):
     return query(connection, f"SELECT count(*) FROM t WHERE {wrong}")[0]
 
 
-def cpu_time(connection):
-    """The seconds that the session has computed so far."""
-    (pid,) = query(connection, "SELECT pg_backend_pid()")
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def measure(connection, variant):
     """The seconds, the seconds of the processor, and how often as large the
     table is then."""
     (before,) = query(connection, "SELECT pg_table_size('t')")
-    cpu = cpu_time(connection)
+    cpu = session_time(connection)
     started = time.perf_counter()
     for statement in STATEMENTS[variant]:
         counts = query(connection, statement)
         assert counts[1:] == (0, 0), counts
     seconds = time.perf_counter() - started
-    cpu = cpu_time(connection) - cpu
+    cpu = session_time(connection) - cpu
     (after,) = query(connection, "SELECT pg_table_size('t')")
     return seconds, cpu, after / before
 

@@ -6,13 +6,21 @@ usage: growth.py ROWS
 On the server that the environment names; bench/rotation starts it.
 """
 
-import os
 import re
 import sys
 import threading
 import time
 
-from measuring import NEW_KEY, OLD_KEY, connect, execute, judge, query, timed
+from measuring import (
+    NEW_KEY,
+    OLD_KEY,
+    connect,
+    cpu_time,
+    execute,
+    judge,
+    query,
+    timed,
+)
 
 TIMES = 10
 STEPS = {
@@ -46,13 +54,6 @@ class Peak(threading.Thread):
             with open(self.path, encoding="ascii") as file:
                 now = re.search(r"^RssAnon:\s+(\d+) kB", file.read(), re.MULTILINE)
             self.kilobytes = max(self.kilobytes, int(now[1]))
-
-
-def cpu_time(pid):
-    """The seconds that a process has computed so far."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def make_table(rows):

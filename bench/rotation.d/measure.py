@@ -15,7 +15,16 @@ import django
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.db import models, transaction
-from measuring import NEW_KEY, OLD_KEY, connect, execute, in_turn, judge, query
+from measuring import (
+    NEW_KEY,
+    OLD_KEY,
+    connect,
+    cpu_time,
+    execute,
+    in_turn,
+    judge,
+    query,
+)
 from psycopg2.extras import execute_values
 
 BATCH_ROWS = 5000
@@ -255,30 +264,23 @@ def read_state(connection):
     )
 
 
-def cpu_time(connection):
-    """The seconds that all sessions and this program have computed so far.
-    Whatever else runs on the machine disturbs them less than the clock."""
-    pids = query(
+def all_time(connection):
+    """The seconds that all sessions and this program have computed so far."""
+    (pids,) = query(
         connection,
         "SELECT array_agg(pid) FROM pg_stat_activity "
         "WHERE backend_type = 'client backend'",
-    )[0]
-    ticks = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            # The name, in parentheses, may hold anything.
-            fields = file.read().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK") + time.process_time()
+    )
+    return sum(map(cpu_time, pids)) + time.process_time()
 
 
 def measure(connection, variant, rows):
     wal, table, indexes = read_state(connection)
-    cpu = cpu_time(connection)
+    cpu = all_time(connection)
     started = time.perf_counter()
     treated = VARIANTS[variant](connection, rows)
     seconds = time.perf_counter() - started
-    cpu = cpu_time(connection) - cpu
+    cpu = all_time(connection) - cpu
     wal_after, table_after, indexes_after = read_state(connection)
     return treated, Measurement(
         treated,

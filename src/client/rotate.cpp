@@ -21,10 +21,11 @@
 namespace fernet::client {
 namespace {
 
-// A table that is larger than its share of the work is rotated in slices, if
-// it is worth a second session.
+// The smallest table that is worth a second session, and so may be rotated in
+// slices.
 constexpr std::int64_t kSmallestSliced = std::int64_t{16} << 20;
-// The smallest slice is a third of a job's share of the work.
+// The pieces of tables are limited to a job's share of the work, then to 2/3 of
+// it, 2/4, and so on to 2/6, until the jobs end at the same time.
 constexpr int kMostHalves = 6;
 // Jobs end at the same time when the last of them has read at most a tenth
 // more than its share.

@@ -217,6 +217,7 @@ is(sql('large', 'SELECT (SELECT count(*) FROM first WHERE fernet_try_decrypt(tok
 
 sql('large', <<'SQL');
 DROP TABLE second;
+VACUUM FULL first;
 CREATE TABLE small1 (LIKE first INCLUDING STORAGE);
 INSERT INTO small1 SELECT * FROM first WHERE id <= 440;
 CREATE TABLE small2 (LIKE first INCLUDING STORAGE);
@@ -230,6 +231,8 @@ INSERT INTO small5 TABLE small1;
 SQL
 $dry = ends('one half and five tenths, four jobs', 'large', [ 'rotate', '--column=public.first.token', map({ "--column=public.small$_.token" } 1 .. 5), '--dry-run', '--jobs=4' ], 0);
 is(join('; ', sort { $a cmp $b } $dry =~ /^public\.(\w+, slice \d of \d)/mg), 'first, slice 1 of 3; first, slice 2 of 3; first, slice 3 of 3', 'three slices of the half: two would leave the last of the tenths to one job alone');
+$dry = ends('one half and five tenths, two jobs', 'large', [ 'rotate', '--column=public.first.token', map({ "--column=public.small$_.token" } 1 .. 5), '--dry-run', '--jobs=2' ], 0);
+unlike($dry, qr/slice/, 'no slices where whole tables end together');
 
 # ---------------------------------------------------------------------------
 # keys in the wrong place
