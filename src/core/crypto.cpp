@@ -90,37 +90,32 @@ Status PreparedKey::Prepare(const Algorithms &algorithms,
                             const Key &key) noexcept {
   encryption_ = CipherContext(EVP_CIPHER_CTX_new());
   decryption_ = CipherContext(EVP_CIPHER_CTX_new());
+  encrypted_ = CbcChain();
+  decrypted_ = CbcChain();
   const EVP_CIPHER *const aes = algorithms.aes_128_cbc.get();
   const unsigned char *const aes_key = key.encryption_half().data();
   const NoPadding no_padding;
-  // OpenSSL wants an IV here, though no token is made with it.
-  constexpr std::array<std::uint8_t, kIvSize> kNoIv{};
   const bool prepared =
       encryption_ && decryption_ &&
       mac_.Prepare(algorithms.sha256.get(), key.signing_half()) &&
-      Succeeded(EVP_EncryptInit_ex2(encryption_.get(), aes, aes_key,
-                                    kNoIv.data(), no_padding.params())) &&
-      Succeeded(EVP_DecryptInit_ex2(decryption_.get(), aes, aes_key,
-                                    kNoIv.data(), no_padding.params()));
-  chained_ = kNoIv;
-  chain_is_known_ = prepared;
+      Succeeded(EVP_EncryptInit_ex2(encryption_.get(), aes, aes_key, nullptr,
+                                    no_padding.params())) &&
+      Succeeded(EVP_DecryptInit_ex2(decryption_.get(), aes, aes_key, nullptr,
+                                    no_padding.params()));
   ERR_clear_error();
   return prepared ? Status::kOk : Status::kCryptoFailed;
 }
 
-bool PreparedKey::BeginEncryptionWith(
-    std::span<const std::uint8_t, kIvSize> iv) const noexcept {
-  return Succeeded(EVP_EncryptInit_ex2(encryption_.get(), nullptr, nullptr,
-                                       iv.data(), nullptr));
-}
-
-bool PreparedKey::ChainTo(std::span<const std::uint8_t, kIvSize> iv) noexcept {
-  if (!Succeeded(EVP_DecryptInit_ex2(decryption_.get(), nullptr, nullptr,
-                                     iv.data(), nullptr))) {
+bool CbcChain::SetIv(EVP_CIPHER_CTX *context, Block iv) noexcept {
+  constexpr int kSameDirection = -1;
+  // A key that is not prepared has no context.
+  if (context == nullptr ||
+      !Succeeded(EVP_CipherInit_ex2(context, nullptr, nullptr, iv.data(),
+                                    kSameDirection, nullptr))) {
     return false;
   }
-  std::ranges::copy(iv, chained_.begin());
-  chain_is_known_ = true;
+  SetLast(iv);
+  last_is_known_ = true;
   return true;
 }
 

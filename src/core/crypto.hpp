@@ -76,6 +76,65 @@ class PreparedMac {
   DigestContext outer_;
 };
 
+// CbcChain is where a context of AES-128-CBC stands between two tokens. The
+// context is not initialized again for each token: that costs about as much as
+// to encrypt a small one. So CBC xors the first block of a token not with its
+// IV but with the last block of ciphertext before it. To xor that block with
+// both, before it is encrypted or after it is decrypted, makes it right.
+//
+// All that is kept here is public: IVs and ciphertext.
+//
+// Source: NIST SP 800-38A, section 6.2.
+class CbcChain {
+ public:
+  using Block = std::span<const std::uint8_t, kBlockSize>;
+
+  // Begin makes `iv` the IV of the next block. It returns false when libcrypto
+  // fails.
+  [[nodiscard]] bool Begin(EVP_CIPHER_CTX *context, Block iv) noexcept {
+    if (!last_is_known_ && !SetIv(context, iv)) {
+      return false;
+    }
+    XorBlocks(last_.data(), iv.data(), correction_.data());
+    return true;
+  }
+
+  // Correct makes the first block right, and leaves those that follow alone.
+  void Correct(std::uint8_t *block) noexcept {
+    XorBlocks(block, correction_.data(), block);
+    correction_ = {};
+  }
+
+  // SetLast takes the last block of ciphertext. Forget says that the context
+  // has failed: nobody knows where it stands, and the next IV is set in it.
+  void SetLast(Block ciphertext) noexcept {
+    std::ranges::copy(ciphertext, last_.begin());
+  }
+  void Forget() noexcept { last_is_known_ = false; }
+
+ private:
+  // XorBlocks writes `a` xored with `b`, one block each, to `out`, which may be
+  // either. The compiler makes no vectors of a loop over bytes that may
+  // overlap.
+  static void XorBlocks(const std::uint8_t *a, const std::uint8_t *b,
+                        std::uint8_t *out) noexcept {
+    std::array<std::uint64_t, 2> words;
+    std::array<std::uint64_t, 2> others;
+    static_assert(sizeof words == kBlockSize);
+    std::memcpy(words.data(), a, kBlockSize);
+    std::memcpy(others.data(), b, kBlockSize);
+    words = {words[0] ^ others[0], words[1] ^ others[1]};
+    std::memcpy(out, words.data(), kBlockSize);
+  }
+
+  bool SetIv(EVP_CIPHER_CTX *context, Block iv) noexcept;
+
+  std::array<std::uint8_t, kBlockSize> last_{};
+  // What the next block is to be xored with.
+  std::array<std::uint8_t, kBlockSize> correction_{};
+  bool last_is_known_ = false;
+};
+
 // PreparedKey holds the contexts of one key. Its functions return false when
 // libcrypto fails. OpenSSL's error queue is always empty afterwards.
 //
@@ -94,88 +153,62 @@ class PreparedKey {
       EVP_MD_CTX *scratch, std::span<const std::uint8_t> data) noexcept {
     return PreparedMac::Add(scratch, data);
   }
-  [[nodiscard]] bool FinishMac(EVP_MD_CTX *scratch, Hmac *out) const noexcept {
-    return mac_.Finish(scratch, *out);
+  [[nodiscard]] bool FinishMac(
+      EVP_MD_CTX *scratch,
+      std::span<std::uint8_t, kHmacSize> out) const noexcept {
+    return mac_.Finish(scratch, out);
   }
 
-  // EncryptBlocks and DecryptBlocks work on whole blocks and may be called any
-  // number of times. The caller adds and removes the PKCS #7 padding, and the
-  // contexts keep no plaintext. `in` is less than 2 GiB; `out` is the same
-  // memory or does not overlap it.
-  //
-  // The contexts are not initialized again for each token: that costs more than
-  // to encrypt a small one. So CBC chains the first block of a token to the
-  // last block of the token before. To encrypt, a random block goes first, and
-  // its ciphertext is the IV: the IV is as random as that block, which nobody
-  // else sees. To decrypt, the first block comes out xored with that last block
-  // in place of the IV: to xor it with both makes it right.
-  //
-  // Source: NIST SP 800-38A, section 6.2, and appendix C, the first method.
-  [[nodiscard]] bool EncryptBlocks(std::span<const std::uint8_t> in,
-                                   std::uint8_t *out) const noexcept {
+  // A token is encrypted by BeginEncryption and any number of EncryptBlocks,
+  // and decrypted likewise. They work on whole blocks, less than 2 GiB at once:
+  // the caller adds and removes the PKCS #7 padding, and the contexts keep no
+  // plaintext.
+  [[nodiscard]] bool BeginEncryption(
+      std::span<const std::uint8_t, kIvSize> iv) noexcept {
+    return encrypted_.Begin(encryption_.get(), iv);
+  }
+  // EncryptBlocks works in place, on at least one block. After a failure
+  // `blocks` is neither plaintext nor ciphertext.
+  [[nodiscard]] bool EncryptBlocks(std::span<std::uint8_t> blocks) noexcept {
+    encrypted_.Correct(blocks.data());
     int written = 0;
-    return Succeeded(EVP_EncryptUpdate(encryption_.get(), out, &written,
-                                       in.data(), static_cast<int>(in.size())));
+    if (!Succeeded(EVP_EncryptUpdate(encryption_.get(), blocks.data(), &written,
+                                     blocks.data(),
+                                     static_cast<int>(blocks.size())))) {
+      encrypted_.Forget();
+      return false;
+    }
+    encrypted_.SetLast(blocks.last<kBlockSize>());
+    return true;
   }
   [[nodiscard]] bool BeginDecryption(
       std::span<const std::uint8_t, kIvSize> iv) noexcept {
-    if (!chain_is_known_ && !ChainTo(iv)) {
-      return false;
-    }
-    XorBlocks(chained_.data(), iv.data(), correction_.data());
-    return true;
+    return decrypted_.Begin(decryption_.get(), iv);
   }
+  // `out` is the same memory as `in` or does not overlap it.
   [[nodiscard]] bool DecryptBlocks(std::span<const std::uint8_t> in,
                                    std::uint8_t *out) noexcept {
     if (in.empty()) {
       return true;
     }
     // Before `out`, which may be the same memory, is written.
-    std::ranges::copy(in.last<kBlockSize>(), chained_.begin());
+    decrypted_.SetLast(in.last<kBlockSize>());
     int written = 0;
-    chain_is_known_ =
-        Succeeded(EVP_DecryptUpdate(decryption_.get(), out, &written, in.data(),
-                                    static_cast<int>(in.size())));
-    if (!chain_is_known_) {
+    if (!Succeeded(EVP_DecryptUpdate(decryption_.get(), out, &written,
+                                     in.data(), static_cast<int>(in.size())))) {
+      decrypted_.Forget();
       return false;
     }
-    XorBlocks(out, correction_.data(), out);
-    correction_ = {};
+    decrypted_.Correct(out);
     return true;
   }
 
-  // BeginEncryptionWith sets an IV that the caller chooses, before the first
-  // EncryptBlocks.
-  [[nodiscard]] bool BeginEncryptionWith(
-      std::span<const std::uint8_t, kIvSize> iv) const noexcept;
-
  private:
-  // XorBlocks writes `a` xored with `b`, one block each, to `out`, which may be
-  // either. The compiler makes no vectors of a loop over bytes that may
-  // overlap.
-  static void XorBlocks(const std::uint8_t *a, const std::uint8_t *b,
-                        std::uint8_t *out) noexcept {
-    std::array<std::uint64_t, 2> words;
-    std::array<std::uint64_t, 2> others;
-    static_assert(sizeof words == kBlockSize);
-    std::memcpy(words.data(), a, kBlockSize);
-    std::memcpy(others.data(), b, kBlockSize);
-    words = {words[0] ^ others[0], words[1] ^ others[1]};
-    std::memcpy(out, words.data(), kBlockSize);
-  }
-
-  // ChainTo makes `iv` what the next block is chained to.
-  bool ChainTo(std::span<const std::uint8_t, kIvSize> iv) noexcept;
-
   PreparedMac mac_;
   CipherContext encryption_;
   CipherContext decryption_;
-  // What `decryption_` chains the next block to, an IV or a block of
-  // ciphertext. After a failure it is not known.
-  std::array<std::uint8_t, kIvSize> chained_{};
-  bool chain_is_known_ = false;
-  // What the next block is to be xored with.
-  std::array<std::uint8_t, kIvSize> correction_{};
+  CbcChain encrypted_;
+  CbcChain decrypted_;
 };
 
 }  // namespace fernet

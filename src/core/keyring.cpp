@@ -94,24 +94,17 @@ void Keyring::Clear() noexcept {
 Status Keyring::Seal(std::span<const std::uint8_t> plaintext,
                      std::uint64_t timestamp, RandomBuffer *ivs,
                      std::span<char> out, GoOn go_on) noexcept {
-  std::array<std::uint8_t, kIvSize> random;
-  if (!ivs->Take(random)) {
-    return Status::kRandomFailed;
-  }
-  Sealer sealer(keys_[0], algorithms_.mac_scratch.get(), out, go_on);
-  Status status = sealer.Start(timestamp, random);
-  if (status == Status::kOk) {
-    status = sealer.Append(plaintext);
-  }
-  return status == Status::kOk ? sealer.Finish() : status;
+  std::array<std::uint8_t, kIvSize> iv;
+  return ivs->Take(iv) ? SealWithIv(plaintext, timestamp, iv, out, go_on)
+                       : Status::kRandomFailed;
 }
 
 Status Keyring::SealWithIv(std::span<const std::uint8_t> plaintext,
                            std::uint64_t timestamp,
                            std::span<const std::uint8_t, kIvSize> iv,
-                           std::span<char> out) noexcept {
-  Sealer sealer(keys_[0], algorithms_.mac_scratch.get(), out);
-  Status status = sealer.StartWithIv(timestamp, iv);
+                           std::span<char> out, GoOn go_on) noexcept {
+  Sealer sealer(&keys_[0], algorithms_.mac_scratch.get(), out, go_on);
+  Status status = sealer.Start(timestamp, iv);
   if (status == Status::kOk) {
     status = sealer.Append(plaintext);
   }
@@ -166,7 +159,7 @@ Outcome Keyring::ComputeHmac(TokenReader *token, std::uint32_t index,
     }
     done = PreparedKey::AddToMac(scratch, chunk);
   }
-  done = done && keys_[index].FinishMac(scratch, out);
+  done = done && keys_[index].FinishMac(scratch, *out);
   return {done ? Status::kOk : Status::kCryptoFailed};
 }
 
@@ -214,13 +207,13 @@ Status Keyring::Rotate(TokenReader *token, std::uint32_t index,
       return padding;
     }
   }
-  std::array<std::uint8_t, kIvSize> random;
-  if (!ivs->Take(random)) {
+  std::array<std::uint8_t, kIvSize> iv;
+  if (!ivs->Take(iv)) {
     return Status::kRandomFailed;
   }
   PreparedKey &from = keys_[index];
-  Sealer sealer(keys_[0], algorithms_.mac_scratch.get(), out);
-  Status status = sealer.Start(token->timestamp(), random);
+  Sealer sealer(&keys_[0], algorithms_.mac_scratch.get(), out);
+  Status status = sealer.Start(token->timestamp(), iv);
   if (status != Status::kOk || !from.BeginDecryption(token->iv())) {
     return Status::kCryptoFailed;
   }

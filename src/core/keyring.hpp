@@ -39,12 +39,13 @@ class Keyring {
               RandomBuffer *ivs, std::span<char> out,
               GoOn go_on = Always) noexcept;
 
-  // SealWithIv is Seal with an IV that the caller chooses. It is only for the
-  // specification's vectors: an IV used twice shows which plaintexts are equal.
+  // SealWithIv is Seal with an IV that the caller chooses. Others than Seal
+  // call it only for the specification's vectors: an IV used twice shows which
+  // plaintexts are equal.
   Status SealWithIv(std::span<const std::uint8_t> plaintext,
                     std::uint64_t timestamp,
                     std::span<const std::uint8_t, kIvSize> iv,
-                    std::span<char> out) noexcept;
+                    std::span<char> out, GoOn go_on = Always) noexcept;
 
   // FindKey finds the key that fits the HMAC of `token`, with a comparison in
   // constant time for each key, and stores its index, from 0. Returns

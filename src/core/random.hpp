@@ -3,26 +3,38 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 namespace fernet {
 
-// RandomBuffer hands out bytes of OpenSSL's generator and draws 4 KiB at a
-// time: a call of RAND_bytes for 16 bytes costs more than to encrypt a small
-// token.
+// RandomBuffer hands out IVs: blocks of OpenSSL's generator, of which it draws
+// 4 KiB at a time. A call of RAND_priv_bytes for 16 bytes costs more than to
+// encrypt a small token.
 //
 // A copy in a forked child would hand out the same bytes. So a RandomBuffer
 // must lie in SecretPages, which a child finds filled with zeros: a buffer of
 // zeros is an empty one.
 class RandomBuffer {
  public:
-  static constexpr std::size_t kSize = 4096;
+  static constexpr std::size_t kBlockSize = 16;
+  static constexpr std::size_t kSize = 256 * kBlockSize;
 
-  // Take fills `out`, at most kSize bytes, and wipes its own copy of these
-  // bytes. Returns false, with `out` untouched, when OpenSSL's generator fails.
-  [[nodiscard]] bool Take(std::span<std::uint8_t> out) noexcept;
+  // Take fills `block`. Returns false, with `block` untouched, when OpenSSL's
+  // generator fails. The buffer keeps what it has handed out until it is filled
+  // again: the IV of a token is public.
+  [[nodiscard]] bool Take(std::span<std::uint8_t, kBlockSize> block) noexcept {
+    if (left_ == 0 && !Fill()) {
+      return false;
+    }
+    std::memcpy(block.data(), bytes_.data() + (kSize - left_), kBlockSize);
+    left_ -= kBlockSize;
+    return true;
+  }
 
  private:
+  bool Fill() noexcept;
+
   // The unused bytes are the last `left_` of `bytes_`.
   std::size_t left_ = 0;
   std::array<std::uint8_t, kSize> bytes_{};

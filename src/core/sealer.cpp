@@ -14,30 +14,16 @@ Sealer::~Sealer() {
 }
 
 Status Sealer::Start(std::uint64_t timestamp,
-                     std::span<const std::uint8_t, kIvSize> random) noexcept {
-  const bool started = StageHeader(timestamp, random);
-  encrypted_ = kHeaderSize - kIvSize;
-  return started ? Status::kOk : Status::kCryptoFailed;
-}
-
-Status Sealer::StartWithIv(std::uint64_t timestamp,
-                           std::span<const std::uint8_t, kIvSize> iv) noexcept {
-  const bool started =
-      StageHeader(timestamp, iv) && key_.BeginEncryptionWith(iv);
-  encrypted_ = kHeaderSize;
-  return started ? Status::kOk : Status::kCryptoFailed;
-}
-
-bool Sealer::StageHeader(std::uint64_t timestamp,
-                         std::span<const std::uint8_t, kIvSize> last) noexcept {
+                     std::span<const std::uint8_t, kIvSize> iv) noexcept {
   stage_[0] = kVersion;
   for (std::size_t i = 0; i < kTimestampSize; ++i) {
     stage_[1 + i] =
         static_cast<std::uint8_t>(timestamp >> (8 * (kTimestampSize - 1 - i)));
   }
-  std::memcpy(stage_.data() + 1 + kTimestampSize, last.data(), kIvSize);
+  std::memcpy(stage_.data() + 1 + kTimestampSize, iv.data(), kIvSize);
+  encrypted_ = kHeaderSize;
   filled_ = kHeaderSize;
-  return key_.BeginMac(scratch_);
+  return key_->BeginEncryption(iv) ? Status::kOk : Status::kCryptoFailed;
 }
 
 Status Sealer::Append(std::span<const std::uint8_t> plaintext) noexcept {
@@ -62,11 +48,16 @@ Status Sealer::Append(std::span<const std::uint8_t> plaintext) noexcept {
 // EncryptStaged encrypts all whole blocks of the stage in place.
 bool Sealer::EncryptStaged() noexcept {
   const std::size_t size = (filled_ - encrypted_) / kBlockSize * kBlockSize;
-  const auto blocks = std::span(stage_).subspan(encrypted_, size);
-  if (!key_.EncryptBlocks(blocks, blocks.data())) {
+  if (!key_->EncryptBlocks(std::span(stage_).subspan(encrypted_, size))) {
     return false;
   }
   encrypted_ += size;
+  // The MAC begins after the first encryption: to read at once what the cipher
+  // has just written would stall the processor.
+  if (!mac_has_begun_ && !key_->BeginMac(scratch_)) {
+    return false;
+  }
+  mac_has_begun_ = true;
   const auto unsigned_part =
       std::span(stage_).subspan(maced_, encrypted_ - maced_);
   maced_ = encrypted_;
@@ -93,11 +84,11 @@ Status Sealer::Finish() noexcept {
   const std::size_t padding = kBlockSize - (filled_ - encrypted_) % kBlockSize;
   std::memset(stage_.data() + filled_, static_cast<int>(padding), padding);
   filled_ += padding;
-  Hmac hmac;
-  if (!EncryptStaged() || !key_.FinishMac(scratch_, &hmac)) {
+  if (!EncryptStaged() ||
+      !key_->FinishMac(scratch_,
+                       std::span(stage_).subspan(filled_).first<kHmacSize>())) {
     return Status::kCryptoFailed;
   }
-  std::memcpy(stage_.data() + filled_, hmac.data(), kHmacSize);
   base64url::Encode(RevealBytes(Revealed::kToken,
                                 std::span(stage_).first(filled_ + kHmacSize)),
                     out_);

@@ -22,7 +22,7 @@ class Sealer {
   // Writes to the start of `out`, which must hold TokenSize of all appended
   // bytes. `key` and `scratch` (see PreparedKey::BeginMac) must outlive the
   // Sealer. `go_on` is called after each chunk.
-  Sealer(const PreparedKey &key, EVP_MD_CTX *scratch, std::span<char> out,
+  Sealer(PreparedKey *key, EVP_MD_CTX *scratch, std::span<char> out,
          GoOn go_on = Always) noexcept
       : key_(key), scratch_(scratch), out_(out), go_on_(go_on) {}
   Sealer(const Sealer &) = delete;
@@ -31,30 +31,24 @@ class Sealer {
 
   // Start, any number of Append, Finish. Each returns kCryptoFailed when
   // libcrypto fails, Append also kStopped. After that, `out` holds no token and
-  // nothing else may be called.
-  //
-  // The IV is the ciphertext of `random`, see PreparedKey::EncryptBlocks.
+  // nothing else may be called. No two tokens may have the same `iv`, and
+  // nobody may know it before: it is random.
   Status Start(std::uint64_t timestamp,
-               std::span<const std::uint8_t, kIvSize> random) noexcept;
+               std::span<const std::uint8_t, kIvSize> iv) noexcept;
   Status Append(std::span<const std::uint8_t> plaintext) noexcept;
   Status Finish() noexcept;
 
-  // StartWithIv is Start with an IV that the caller chooses.
-  Status StartWithIv(std::uint64_t timestamp,
-                     std::span<const std::uint8_t, kIvSize> iv) noexcept;
-
  private:
-  bool StageHeader(std::uint64_t timestamp,
-                   std::span<const std::uint8_t, kIvSize> last) noexcept;
   bool EncryptStaged() noexcept;
   void EmitStaged() noexcept;
 
-  const PreparedKey &key_;
+  PreparedKey *const key_;
   EVP_MD_CTX *const scratch_;
   std::span<char> out_;  // what is still to be written
   const GoOn go_on_;
   // The stage: [0, encrypted_) is header and ciphertext, of which [0, maced_)
   // is in the MAC; [encrypted_, filled_) is plaintext.
+  bool mac_has_begun_ = false;
   std::size_t maced_ = 0;
   std::size_t encrypted_ = 0;
   std::size_t filled_ = 0;

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <random>
-#include <set>
 #include <vector>
 
 #include "support/reference.hpp"
@@ -15,9 +14,22 @@
 namespace fernet {
 namespace {
 
-// When EVP_DecryptUpdate fails, which stands at the end of this file.
-enum class DecryptionFails : std::uint8_t { kNever, kBefore, kAfter };
-DecryptionFails decryption_fails = DecryptionFails::kNever;
+// When EVP_EncryptUpdate and EVP_DecryptUpdate fail, which stand at the end of
+// this file.
+enum class CipherFails : std::uint8_t { kNever, kBefore, kAfter };
+CipherFails cipher_fails = CipherFails::kNever;
+
+using Update = int (*)(EVP_CIPHER_CTX *, unsigned char *, int *,
+                       const unsigned char *, int);
+
+int UpdateOrFail(Update update, EVP_CIPHER_CTX *context, unsigned char *out,
+                 int *out_size, const unsigned char *in, int size) {
+  if (cipher_fails == CipherFails::kBefore) {
+    return 0;
+  }
+  const int result = update(context, out, out_size, in, size);
+  return cipher_fails == CipherFails::kAfter ? 0 : result;
+}
 
 using test::Bytes;
 using test::SomeBytes;
@@ -49,7 +61,7 @@ class Prepared {
     for (const Bytes &part : parts) {
       EXPECT_TRUE(PreparedKey::AddToMac(scratch(), part));
     }
-    EXPECT_TRUE(key_.FinishMac(scratch(), &hmac));
+    EXPECT_TRUE(key_.FinishMac(scratch(), hmac));
     return {hmac.begin(), hmac.end()};
   }
 
@@ -125,56 +137,70 @@ TEST(PreparedKey, SharesTheScratchWithOtherKeys) {
   Hmac hmac;
   ASSERT_TRUE(first.key().BeginMac(second.scratch()));
   ASSERT_TRUE(PreparedKey::AddToMac(second.scratch(), data));
-  ASSERT_TRUE(first.key().FinishMac(second.scratch(), &hmac));
+  ASSERT_TRUE(first.key().FinishMac(second.scratch(), hmac));
   EXPECT_EQ(Bytes(hmac.begin(), hmac.end()), first.Mac({data}));
   EXPECT_NE(first.Mac({data}), second.Mac({data}));
 }
 
-TEST(PreparedKey, EncryptsBlocksLikeTheReferenceInPlaceAndApart) {
+TEST(PreparedKey, EncryptsBlocksInAnyParts) {
   Prepared prepared(3);
-  for (std::size_t blocks = 0; blocks <= 40; ++blocks) {
-    const Bytes plain = SomeBytes(16 * blocks);
-    const Bytes expected = test::reference::EncryptBlocks(
-        prepared.encryption_half(), test::kTestIv, plain);
-    Bytes apart(plain.size());
-    ASSERT_TRUE(prepared.key().BeginEncryptionWith(test::kTestIv));
-    ASSERT_TRUE(prepared.key().EncryptBlocks(plain, apart.data()));
-    EXPECT_EQ(apart, expected) << blocks;
-    // In two calls, in place.
-    Bytes in_place = plain;
-    const auto half = std::span(in_place).first(blocks / 2 * 16);
-    const auto rest = std::span(in_place).subspan(half.size());
-    ASSERT_TRUE(prepared.key().BeginEncryptionWith(test::kTestIv));
-    ASSERT_TRUE(prepared.key().EncryptBlocks(half, half.data()));
-    ASSERT_TRUE(prepared.key().EncryptBlocks(rest, rest.data()));
-    EXPECT_EQ(in_place, expected) << blocks;
+  std::uint32_t turn = 0;
+  for (std::size_t blocks = 1; blocks <= 40; ++blocks) {
+    for (const std::size_t cut : {std::size_t{0}, (blocks - 1) / 2}) {
+      // Each IV is another one, and what is chained comes from the last turn.
+      const Bytes iv = SomeBytes(kIvSize, ++turn);
+      const Bytes plain = SomeBytes(16 * blocks, 1000 + turn);
+      Bytes encrypted = plain;
+      const auto first = std::span(encrypted).first(16 * cut);
+      const auto rest = std::span(encrypted).subspan(16 * cut);
+      ASSERT_TRUE(
+          prepared.key().BeginEncryption(std::span(iv).first<kIvSize>()));
+      ASSERT_TRUE(first.empty() || prepared.key().EncryptBlocks(first));
+      ASSERT_TRUE(prepared.key().EncryptBlocks(rest));
+      EXPECT_EQ(encrypted, test::reference::EncryptBlocks(
+                               prepared.encryption_half(), iv, plain))
+          << blocks << " blocks, the first call with " << cut;
+    }
   }
 }
 
-TEST(PreparedKey, MakesAnIvOfARandomBlockInFront) {
-  // The result does not depend on what came before, here the previous turn.
-  Prepared prepared(4);
-  for (std::size_t blocks = 0; blocks <= 40; ++blocks) {
-    const Bytes plain = SomeBytes(16 * blocks, 2);
-    Bytes message = SomeBytes(16, static_cast<std::uint32_t>(blocks));
-    message.insert(message.end(), plain.begin(), plain.end());
-    ASSERT_TRUE(prepared.key().EncryptBlocks(message, message.data()));
-    const auto iv = std::span(message).first<16>();
-    EXPECT_TRUE(std::ranges::equal(
-        std::span(message).subspan(16),
-        test::reference::EncryptBlocks(prepared.encryption_half(), iv, plain)))
-        << blocks;
+TEST(PreparedKey, ForgetsAnEncryptionThatWasNotFinished) {
+  Prepared prepared(5);
+  const Bytes plain = SomeBytes(64);
+  const Bytes expected = test::reference::EncryptBlocks(
+      prepared.encryption_half(), test::kTestIv, plain);
+  // Without a block, and after some.
+  for (const bool with_blocks : {false, true}) {
+    Bytes unfinished = SomeBytes(32, 8);
+    Bytes out = plain;
+    ASSERT_TRUE(prepared.key().BeginEncryption(test::kTestIv));
+    ASSERT_TRUE(!with_blocks || prepared.key().EncryptBlocks(unfinished));
+    ASSERT_TRUE(prepared.key().BeginEncryption(test::kTestIv));
+    ASSERT_TRUE(prepared.key().EncryptBlocks(out));
+    EXPECT_EQ(out, expected);
   }
 }
 
-TEST(PreparedKey, MakesAnotherIvOfTheSameBlock) {
-  Prepared prepared(4);
-  const Bytes block = SomeBytes(16);
-  std::set<Bytes> ivs;
-  for (int i = 0; i < 100; ++i) {
-    Bytes iv(16);
-    ASSERT_TRUE(prepared.key().EncryptBlocks(block, iv.data()));
-    EXPECT_TRUE(ivs.insert(iv).second);
+TEST(PreparedKey, EncryptsTheNextTokenAfterAFailure) {
+  Prepared prepared(6);
+  const Bytes plain = SomeBytes(48);
+  const Bytes expected = test::reference::EncryptBlocks(
+      prepared.encryption_half(), test::kTestIv, plain);
+  // A failure may come before or after OpenSSL has changed the context.
+  for (const auto fails : {CipherFails::kBefore, CipherFails::kAfter}) {
+    Bytes failed = SomeBytes(32, 7);
+    ASSERT_TRUE(prepared.key().BeginEncryption(test::kTestIv));
+    cipher_fails = fails;
+    EXPECT_FALSE(prepared.key().EncryptBlocks(failed));
+    cipher_fails = CipherFails::kNever;
+    EXPECT_TRUE(test::ErrorQueueIsEmpty());
+    // And the one after that, which is chained to it.
+    for (int token = 0; token < 2; ++token) {
+      Bytes out = plain;
+      ASSERT_TRUE(prepared.key().BeginEncryption(test::kTestIv));
+      ASSERT_TRUE(prepared.key().EncryptBlocks(out));
+      EXPECT_EQ(out, expected);
+    }
   }
 }
 
@@ -217,11 +243,11 @@ TEST(PreparedKey, DecryptsTheNextTokenAfterAFailure) {
       prepared.encryption_half(), test::kTestIv, plain);
   Bytes out(plain.size());
   // A failure may come before or after OpenSSL has changed the context.
-  for (const auto fails : {DecryptionFails::kBefore, DecryptionFails::kAfter}) {
+  for (const auto fails : {CipherFails::kBefore, CipherFails::kAfter}) {
     ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
-    decryption_fails = fails;
+    cipher_fails = fails;
     EXPECT_FALSE(prepared.key().DecryptBlocks(SomeBytes(32, 7), out.data()));
-    decryption_fails = DecryptionFails::kNever;
+    cipher_fails = CipherFails::kNever;
     EXPECT_TRUE(test::ErrorQueueIsEmpty());
     // And the one after that, which is chained to it.
     for (int token = 0; token < 2; ++token) {
@@ -230,6 +256,16 @@ TEST(PreparedKey, DecryptsTheNextTokenAfterAFailure) {
       EXPECT_EQ(out, plain);
     }
   }
+}
+
+TEST(PreparedKey, ComputesNothingBeforeItIsPrepared) {
+  Algorithms algorithms;
+  ASSERT_EQ(algorithms.Fetch(), Status::kOk);
+  PreparedKey prepared;
+  EXPECT_FALSE(prepared.BeginMac(algorithms.mac_scratch.get()));
+  EXPECT_FALSE(prepared.BeginEncryption(test::kTestIv));
+  EXPECT_FALSE(prepared.BeginDecryption(test::kTestIv));
+  EXPECT_TRUE(test::ErrorQueueIsEmpty());
 }
 
 TEST(PreparedKey, CanBePreparedAgainForAnotherKey) {
@@ -242,7 +278,7 @@ TEST(PreparedKey, CanBePreparedAgainForAnotherKey) {
     ASSERT_EQ(prepared.Prepare(algorithms, key), Status::kOk);
     Hmac hmac;
     ASSERT_TRUE(prepared.BeginMac(algorithms.mac_scratch.get()));
-    ASSERT_TRUE(prepared.FinishMac(algorithms.mac_scratch.get(), &hmac));
+    ASSERT_TRUE(prepared.FinishMac(algorithms.mac_scratch.get(), hmac));
     EXPECT_EQ(Bytes(hmac.begin(), hmac.end()),
               test::reference::HmacSha256(key.signing_half(), {}));
   }
@@ -260,18 +296,18 @@ TEST(PreparedKey, UseBeforePreparationFailsAndLeavesNoError) {
 }  // namespace fernet
 
 // In place of OpenSSL's, for the core.
+extern "C" int EVP_EncryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out,
+                                 int *out_size, const unsigned char *in,
+                                 int size) {
+  static const auto update =
+      reinterpret_cast<fernet::Update>(dlsym(RTLD_NEXT, "EVP_EncryptUpdate"));
+  return fernet::UpdateOrFail(update, context, out, out_size, in, size);
+}
+
 extern "C" int EVP_DecryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out,
                                  int *out_size, const unsigned char *in,
                                  int size) {
-  using fernet::decryption_fails;
-  using fernet::DecryptionFails;
-  using Update = int (*)(EVP_CIPHER_CTX *, unsigned char *, int *,
-                         const unsigned char *, int);
   static const auto update =
-      reinterpret_cast<Update>(dlsym(RTLD_NEXT, "EVP_DecryptUpdate"));
-  if (decryption_fails == DecryptionFails::kBefore) {
-    return 0;
-  }
-  const int result = update(context, out, out_size, in, size);
-  return decryption_fails == DecryptionFails::kAfter ? 0 : result;
+      reinterpret_cast<fernet::Update>(dlsym(RTLD_NEXT, "EVP_DecryptUpdate"));
+  return fernet::UpdateOrFail(update, context, out, out_size, in, size);
 }

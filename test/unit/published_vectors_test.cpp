@@ -72,10 +72,10 @@ Bytes ComputeBlocks(const Bytes &aes_key, const Bytes &iv, const Bytes &in,
   test::LoadKey(FernetKeyOf(aes_key), &key);
   EXPECT_EQ(algorithms.Fetch(), Status::kOk);
   EXPECT_EQ(prepared.Prepare(algorithms, key), Status::kOk);
-  Bytes out(in.size());
+  Bytes out = in;
   const auto start = std::span(iv).first<kIvSize>();
-  EXPECT_TRUE(encrypt ? prepared.BeginEncryptionWith(start) &&
-                            prepared.EncryptBlocks(in, out.data())
+  EXPECT_TRUE(encrypt ? prepared.BeginEncryption(start) &&
+                            prepared.EncryptBlocks(out)
                       : prepared.BeginDecryption(start) &&
                             prepared.DecryptBlocks(in, out.data()));
   return out;
