@@ -166,14 +166,15 @@ SELECT id, metadata FROM connections ORDER BY id;
 CALL fernet_decrypt_column('connections', 'metadata', confirm => true);
 CALL fernet_decrypt_column('connections', 'checked', confirm => true);
 SELECT d(checked) FROM connections WHERE checked IS NOT NULL;
--- What is no token but holds one, and what nobody can decrypt, stays.
+-- What is no token but holds one, what nobody can decrypt, and what is not text, stays.
 SELECT fernet_encrypt('ours') AS ours \gset
 SET fernet.key = :'key';
 SELECT fernet_encrypt('of nobody') AS stranger \gset
 SET fernet.key = :'other';
 TRUNCATE connections;
 INSERT INTO connections (id, metadata) VALUES (1, jsonb_build_array('v1:' || :'ours')), (2, jsonb_build_array(:'ours', :'stranger')),
-	(3, jsonb_build_object(:'ours', 1)), (4, jsonb_build_array(fernet_encrypt(:'ours'))), (5, jsonb_build_array(:'ours', 'x', 1.0, NULL, '{}'::jsonb));
+	(3, jsonb_build_object(:'ours', 1)), (4, jsonb_build_array(fernet_encrypt(:'ours'))), (5, jsonb_build_array(:'ours', 'x', 1.0, NULL, '{}'::jsonb)),
+	(6, jsonb_build_array(:'ours', convert_from(fernet_encrypt('\x00ff'::bytea)::bytea, 'UTF8')));
 \set VERBOSITY default
 CALL fernet_decrypt_column('connections', 'metadata', confirm => true);
 \set VERBOSITY terse

@@ -114,7 +114,9 @@ GRANT SELECT ON root TO regress_fernet_finder;
 CREATE TABLE guarded (secret text);
 ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
 GRANT SELECT ON guarded TO regress_fernet_finder;
-CREATE TABLE numbers (id integer, at timestamptz, amounts numeric[]);
+CREATE TABLE numbers (id integer, at timestamptz, amounts numeric[], flag boolean, letter "char", number uuid);
+INSERT INTO numbers VALUES (1, now(), '{1}', true, 'x', gen_random_uuid());
+GRANT SELECT ON numbers TO regress_fernet_finder;
 SET ROLE regress_fernet_finder;
 SELECT relation, column_name, type, status, tokens, detail FROM fernet_find_tokens('{regress_fernet_find, regress_fernet_other}')
 WHERE type IS DISTINCT FROM 'function' AND detail !~ '^(the|policy|trigger|constraint|view|index|domain)' OR detail IS NULL;
