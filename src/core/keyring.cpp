@@ -50,6 +50,16 @@ Status DecryptAll(PreparedKey *key, TokenReader *token,
   return Status::kOk;
 }
 
+// IsSameHmac compares in constant time. OpenSSL compares 16 bytes as two words
+// and any other number byte by byte: to open a small token would take 8 % more.
+bool IsSameHmac(const Hmac &a,
+                std::span<const std::uint8_t, kHmacSize> b) noexcept {
+  constexpr std::size_t kHalf = kHmacSize / 2;
+  const int first = CRYPTO_memcmp(a.data(), b.data(), kHalf);
+  const int second = CRYPTO_memcmp(a.data() + kHalf, b.data() + kHalf, kHalf);
+  return Reveal(Revealed::kIsGenuine, first | second) == 0;
+}
+
 // ShareSigningHalf says whether any two of `keys` have the same signing half.
 // Random keys never have, but keys made from words may.
 bool ShareSigningHalf(std::span<const Key> keys) noexcept {
@@ -139,9 +149,7 @@ Outcome Keyring::TryKey(TokenReader *token, std::uint32_t index) noexcept {
   if (!outcome.ok()) {
     return outcome;
   }
-  if (Reveal(Revealed::kIsGenuine,
-             CRYPTO_memcmp(hmac.data(), token->hmac().data(), kHmacSize)) !=
-      0) {
+  if (!IsSameHmac(hmac, token->hmac())) {
     return {Status::kNoKeyOpens};
   }
   return {some_share_signing_half_ ? CheckPadding(*token, index) : Status::kOk};
