@@ -281,6 +281,16 @@ TEST(PreparedKey, CanBePreparedAgainForAnotherKey) {
     ASSERT_TRUE(prepared.FinishMac(algorithms.mac_scratch.get(), hmac));
     EXPECT_EQ(Bytes(hmac.begin(), hmac.end()),
               test::reference::HmacSha256(key.signing_half(), {}));
+    // Nothing is chained to what the other key has left.
+    const Bytes plain = SomeBytes(32);
+    Bytes blocks = plain;
+    ASSERT_TRUE(prepared.BeginEncryption(test::kTestIv));
+    ASSERT_TRUE(prepared.EncryptBlocks(blocks));
+    EXPECT_EQ(blocks, test::reference::EncryptBlocks(key.encryption_half(),
+                                                     test::kTestIv, plain));
+    ASSERT_TRUE(prepared.BeginDecryption(test::kTestIv));
+    ASSERT_TRUE(prepared.DecryptBlocks(blocks, blocks.data()));
+    EXPECT_EQ(blocks, plain);
   }
 }
 

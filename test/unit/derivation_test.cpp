@@ -142,6 +142,20 @@ TEST(Derivation, ByPbkdf2StopsWhenAskedToAndWipesTheKey) {
   EXPECT_TRUE(test::ErrorQueueIsEmpty());
 }
 
+TEST(Derivation, ByPbkdf2AsksOnceIn4096Rounds) {
+  const auto count = []() noexcept { return ++questions > 0; };
+  for (const auto &[iterations, expected] :
+       std::initializer_list<std::pair<std::uint32_t, int>>{
+           {1, 0}, {4096, 0}, {4097, 1}, {8192, 1}, {8193, 2}, {40961, 10}}) {
+    Text key;
+    questions = 0;
+    EXPECT_EQ(
+        DeriveByPbkdf2(ToBytes("a"), ToBytes("b"), iterations, count, key),
+        Status::kOk);
+    EXPECT_EQ(questions, expected) << iterations;
+  }
+}
+
 TEST(Derivation, BySha256IsWhatPythonDerives) {
   EXPECT_EQ(Sha256("secret"), "K7gNU3sdo-OL0wNhqoVWhr3g6s1xYv72ol_pe_Unols=");
   EXPECT_EQ(Sha256(""), "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=");

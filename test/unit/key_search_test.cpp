@@ -68,6 +68,22 @@ TEST(KeySearch, FindsAPaddedKeyInPercentEncoding) {
   EXPECT_TRUE(Holds("fernet.key%3d" + Unpadded(1) + "%3d%2c"));
 }
 
+TEST(KeySearch, FindsAKeyAfterWhatIsNoEscape) {
+  const auto is_hex = [](char c) {
+    return ('0' <= c && c <= '9') || ('a' <= c && c <= 'f') ||
+           ('A' <= c && c <= 'F');
+  };
+  int seen = 0;
+  for (int number = 1; number <= 100; ++number) {
+    const std::string key = TestKeyText(number);
+    if (!is_hex(key[0]) && is_hex(key[1])) {
+      EXPECT_TRUE(Holds("%" + key)) << "test key " << number;
+      ++seen;
+    }
+  }
+  EXPECT_GT(seen, 0);
+}
+
 TEST(KeySearch, FindsAKeyAfterWhatIsNone) {
   EXPECT_TRUE(Holds(std::string(43, 'a') + " " + TestKeyText(1)));
   EXPECT_TRUE(Holds(TestKeyText(1) + "=" + ", " + TestKeyText(2)));
