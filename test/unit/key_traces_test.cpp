@@ -130,6 +130,7 @@ TEST(KeyTraces, FindsTheKeysThatAStatementGives) {
        std::initializer_list<std::pair<std::string, std::string>>{
            {"SET fernet.key = '", "'"},
            {"BEGIN; set Local \"fernet.key\"TO E'", "'; SELECT 1"},
+           {"SET LOCAL fernet.key = '", "'"},
            {"SELECT set_config('fernet.key', '", "', false)"},
            {"SELECT SET_CONFIG ( 'FERNET.Key','", "', true)"},
            {"EXECUTE 'SET SESSION fernet.index_key = ''", "'''"},
@@ -147,8 +148,17 @@ TEST(KeyTraces, FindsTheKeysThatAStatementGives) {
   EXPECT_EQ(AfterStatement(uri + kA.substr(0, 43) + "%3D')"),
             uri + Stars(43) + "%3D')");
   // Whatever is a key, anywhere, when the statement speaks of ours.
-  EXPECT_EQ(AfterStatement("CALL f('" + kA + "') /* fernet. */"),
-            "CALL f('" + Stars(44) + "') /* fernet. */");
+  for (const std::string before : {"'", ",", "$", "="}) {
+    EXPECT_EQ(AfterStatement("CALL f(" + before + kA + "') /* fernet. */"),
+              "CALL f(" + before + Stars(44) + "') /* fernet. */");
+  }
+}
+
+TEST(KeyTraces, TakesTwoEqualsSignsAtMost) {
+  const std::string digits = kA.substr(0, 43);
+  for (const std::string &value : {digits, digits + "=", digits + "=="}) {
+    EXPECT_EQ(AfterValue(value, "'" + digits + "==='"), "'" + Stars(45) + "='");
+  }
 }
 
 // Escaped is `text` with each `step`th character as `format` writes it.
@@ -221,11 +231,37 @@ TEST(KeySpelling, JoinsLiteralsOfSqlOnly) {
     EXPECT_EQ(NextStep(text, Spelling::kSql).size, 1u);
     EXPECT_FALSE(NextStep(text, Spelling::kSql).joins);
   }
+  for (const std::string &text :
+       {"' || x"s, "$a || $b$x"s, "$$ || $a x"s, "' || $"s,
+        "$"s + std::string(64, 'a') + "$ || 'x"}) {
+    EXPECT_EQ(NextStep(text, Spelling::kSql).size, 1u) << text;
+    EXPECT_FALSE(NextStep(text, Spelling::kSql).joins) << text;
+  }
+  for (const std::string &text :
+       {"' ::text || '"s, "'::text || '"s, "'::text '"s, "' || E'"s,
+        "$"s + std::string(62, 'a') + "$ || '"}) {
+    EXPECT_EQ(NextStep(text, Spelling::kSql).size, text.size()) << text;
+    EXPECT_TRUE(NextStep(text, Spelling::kSql).joins) << text;
+  }
   for (const std::string &text : {join, "$$ || $$x"s, "\\x41"s}) {
     const Step plain = NextStep(text, Spelling::kPlain);
     EXPECT_EQ(plain.size, 1u);
     EXPECT_EQ(plain.digit, '\0');
     EXPECT_FALSE(plain.joins);
+  }
+}
+
+TEST(KeySpelling, ReadsNoMoreThanAnEscape) {
+  // An octal number has three digits at most, and what is no number is the
+  // character after the backslash.
+  const Step octal = NextStep("\\1011"s, Spelling::kSql);
+  EXPECT_EQ(octal.size, 4u);
+  EXPECT_EQ(octal.digit, 'A');
+  for (const std::string &text :
+       {"\\xzz"s, "\\x"s, "\\uzzzz"s, "\\U0000004"s, "\\n"s, "\\"s}) {
+    const Step step = NextStep(text, Spelling::kSql);
+    EXPECT_EQ(step.size, 1u) << text;
+    EXPECT_EQ(step.digit, '\0') << text;
   }
 }
 
