@@ -48,8 +48,9 @@ std::string SealText(Keyring *ring, const Bytes &plaintext,
   return text;
 }
 
-// RotateText rotates a token that `ring` decrypts, and checks that nothing is
-// written beyond RotatedSize.
+// RotateText rotates a token that `ring` decrypts, and checks that RotatedSize
+// is the size of a token of its largest plaintext, and that nothing is written
+// beyond it.
 std::string RotateText(Keyring *ring, std::string_view text) {
   TokenReader reader;
   EXPECT_TRUE(reader.Load(text).ok());
@@ -61,6 +62,7 @@ std::string RotateText(Keyring *ring, std::string_view text) {
   std::size_t size = 0;
   EXPECT_EQ(ring->Rotate(&reader, index, &ivs, rotated, &size), Status::kOk);
   EXPECT_LE(size, room);
+  EXPECT_EQ(room, TokenSize(reader.ciphertext_size() - 1));
   EXPECT_EQ(rotated.substr(room), kCanary);
   rotated.resize(size);
   return rotated;

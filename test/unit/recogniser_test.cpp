@@ -458,9 +458,18 @@ TEST(Recogniser, LooksIntoALoadedToken) {
   }
 }
 
+TEST(Allowance, IsAMiBAndMoreForALargerValue) {
+  Allowance allowance;
+  allowance.AddPart(1000);
+  EXPECT_EQ(allowance.to_try, 1024U * 1024 + 16 * 1000);
+  EXPECT_EQ(allowance.to_end, 64U * 1024 + 2 * 1000);
+  EXPECT_EQ(allowance.to_decode, 1024U * 1024 + 32 * 1000);
+}
+
 TEST(Recogniser, RefusesToLookThroughTooManyTokens) {
   const auto ring = test::RingOf({1});
   std::string value = "secret";
+  static_assert(kMaxNesting == 8);
   for (std::uint32_t i = 0; i <= kMaxNesting; ++i) {
     value = Token(value);
   }
