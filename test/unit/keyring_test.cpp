@@ -202,6 +202,59 @@ TEST(Keyring, TellsKeysThatShareTheSigningHalfByThePadding) {
   EXPECT_GT(of_second, 0u);
 }
 
+TEST(Keyring, FindsAnyTwoKeysThatShareTheSigningHalf) {
+  const auto of_share = [](int number) {
+    Bytes key = TestKeyBytes(number);
+    std::copy_n(TestKeyBytes(9).begin(), 16, key.begin());
+    return key;
+  };
+  for (std::size_t second = 1; second < 4; ++second) {
+    for (std::size_t first = 0; first < second; ++first) {
+      std::vector<Bytes> bytes = {TestKeyBytes(1), TestKeyBytes(2),
+                                  TestKeyBytes(3), TestKeyBytes(4)};
+      bytes[first] = of_share(5);
+      bytes[second] = of_share(6);
+      std::vector<Key> keys(bytes.size());
+      for (std::size_t i = 0; i < keys.size(); ++i) {
+        test::LoadKey(bytes[i], &keys[i]);
+      }
+      const auto ring = std::make_unique<Keyring>();
+      ASSERT_EQ(ring->Prepare(keys), Status::kOk);
+      std::uint32_t found = 0;
+      for (std::uint32_t seed = 0; seed < 5; ++seed) {
+        const Opened opened = OpenText(
+            ring.get(), test::reference::Seal(bytes[second], kTimestamp,
+                                              kTestIv, SomeBytes(40, seed)));
+        found += opened.ok() && opened.index == second ? 1 : 0;
+      }
+      // By chance, the first key may decrypt one to something with a padding.
+      EXPECT_GE(found, 3u) << first << " and " << second;
+    }
+  }
+}
+
+TEST(Keyring, TakesTheFirstOfTwoKeysWhosePaddingIsRight) {
+  const Bytes first = TestKeyBytes(1);
+  Bytes second = TestKeyBytes(2);
+  std::copy_n(first.begin(), 16, second.begin());
+  std::vector<Key> keys(2);
+  test::LoadKey(first, &keys[0]);
+  test::LoadKey(second, &keys[1]);
+  const auto ring = std::make_unique<Keyring>();
+  ASSERT_EQ(ring->Prepare(keys), Status::kOk);
+  // One of 256 tokens has a padding under the other key too.
+  std::uint32_t ambiguous = 0;
+  for (std::uint32_t seed = 0; seed < 5000 && ambiguous < 3; ++seed) {
+    const std::string text =
+        test::reference::Seal(first, kTimestamp, kTestIv, SomeBytes(40, seed));
+    if (test::reference::Open(second, test::reference::Decode(text))) {
+      EXPECT_EQ(OpenText(ring.get(), text).index, 0u);
+      ++ambiguous;
+    }
+  }
+  EXPECT_EQ(ambiguous, 3u);
+}
+
 TEST(Keyring, PreparingReplacesTheKeys) {
   const auto ring = RingOf({1, 2, 3});
   // The ring remembers which key was found last.
