@@ -84,6 +84,12 @@ TEST(KeySearch, FindsAKeyAfterWhatIsNoEscape) {
   EXPECT_GT(seen, 0);
 }
 
+TEST(KeySearch, FindsAKeyAfterAnEscapeWhateverIsBeforeIt) {
+  for (const std::string before : {"/%2C", "+\\n", ".\\n", ".%20"}) {
+    EXPECT_TRUE(Holds(before + Unpadded(1))) << before;
+  }
+}
+
 TEST(KeySearch, FindsAKeyAfterWhatIsNone) {
   EXPECT_TRUE(Holds(std::string(43, 'a') + " " + TestKeyText(1)));
   EXPECT_TRUE(Holds(TestKeyText(1) + "=" + ", " + TestKeyText(2)));

@@ -258,7 +258,7 @@ TEST(KeySpelling, ReadsNoMoreThanAnEscape) {
   EXPECT_EQ(octal.size, 4u);
   EXPECT_EQ(octal.digit, 'A');
   for (const std::string &text :
-       {"\\xzz"s, "\\x"s, "\\uzzzz"s, "\\U0000004"s, "\\n"s, "\\"s}) {
+       {"\\xzz"s, "\\x"s, "\\uzzzz"s, "\\U0000004"s, "\\n"s, "\\108"s, "\\"s}) {
     const Step step = NextStep(text, Spelling::kSql);
     EXPECT_EQ(step.size, 1u) << text;
     EXPECT_EQ(step.digit, '\0') << text;
