@@ -86,12 +86,19 @@ bool PreparedMac::Prepare(const EVP_MD *sha256,
   return prepared;
 }
 
-Status PreparedKey::Prepare(const Algorithms &algorithms,
-                            const Key &key) noexcept {
-  encryption_ = CipherContext(EVP_CIPHER_CTX_new());
-  decryption_ = CipherContext(EVP_CIPHER_CTX_new());
+void PreparedKey::Clear() noexcept {
+  mac_ = PreparedMac();
+  encryption_.Reset();
+  decryption_.Reset();
   encrypted_ = CbcChain();
   decrypted_ = CbcChain();
+}
+
+Status PreparedKey::Prepare(const Algorithms &algorithms,
+                            const Key &key) noexcept {
+  Clear();
+  encryption_ = CipherContext(EVP_CIPHER_CTX_new());
+  decryption_ = CipherContext(EVP_CIPHER_CTX_new());
   const EVP_CIPHER *const aes = algorithms.aes_128_cbc.get();
   const unsigned char *const aes_key = key.encryption_half().data();
   const NoPadding no_padding;

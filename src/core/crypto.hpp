@@ -79,10 +79,11 @@ class PreparedMac {
 // CbcChain is where a context of AES-128-CBC stands between two tokens. The
 // context is not initialized again for each token: that costs about as much as
 // to encrypt a small one. So CBC xors the first block of a token not with its
-// IV but with the last block of ciphertext before it. To xor that block with
-// both, before it is encrypted or after it is decrypted, makes it right.
+// IV but with the last block of ciphertext before it. We xor the first block
+// with both, before it is encrypted or after it is decrypted: the old block
+// cancels out, and the IV is left.
 //
-// All that is kept here is public: IVs and ciphertext.
+// It keeps nothing secret: IVs and ciphertext.
 //
 // Source: NIST SP 800-38A, section 6.2.
 class CbcChain {
@@ -142,6 +143,13 @@ class CbcChain {
 // are not in SecretPages. SECURITY.md says what that means.
 class PreparedKey {
  public:
+  constexpr PreparedKey() noexcept = default;
+  PreparedKey(const PreparedKey &) = delete;
+  PreparedKey &operator=(const PreparedKey &) = delete;
+
+  // Clear frees the contexts, which wipes them.
+  void Clear() noexcept;
+
   // Prepare makes the contexts for `key`.
   Status Prepare(const Algorithms &algorithms, const Key &key) noexcept;
 
@@ -168,7 +176,7 @@ class PreparedKey {
     return encrypted_.Begin(encryption_.get(), iv);
   }
   // EncryptBlocks works in place, on at least one block. After a failure
-  // `blocks` is neither plaintext nor ciphertext.
+  // `blocks` may still hold plaintext: the caller wipes it.
   [[nodiscard]] bool EncryptBlocks(std::span<std::uint8_t> blocks) noexcept {
     encrypted_.Correct(blocks.data());
     int written = 0;

@@ -50,8 +50,9 @@ Status DecryptAll(PreparedKey *key, TokenReader *token,
   return Status::kOk;
 }
 
-// IsSameHmac compares in constant time. OpenSSL compares 16 bytes as two words
-// and any other number byte by byte: to open a small token would take 8 % more.
+// IsSameHmac compares in constant time. On x86-64, OpenSSL compares 16 bytes as
+// two words and any other number byte by byte: to open a small token would take
+// 8 % more.
 bool IsSameHmac(const Hmac &a,
                 std::span<const std::uint8_t, kHmacSize> b) noexcept {
   constexpr std::size_t kHalf = kHmacSize / 2;
@@ -97,7 +98,7 @@ Status Keyring::Prepare(std::span<const Key> keys) noexcept {
 void Keyring::Clear() noexcept {
   size_ = 0;
   for (PreparedKey &key : keys_) {
-    key = PreparedKey();
+    key.Clear();
   }
 }
 

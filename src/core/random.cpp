@@ -5,10 +5,12 @@
 
 namespace fernet {
 
-// The private generator is used because an IV must not be predictable.
+// An IV is public, so that it comes from the public generator: keys come from
+// the private one.
+//
+// Source: OpenSSL's RAND_bytes(3).
 bool RandomBuffer::Fill() noexcept {
-  const bool drawn =
-      RAND_priv_bytes(bytes_.data(), static_cast<int>(kSize)) == 1;
+  const bool drawn = RAND_bytes(bytes_.data(), static_cast<int>(kSize)) == 1;
   ERR_clear_error();
   left_ = drawn ? kSize : 0;
   return drawn;

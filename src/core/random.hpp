@@ -9,12 +9,13 @@
 namespace fernet {
 
 // RandomBuffer hands out IVs: blocks of OpenSSL's generator, of which it draws
-// 4 KiB at a time. A call of RAND_priv_bytes for 16 bytes costs more than to
-// encrypt a small token.
+// 4 KiB at a time. A call of RAND_bytes for 16 bytes costs more than to encrypt
+// a small token.
 //
 // A copy in a forked child would hand out the same bytes. So a RandomBuffer
-// must lie in SecretPages, which a child finds filled with zeros: a buffer of
-// zeros is an empty one.
+// must lie in SecretPages, which a child finds filled with zeros, where the
+// platform can do that: a buffer of zeros is an empty one. Without it, no child
+// may go on encrypting.
 class RandomBuffer {
  public:
   static constexpr std::size_t kBlockSize = 16;
@@ -22,7 +23,7 @@ class RandomBuffer {
 
   // Take fills `block`. Returns false, with `block` untouched, when OpenSSL's
   // generator fails. The buffer keeps what it has handed out until it is filled
-  // again: the IV of a token is public.
+  // again: an IV is no secret.
   [[nodiscard]] bool Take(std::span<std::uint8_t, kBlockSize> block) noexcept {
     if (left_ == 0 && !Fill()) {
       return false;

@@ -1,6 +1,6 @@
 // Where the core acts on what it has computed from a secret. Everything else is
 // constant in time: no branch and no address depends on a key, on a plaintext
-// or on a random block.
+// or on random bytes.
 #pragma once
 
 #include <cstddef>

@@ -14,7 +14,8 @@ namespace fernet {
 // cipher, MAC and base64, so that a large value needs no second buffer.
 //
 // The stage holds plaintext only from the copy into it until it is encrypted in
-// place, right after. The stage is wiped when anything fails.
+// place, right after. If any is left when something fails, the destructor wipes
+// the stage.
 //
 // Source: Fernet spec, section "Generating".
 class Sealer {

@@ -47,7 +47,7 @@ TABLE = [
      "rotation changes the time of a token"),
     ("src/core/keyring.cpp", "if (token->chunk_count() > 1) {", "if (token->chunk_count() > 3) {",
      "a large token of wrong padding is written in part"),
-    ("src/core/keyring.cpp", "  for (PreparedKey &key : keys_) {\n    key = PreparedKey();\n  }\n", "",
+    ("src/core/keyring.cpp", "  for (PreparedKey &key : keys_) {\n    key.Clear();\n  }\n", "",
      "keys that were given back stay in memory"),
     ("src/core/sealer.cpp", "const std::size_t padding = kBlockSize - (filled_ - encrypted_) % kBlockSize;",
      "const std::size_t padding = (kBlockSize - (filled_ - encrypted_) % kBlockSize) % kBlockSize;",

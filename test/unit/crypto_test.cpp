@@ -1,6 +1,5 @@
 #include "core/crypto.hpp"
 
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <openssl/err.h>
 
@@ -9,29 +8,14 @@
 #include <vector>
 
 #include "support/reference.hpp"
+#include "unit/failing_openssl.hpp"
 #include "unit/support.hpp"
 
 namespace fernet {
 namespace {
 
-// When EVP_EncryptUpdate and EVP_DecryptUpdate fail, which stand at the end of
-// this file.
-enum class CipherFails : std::uint8_t { kNever, kBefore, kAfter };
-CipherFails cipher_fails = CipherFails::kNever;
-
-using Update = int (*)(EVP_CIPHER_CTX *, unsigned char *, int *,
-                       const unsigned char *, int);
-
-int UpdateOrFail(Update update, EVP_CIPHER_CTX *context, unsigned char *out,
-                 int *out_size, const unsigned char *in, int size) {
-  if (cipher_fails == CipherFails::kBefore) {
-    return 0;
-  }
-  const int result = update(context, out, out_size, in, size);
-  return cipher_fails == CipherFails::kAfter ? 0 : result;
-}
-
 using test::Bytes;
+using test::FailingOpenSsl;
 using test::SomeBytes;
 using test::TestKeyBytes;
 
@@ -186,20 +170,26 @@ TEST(PreparedKey, EncryptsTheNextTokenAfterAFailure) {
   const Bytes plain = SomeBytes(48);
   const Bytes expected = test::reference::EncryptBlocks(
       prepared.encryption_half(), test::kTestIv, plain);
-  // A failure may come before or after OpenSSL has changed the context.
-  for (const auto fails : {CipherFails::kBefore, CipherFails::kAfter}) {
-    Bytes failed = SomeBytes(32, 7);
-    ASSERT_TRUE(prepared.key().BeginEncryption(test::kTestIv));
-    cipher_fails = fails;
-    EXPECT_FALSE(prepared.key().EncryptBlocks(failed));
-    cipher_fails = CipherFails::kNever;
-    EXPECT_TRUE(test::ErrorQueueIsEmpty());
-    // And the one after that, which is chained to it.
-    for (int token = 0; token < 2; ++token) {
-      Bytes out = plain;
-      ASSERT_TRUE(prepared.key().BeginEncryption(test::kTestIv));
-      ASSERT_TRUE(prepared.key().EncryptBlocks(out));
-      EXPECT_EQ(out, expected);
+  // The IV is set in OpenSSL before the first token and after a failure. Of
+  // three rounds, the first and the last fail there.
+  for (const auto when :
+       {FailingOpenSsl::When::kBefore, FailingOpenSsl::When::kAfter}) {
+    for (int round = 0; round < 3; ++round) {
+      {
+        const FailingOpenSsl failing(1, when);
+        Bytes failed = SomeBytes(32, 7);
+        EXPECT_FALSE(prepared.key().BeginEncryption(test::kTestIv) &&
+                     prepared.key().EncryptBlocks(failed));
+        EXPECT_TRUE(FailingOpenSsl::HasFailed());
+      }
+      EXPECT_TRUE(test::ErrorQueueIsEmpty());
+      // And the one after that, which is chained to it.
+      for (int token = 0; token < round; ++token) {
+        Bytes out = plain;
+        ASSERT_TRUE(prepared.key().BeginEncryption(test::kTestIv));
+        ASSERT_TRUE(prepared.key().EncryptBlocks(out));
+        EXPECT_EQ(out, expected);
+      }
     }
   }
 }
@@ -242,18 +232,22 @@ TEST(PreparedKey, DecryptsTheNextTokenAfterAFailure) {
   const Bytes encrypted = test::reference::EncryptBlocks(
       prepared.encryption_half(), test::kTestIv, plain);
   Bytes out(plain.size());
-  // A failure may come before or after OpenSSL has changed the context.
-  for (const auto fails : {CipherFails::kBefore, CipherFails::kAfter}) {
-    ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
-    cipher_fails = fails;
-    EXPECT_FALSE(prepared.key().DecryptBlocks(SomeBytes(32, 7), out.data()));
-    cipher_fails = CipherFails::kNever;
-    EXPECT_TRUE(test::ErrorQueueIsEmpty());
-    // And the one after that, which is chained to it.
-    for (int token = 0; token < 2; ++token) {
-      ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
-      ASSERT_TRUE(prepared.key().DecryptBlocks(encrypted, out.data()));
-      EXPECT_EQ(out, plain);
+  for (const auto when :
+       {FailingOpenSsl::When::kBefore, FailingOpenSsl::When::kAfter}) {
+    for (int round = 0; round < 3; ++round) {
+      {
+        const FailingOpenSsl failing(1, when);
+        EXPECT_FALSE(
+            prepared.key().BeginDecryption(test::kTestIv) &&
+            prepared.key().DecryptBlocks(SomeBytes(32, 7), out.data()));
+        EXPECT_TRUE(FailingOpenSsl::HasFailed());
+      }
+      EXPECT_TRUE(test::ErrorQueueIsEmpty());
+      for (int token = 0; token < round; ++token) {
+        ASSERT_TRUE(prepared.key().BeginDecryption(test::kTestIv));
+        ASSERT_TRUE(prepared.key().DecryptBlocks(encrypted, out.data()));
+        EXPECT_EQ(out, plain);
+      }
     }
   }
 }
@@ -304,20 +298,3 @@ TEST(PreparedKey, UseBeforePreparationFailsAndLeavesNoError) {
 
 }  // namespace
 }  // namespace fernet
-
-// In place of OpenSSL's, for the core.
-extern "C" int EVP_EncryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out,
-                                 int *out_size, const unsigned char *in,
-                                 int size) {
-  static const auto update =
-      reinterpret_cast<fernet::Update>(dlsym(RTLD_NEXT, "EVP_EncryptUpdate"));
-  return fernet::UpdateOrFail(update, context, out, out_size, in, size);
-}
-
-extern "C" int EVP_DecryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out,
-                                 int *out_size, const unsigned char *in,
-                                 int size) {
-  static const auto update =
-      reinterpret_cast<fernet::Update>(dlsym(RTLD_NEXT, "EVP_DecryptUpdate"));
-  return fernet::UpdateOrFail(update, context, out, out_size, in, size);
-}

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "support/reference.hpp"
+#include "unit/failing_openssl.hpp"
 #include "unit/support.hpp"
 
 namespace fernet {
@@ -253,6 +254,114 @@ TEST(Keyring, TakesTheFirstOfTwoKeysWhosePaddingIsRight) {
     }
   }
   EXPECT_EQ(ambiguous, 3u);
+}
+
+// WithEachFailure calls `treat` until no call of OpenSSL is left that could
+// fail, and `check` after each failure. Returns how many there were.
+template <typename Treat, typename Check>
+int WithEachFailure(const Treat &treat, const Check &check) {
+  using test::FailingOpenSsl;
+  int failures = 0;
+  for (const auto when :
+       {FailingOpenSsl::When::kBefore, FailingOpenSsl::When::kAfter}) {
+    bool has_failed = true;
+    for (int number = 1; has_failed; ++number) {
+      Status status = Status::kOk;
+      {
+        const FailingOpenSsl failing(number, when);
+        status = treat();
+        has_failed = FailingOpenSsl::HasFailed();
+      }
+      EXPECT_EQ(status, has_failed ? Status::kCryptoFailed : Status::kOk)
+          << "call " << number;
+      EXPECT_TRUE(test::ErrorQueueIsEmpty());
+      failures += has_failed ? 1 : 0;
+      // Twice: the second is chained to the first.
+      check();
+      check();
+    }
+  }
+  return failures;
+}
+
+TEST(Keyring, MakesNoWrongTokenAfterAnyFailureOfOpenSsl) {
+  for (const std::size_t size :
+       {std::size_t{40}, kChunkSize, 2 * kChunkSize + 100}) {
+    const auto ring = RingOf({1, 2});
+    const Bytes plaintext = SomeBytes(size);
+    const std::string expected = Reference(1, plaintext);
+    std::string text(TokenSize(size), '?');
+    const auto seal = [&] {
+      return ring->SealWithIv(plaintext, kTimestamp, kTestIv, text);
+    };
+    const int failures = WithEachFailure(seal, [&] {
+      ASSERT_EQ(seal(), Status::kOk);
+      EXPECT_EQ(text, expected);
+    });
+    // A MAC alone is two copies, two updates and two ends.
+    EXPECT_GE(failures, 2 * 7) << size;
+  }
+}
+
+TEST(Keyring, OpensNothingWrongAfterAnyFailureOfOpenSsl) {
+  for (const std::size_t size :
+       {std::size_t{40}, kChunkSize, 2 * kChunkSize + 100}) {
+    const auto ring = RingOf({1, 2});
+    const Bytes plaintext = SomeBytes(size);
+    const std::string text = Reference(2, plaintext);
+    Bytes out(CiphertextSize(size));
+    std::size_t out_size = 0;
+    const auto open = [&] {
+      TokenReader reader;
+      EXPECT_TRUE(reader.Load(text).ok());
+      std::uint32_t index = 0;
+      std::ranges::fill(out, 0xee);
+      out_size = 0;
+      const Status found = ring->FindKey(&reader, &index).status;
+      return found == Status::kOk ? ring->Open(&reader, index, out, &out_size)
+                                  : found;
+    };
+    const int failures = WithEachFailure(open, [&] {
+      ASSERT_EQ(open(), Status::kOk);
+      EXPECT_TRUE(
+          std::ranges::equal(std::span(out).first(out_size), plaintext));
+    });
+    EXPECT_GE(failures, 2 * 7) << size;
+  }
+}
+
+TEST(Keyring, RotatesNothingWrongAfterAnyFailureOfOpenSsl) {
+  for (const std::size_t size :
+       {std::size_t{40}, kChunkSize, 2 * kChunkSize + 100}) {
+    const auto ring = RingOf({1, 2});
+    const Bytes plaintext = SomeBytes(size);
+    const std::string text = Reference(2, plaintext);
+    std::string rotated;
+    RandomBuffer ivs;
+    const auto rotate = [&] {
+      TokenReader reader;
+      EXPECT_TRUE(reader.Load(text).ok());
+      std::uint32_t index = 0;
+      const Status found = ring->FindKey(&reader, &index).status;
+      if (found != Status::kOk) {
+        return found;
+      }
+      rotated.assign(Keyring::RotatedSize(reader), '?');
+      std::size_t rotated_size = 0;
+      const Status status =
+          ring->Rotate(&reader, index, &ivs, rotated, &rotated_size);
+      rotated.resize(rotated_size);
+      return status;
+    };
+    const int failures = WithEachFailure(rotate, [&] {
+      ASSERT_EQ(rotate(), Status::kOk);
+      const Bytes iv = IvOf(rotated);
+      EXPECT_EQ(rotated, test::reference::Seal(TestKeyBytes(1), kTimestamp,
+                                               std::span(iv).first<kIvSize>(),
+                                               plaintext));
+    });
+    EXPECT_GE(failures, 2 * 14) << size;
+  }
 }
 
 TEST(Keyring, PreparingReplacesTheKeys) {
