@@ -138,6 +138,7 @@ TEST(BlindIndex, StopsBetweenSteps) {
 }
 
 TEST(BlindIndex, CanBePreparedAgain) {
+  EXPECT_EQ(BlindIndexer().size(), 0U);
   const auto indexer = IndexerOf({1, 2, 3});
   EXPECT_EQ(indexer->size(), 3U);
   indexer->Clear();

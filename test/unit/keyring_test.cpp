@@ -378,6 +378,12 @@ TEST(Keyring, PreparingReplacesTheKeys) {
   }
 }
 
+TEST(Keyring, HasNoKeyAtFirst) {
+  const auto ring = std::make_unique<Keyring>();
+  EXPECT_EQ(ring->size(), 0u);
+  EXPECT_EQ(OpenText(ring.get(), Reference(1, {})).found, Status::kNoKeyOpens);
+}
+
 TEST(Keyring, ClearForgetsEveryKey) {
   const auto ring = RingOf({1, 2});
   ring->Clear();
