@@ -114,7 +114,7 @@ Status Keyring::SealWithIv(std::span<const std::uint8_t> plaintext,
                            std::uint64_t timestamp,
                            std::span<const std::uint8_t, kIvSize> iv,
                            std::span<char> out, GoOn go_on) noexcept {
-  Sealer sealer(&keys_[0], algorithms_.mac_scratch.get(), out, go_on);
+  Sealer sealer(&keys_.front(), algorithms_.mac_scratch.get(), out, go_on);
   Status status = sealer.Start(timestamp, iv);
   if (status == Status::kOk) {
     status = sealer.Append(plaintext);
@@ -221,7 +221,7 @@ Status Keyring::Rotate(TokenReader *token, std::uint32_t index,
     return Status::kRandomFailed;
   }
   PreparedKey &from = keys_[index];
-  Sealer sealer(&keys_[0], algorithms_.mac_scratch.get(), out);
+  Sealer sealer(&keys_.front(), algorithms_.mac_scratch.get(), out);
   Status status = sealer.Start(token->timestamp(), iv);
   if (status != Status::kOk || !from.BeginDecryption(token->iv())) {
     return Status::kCryptoFailed;

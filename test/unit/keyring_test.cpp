@@ -266,12 +266,13 @@ int WithEachFailure(const Treat &treat, const Check &check) {
        {FailingOpenSsl::When::kBefore, FailingOpenSsl::When::kAfter}) {
     bool has_failed = true;
     for (int number = 1; has_failed; ++number) {
-      Status status = Status::kOk;
-      {
+      const auto attempt = [&] {
         const FailingOpenSsl failing(number, when);
-        status = treat();
+        const Status of_attempt = treat();
         has_failed = FailingOpenSsl::HasFailed();
-      }
+        return of_attempt;
+      };
+      const Status status = attempt();
       EXPECT_EQ(status, has_failed ? Status::kCryptoFailed : Status::kOk)
           << "call " << number;
       EXPECT_TRUE(test::ErrorQueueIsEmpty());
