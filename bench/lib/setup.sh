@@ -31,9 +31,13 @@ start_bench_server() {
   fi
 }
 
-# run_measurement FILE ARGUMENT... runs a program in Python of the copied tree.
+# run_measurement FILE ARGUMENT... runs a program in Python of the copied tree, in
+# a database of its own: none can rely on what another has left.
 run_measurement() {
   local -r file=$1
   shift
-  as_owner env PYTHONPATH="$tree/bench/lib" FERNET_BIN="$bin" python3 "$tree/bench/$file" "$@"
+  as_owner "$bin/createdb" measurement
+  as_owner env PYTHONPATH="$tree/bench/lib" FERNET_BIN="$bin" PGDATABASE=measurement \
+    python3 "$tree/bench/$file" "$@"
+  as_owner "$bin/dropdb" measurement
 }

@@ -98,6 +98,7 @@ def main():
     parser.add_argument("--largest", type=int)  # for the other parts
     options = parser.parse_args()
     connection = connect(NEW_KEY)
+    execute(connection, "SET client_min_messages = warning", "CREATE EXTENSION IF NOT EXISTS pg_fernet")
     query(connection, "SELECT set_config('fernet.index_key', %s, false)", (OLD_KEY,))
     fill(connection, options.rows)
     plan = query(connection, "EXPLAIN (FORMAT json) " + BY_INDEX, (email(1),))[0][0]["Plan"]

@@ -279,6 +279,69 @@ TEST(Recogniser, RotatesTheDigitThatATokenSharesWithTheByteBehindIt) {
   }
 }
 
+std::string TextOf(const test::Bytes &bytes) {
+  return {bytes.begin(), bytes.end()};
+}
+
+std::string FromUrlSafe(std::string_view text) {
+  return TextOf(test::reference::Decode(text));
+}
+
+std::string FromStandard(std::string_view text) {
+  return FromUrlSafe(Replaced(Replaced(std::string(text), '+', '-'), '/', '_'));
+}
+
+std::string FromHex(std::string_view text) {
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+    bytes += static_cast<char>(
+        std::stoi(std::string(text.substr(i, 2)), nullptr, 16));
+  }
+  return bytes;
+}
+
+TEST(Recogniser, RotatesNoBitAroundAToken) {
+  const std::string token = Token();
+  const auto new_ring = test::RingOf({2});
+  struct Way {
+    std::string (*encode)(std::string_view);
+    std::string (*decode)(std::string_view);
+  };
+  const Way ways[] = {
+      {UrlSafe, FromUrlSafe},
+      {Standard, FromStandard},
+      {[](std::string_view text) { return Hex(text); }, FromHex},
+      {[](std::string_view text) { return Hex(text, true); }, FromHex},
+      {[](std::string_view text) {
+         return Standard("\xff" + UrlSafe("{\xfe\x7f" + std::string(text)));
+       },
+       [](std::string_view text) {
+         return FromUrlSafe(FromStandard(text).substr(1)).substr(3);
+       }}};
+  for (const Way &way : ways) {
+    for (const char around : {'{', '\x7f', '\xff', '\x95', '\x6a'}) {
+      for (std::size_t before = 0; before < 4; ++before) {
+        for (std::size_t after = 0; after < 4; ++after) {
+          const std::string text =
+              std::string(before, around) + token + std::string(after, around);
+          bool changed = false;
+          const std::string value = way.encode(text);
+          SCOPED_TRACE(value);
+          const std::string rotated = Rotated(value, &changed);
+          ASSERT_TRUE(changed);
+          ASSERT_EQ(rotated.size(), value.size());
+          const std::string decoded = way.decode(rotated);
+          ASSERT_EQ(decoded.size(), text.size());
+          EXPECT_EQ(decoded.substr(0, before), text.substr(0, before));
+          EXPECT_EQ(decoded.substr(before + token.size()),
+                    text.substr(before + token.size()));
+          EXPECT_EQ(Look(new_ring.get(), rotated).places.size(), 1u);
+        }
+      }
+    }
+  }
+}
+
 TEST(Recogniser, FindsATokenInATokenWithDigitsBehindIt) {
   const auto ring = test::RingOf({2, 1});
   for (const std::string &inside :
@@ -323,6 +386,16 @@ TEST(Recogniser, TakesZerosAndWhatRepeatsForNoToken) {
                                   "AAAAAA" + SmallToken().substr(8)}) {
     EXPECT_TRUE(Look(ring.get(), "x_gAAAAA" + rest).places.empty());
   }
+}
+
+TEST(Recogniser, SeesThroughWhatHasTheStructureOfATokenAndIsNone) {
+  // The version 0x80, and whole blocks between a header and an HMAC.
+  std::string inside = "\x80" + Token() + "\xff";
+  while (inside.size() % kBlockSize != (kHeaderSize + kHmacSize) % kBlockSize) {
+    inside += '\xff';
+  }
+  ASSERT_TRUE(TokenReader().Load(UrlSafe(inside)).ok());
+  CheckFound(UrlSafe(inside), 1);
 }
 
 TEST(Recogniser, SeesThroughBase64BehindAnyByte) {
