@@ -252,14 +252,23 @@ TEST(PreparedKey, DecryptsTheNextTokenAfterAFailure) {
   }
 }
 
-TEST(PreparedKey, ComputesNothingBeforeItIsPrepared) {
+TEST(PreparedKey, ComputesNothingUnlessItIsPrepared) {
   Algorithms algorithms;
   ASSERT_EQ(algorithms.Fetch(), Status::kOk);
   PreparedKey prepared;
-  EXPECT_FALSE(prepared.BeginMac(algorithms.mac_scratch.get()));
-  EXPECT_FALSE(prepared.BeginEncryption(test::kTestIv));
-  EXPECT_FALSE(prepared.BeginDecryption(test::kTestIv));
-  EXPECT_TRUE(test::ErrorQueueIsEmpty());
+  for (const bool was_prepared : {false, true}) {
+    if (was_prepared) {
+      Key key;
+      test::LoadKey(TestKeyBytes(1), &key);
+      ASSERT_EQ(prepared.Prepare(algorithms, key), Status::kOk);
+      ASSERT_TRUE(prepared.BeginMac(algorithms.mac_scratch.get()));
+      prepared.Clear();
+    }
+    EXPECT_FALSE(prepared.BeginMac(algorithms.mac_scratch.get()));
+    EXPECT_FALSE(prepared.BeginEncryption(test::kTestIv));
+    EXPECT_FALSE(prepared.BeginDecryption(test::kTestIv));
+    EXPECT_TRUE(test::ErrorQueueIsEmpty());
+  }
 }
 
 TEST(PreparedKey, CanBePreparedAgainForAnotherKey) {
