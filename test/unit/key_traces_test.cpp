@@ -233,7 +233,7 @@ TEST(KeySpelling, JoinsLiteralsOfSqlOnly) {
   }
   for (const std::string &text :
        {"' || x"s, "$a || $b$x"s, "$$ || $a x"s, "' || $"s,
-        "$"s + std::string(64, 'a') + "$ || 'x"}) {
+        "$"s + std::string(63, 'a') + "$ || 'x"}) {
     EXPECT_EQ(NextStep(text, Spelling::kSql).size, 1u) << text;
     EXPECT_FALSE(NextStep(text, Spelling::kSql).joins) << text;
   }
