@@ -342,6 +342,45 @@ TEST(Recogniser, RotatesNoBitAroundAToken) {
   }
 }
 
+TEST(Recogniser, WritesHexadecimalDigitsInTheCaseThatIsThere) {
+  for (const bool upper : {false, true}) {
+    bool changed = false;
+    const std::string rotated = Rotated(Hex("{" + Token(), upper), &changed);
+    EXPECT_TRUE(changed);
+    EXPECT_EQ(rotated.find_first_of(upper ? "abcdef" : "ABCDEF"),
+              std::string::npos);
+  }
+}
+
+TEST(Recogniser, LeavesTheBitsBehindTheLastByte) {
+  // 140 digits are two more than whole groups of three: of the last digit of
+  // their base64, two bits belong to no byte.
+  const std::string token = Token(std::string(40, 'p'));
+  ASSERT_EQ(token.size(), 140U);
+  const std::string_view digits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  for (const std::size_t more : {0U, 1U, 2U, 3U}) {
+    std::string value = UrlSafe(token);
+    value.resize(value.find('='));
+    value.back() = digits[digits.find(value.back()) + more];
+    bool changed = false;
+    const std::string rotated = Rotated(value, &changed);
+    EXPECT_TRUE(changed);
+    EXPECT_EQ(digits.find(rotated.back()) % 4, more);
+    EXPECT_EQ(Look(test::RingOf({2}).get(), rotated).places.size(), 1u);
+  }
+}
+
+TEST(Recogniser, ReadsToTheEndOfWhatMayBeAnEscape) {
+  const auto ring = test::RingOf({1});
+  const std::string half = Token().substr(0, 60);
+  for (const std::string &end : {"\\"s, "\\\\"s, "\\u"s, "\\u000"s, "%"s, "%0"s,
+                                 "&"s, "&#"s, "&#1"s, "&#xA"s, " "s, " \t"s}) {
+    EXPECT_EQ(Look(ring.get(), Token() + end).places.size(), 1u) << end;
+    EXPECT_EQ(Look(ring.get(), half + end).places.size(), 1u) << end;
+  }
+}
+
 TEST(Recogniser, FindsATokenInATokenWithDigitsBehindIt) {
   const auto ring = test::RingOf({2, 1});
   for (const std::string &inside :
@@ -581,13 +620,15 @@ TEST(Recogniser, NamesWhatIsLeftOfATokenByItsBeginning) {
 
 TEST(Recogniser, TakesAnotherBeginningForATokenOnlyIfAKeyOpensIt) {
   const auto ring = test::RingOf({1});
-  const std::string late =
-      test::reference::Seal(test::TestKeyBytes(1), 0xffff'ffff'ffff'ffff,
-                            test::kTestIv, test::ToBytes("x"));
-  EXPECT_EQ(Look(ring.get(), "k:" + late).places.size(), 1u);
-  EXPECT_TRUE(Look(nullptr, "k:" + late).places.empty());
   const auto other = test::RingOf({2});
-  EXPECT_TRUE(Look(other.get(), "k:" + late).places.empty());
+  for (const std::uint64_t time :
+       {std::uint64_t{1} << 40, std::uint64_t{1} << 60, ~std::uint64_t{0}}) {
+    const std::string late = test::reference::Seal(
+        test::TestKeyBytes(1), time, test::kTestIv, test::ToBytes("x"));
+    EXPECT_EQ(Look(ring.get(), "k:" + late).places.size(), 1u);
+    EXPECT_TRUE(Look(nullptr, "k:" + late).places.empty());
+    EXPECT_TRUE(Look(other.get(), "k:" + late).places.empty());
+  }
 }
 
 TEST(Recogniser, FindsNothingInWhatIsNone) {
