@@ -51,49 +51,46 @@ bool FailingOpenSsl::HasFailed() { return has_failed; }
 
 extern "C" {
 
-int EVP_EncryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out,
-                      int *out_size, const unsigned char *in, int size) {
+int EVP_EncryptUpdate(EVP_CIPHER_CTX *ctx, unsigned char *out, int *outl,
+                      const unsigned char *in, int inl) {
   static int (*function)(EVP_CIPHER_CTX *, unsigned char *, int *,
                          const unsigned char *, int) = nullptr;
-  return fernet::test::CallOrFail("EVP_EncryptUpdate", function, context, out,
-                                  out_size, in, size);
+  return fernet::test::CallOrFail("EVP_EncryptUpdate", function, ctx, out, outl,
+                                  in, inl);
 }
 
-int EVP_DecryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out,
-                      int *out_size, const unsigned char *in, int size) {
+int EVP_DecryptUpdate(EVP_CIPHER_CTX *ctx, unsigned char *out, int *outl,
+                      const unsigned char *in, int inl) {
   static int (*function)(EVP_CIPHER_CTX *, unsigned char *, int *,
                          const unsigned char *, int) = nullptr;
-  return fernet::test::CallOrFail("EVP_DecryptUpdate", function, context, out,
-                                  out_size, in, size);
+  return fernet::test::CallOrFail("EVP_DecryptUpdate", function, ctx, out, outl,
+                                  in, inl);
 }
 
-int EVP_CipherInit_ex2(EVP_CIPHER_CTX *context, const EVP_CIPHER *cipher,
+int EVP_CipherInit_ex2(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *cipher,
                        const unsigned char *key, const unsigned char *iv,
-                       int encrypts, const OSSL_PARAM *parameters) {
+                       int enc, const OSSL_PARAM *params) {
   static int (*function)(EVP_CIPHER_CTX *, const EVP_CIPHER *,
                          const unsigned char *, const unsigned char *, int,
                          const OSSL_PARAM *) = nullptr;
-  return fernet::test::CallOrFail("EVP_CipherInit_ex2", function, context,
-                                  cipher, key, iv, encrypts, parameters);
+  return fernet::test::CallOrFail("EVP_CipherInit_ex2", function, ctx, cipher,
+                                  key, iv, enc, params);
 }
 
-int EVP_MD_CTX_copy_ex(EVP_MD_CTX *to, const EVP_MD_CTX *from) {
+int EVP_MD_CTX_copy_ex(EVP_MD_CTX *out, const EVP_MD_CTX *in) {
   static int (*function)(EVP_MD_CTX *, const EVP_MD_CTX *) = nullptr;
-  return fernet::test::CallOrFail("EVP_MD_CTX_copy_ex", function, to, from);
+  return fernet::test::CallOrFail("EVP_MD_CTX_copy_ex", function, out, in);
 }
 
-int EVP_DigestUpdate(EVP_MD_CTX *context, const void *data, size_t size) {
+int EVP_DigestUpdate(EVP_MD_CTX *ctx, const void *d, size_t cnt) {
   static int (*function)(EVP_MD_CTX *, const void *, size_t) = nullptr;
-  return fernet::test::CallOrFail("EVP_DigestUpdate", function, context, data,
-                                  size);
+  return fernet::test::CallOrFail("EVP_DigestUpdate", function, ctx, d, cnt);
 }
 
-int EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *out,
-                       unsigned int *size) {
+int EVP_DigestFinal_ex(EVP_MD_CTX *ctx, unsigned char *md, unsigned int *s) {
   static int (*function)(EVP_MD_CTX *, unsigned char *, unsigned int *) =
       nullptr;
-  return fernet::test::CallOrFail("EVP_DigestFinal_ex", function, context, out,
-                                  size);
+  return fernet::test::CallOrFail("EVP_DigestFinal_ex", function, ctx, md, s);
 }
 
 }  // extern "C"
