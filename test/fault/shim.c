@@ -183,17 +183,27 @@ EXPORT int madvise(void *address, size_t size, int advice)
 
 /* Random bytes, with an error in the queue as when OpenSSL has no entropy */
 
-EXPORT int RAND_priv_bytes(unsigned char *out, int size)
+static int random_bytes(const char *name, const void *caller, unsigned char *out, int size)
 {
-	int			(*real) (unsigned char *, int) = next("RAND_priv_bytes");
+	int			(*real) (unsigned char *, int) = next(name);
 	void		(*begin_error) (void) = next("ERR_new");
 	void		(*set_error) (int, int, const char *,...) = next("ERR_set_error");
 
-	if (must_fail("random", CALLER))
+	if (must_fail("random", caller))
 	{
 		begin_error();
 		set_error(ERR_LIB_RAND, RAND_R_NOT_INSTANTIATED, NULL);
 		return 0;
 	}
 	return real(out, size);
+}
+
+EXPORT int RAND_bytes(unsigned char *out, int size)
+{
+	return random_bytes("RAND_bytes", CALLER, out, size);
+}
+
+EXPORT int RAND_priv_bytes(unsigned char *out, int size)
+{
+	return random_bytes("RAND_priv_bytes", CALLER, out, size);
 }

@@ -264,8 +264,10 @@ int WithEachFailure(const Treat &treat, const Check &check) {
   int failures = 0;
   for (const auto when :
        {FailingOpenSsl::When::kBefore, FailingOpenSsl::When::kAfter}) {
-    bool has_failed = true;
-    for (int number = 1; has_failed; ++number) {
+    bool has_failed = false;
+    int number = 0;
+    do {
+      ++number;
       const auto attempt = [&] {
         const FailingOpenSsl failing(number, when);
         const Status of_attempt = treat();
@@ -280,7 +282,7 @@ int WithEachFailure(const Treat &treat, const Check &check) {
       // Twice: the second is chained to the first.
       check();
       check();
-    }
+    } while (has_failed);
   }
   return failures;
 }
