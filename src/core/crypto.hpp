@@ -77,11 +77,11 @@ class PreparedMac {
 };
 
 // CbcChain is where a context of AES-128-CBC stands between two tokens. The
-// context is not initialized again for each token: that costs about as much as
-// to encrypt a small one. So CBC xors the first block of a token not with its
-// IV but with the last block of ciphertext before it. We xor the first block
-// with both, before it is encrypted or after it is decrypted: the old block
-// cancels out, and the IV is left.
+// context is not initialized again for each token, which takes time. So CBC
+// xors the first block of a token not with its IV but with the last block of
+// ciphertext before it. We xor the first block with both, before it is
+// encrypted or after it is decrypted: the old block cancels out, and the IV is
+// left.
 //
 // It keeps nothing secret: IVs and ciphertext.
 //

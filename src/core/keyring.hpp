@@ -39,8 +39,8 @@ class Keyring {
               RandomBuffer *ivs, std::span<char> out,
               GoOn go_on = Always) noexcept;
 
-  // SealWithIv is Seal with an IV that the caller chooses. Only Seal and tests
-  // call it: an IV used twice shows which plaintexts are equal.
+  // SealWithIv is Seal with an IV that the caller chooses. Only Seal, tests
+  // and benchmarks call it: an IV used twice shows which plaintexts are equal.
   Status SealWithIv(std::span<const std::uint8_t> plaintext,
                     std::uint64_t timestamp,
                     std::span<const std::uint8_t, kIvSize> iv,

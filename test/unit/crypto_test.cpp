@@ -170,8 +170,8 @@ TEST(PreparedKey, EncryptsTheNextTokenAfterAFailure) {
   const Bytes plain = SomeBytes(48);
   const Bytes expected = test::reference::EncryptBlocks(
       prepared.encryption_half(), test::kTestIv, plain);
-  // The IV is set in OpenSSL before the first token and after a failure. Of
-  // three rounds, the first and the last fail there.
+  // Before the first token and after a failure, the IV is set in OpenSSL: some
+  // rounds fail there, the others at the blocks.
   for (const auto when :
        {FailingOpenSsl::When::kBefore, FailingOpenSsl::When::kAfter}) {
     for (int round = 0; round < 3; ++round) {

@@ -14,7 +14,8 @@ int calls_left = 0;
 When fails = When::kBefore;
 bool has_failed = false;
 
-// CallOrFail calls the function of OpenSSL that `name` is the name of.
+// CallOrFail calls OpenSSL's function of that name, which it looks up once, or
+// fails in its place.
 template <typename... Arguments>
 int CallOrFail(const char *name, int (*&function)(Arguments...),
                Arguments... arguments) {

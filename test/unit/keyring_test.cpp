@@ -172,17 +172,29 @@ TEST(Keyring, NeedsBothHalvesOfAKey) {
   EXPECT_EQ(opened.found, Status::kNoKeyOpens);
 }
 
+// WithSigningHalfOf is test key `number` with the half of `other` that signs.
+Bytes WithSigningHalfOf(const Bytes &other, int number) {
+  Bytes key = TestKeyBytes(number);
+  std::copy_n(other.begin(), 16, key.begin());
+  return key;
+}
+
+std::unique_ptr<Keyring> RingOfBytes(const std::vector<Bytes> &bytes) {
+  std::vector<Key> keys(bytes.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    test::LoadKey(bytes[i], &keys[i]);
+  }
+  auto ring = std::make_unique<Keyring>();
+  EXPECT_EQ(ring->Prepare(keys), Status::kOk);
+  return ring;
+}
+
 // Keys that were made of words may share the half that signs: then the padding
 // decides.
 TEST(Keyring, TellsKeysThatShareTheSigningHalfByThePadding) {
   const Bytes first = TestKeyBytes(1);
-  Bytes second = TestKeyBytes(2);
-  std::copy_n(first.begin(), 16, second.begin());
-  std::vector<Key> keys(2);
-  test::LoadKey(first, &keys[0]);
-  test::LoadKey(second, &keys[1]);
-  const auto ring = std::make_unique<Keyring>();
-  ASSERT_EQ(ring->Prepare(keys), Status::kOk);
+  const Bytes second = WithSigningHalfOf(first, 2);
+  const auto ring = RingOfBytes({first, second});
   std::uint32_t of_second = 0;
   for (std::uint32_t seed = 0; seed < 20; ++seed) {
     const Bytes plaintext = SomeBytes(40, seed);
@@ -204,23 +216,13 @@ TEST(Keyring, TellsKeysThatShareTheSigningHalfByThePadding) {
 }
 
 TEST(Keyring, FindsAnyTwoKeysThatShareTheSigningHalf) {
-  const auto of_share = [](int number) {
-    Bytes key = TestKeyBytes(number);
-    std::copy_n(TestKeyBytes(9).begin(), 16, key.begin());
-    return key;
-  };
   for (std::size_t second = 1; second < 4; ++second) {
     for (std::size_t first = 0; first < second; ++first) {
       std::vector<Bytes> bytes = {TestKeyBytes(1), TestKeyBytes(2),
                                   TestKeyBytes(3), TestKeyBytes(4)};
-      bytes[first] = of_share(5);
-      bytes[second] = of_share(6);
-      std::vector<Key> keys(bytes.size());
-      for (std::size_t i = 0; i < keys.size(); ++i) {
-        test::LoadKey(bytes[i], &keys[i]);
-      }
-      const auto ring = std::make_unique<Keyring>();
-      ASSERT_EQ(ring->Prepare(keys), Status::kOk);
+      bytes[first] = WithSigningHalfOf(TestKeyBytes(9), 5);
+      bytes[second] = WithSigningHalfOf(TestKeyBytes(9), 6);
+      const auto ring = RingOfBytes(bytes);
       std::uint32_t found = 0;
       for (std::uint32_t seed = 0; seed < 5; ++seed) {
         const Opened opened = OpenText(
@@ -236,13 +238,8 @@ TEST(Keyring, FindsAnyTwoKeysThatShareTheSigningHalf) {
 
 TEST(Keyring, TakesTheFirstOfTwoKeysWhosePaddingIsRight) {
   const Bytes first = TestKeyBytes(1);
-  Bytes second = TestKeyBytes(2);
-  std::copy_n(first.begin(), 16, second.begin());
-  std::vector<Key> keys(2);
-  test::LoadKey(first, &keys[0]);
-  test::LoadKey(second, &keys[1]);
-  const auto ring = std::make_unique<Keyring>();
-  ASSERT_EQ(ring->Prepare(keys), Status::kOk);
+  const Bytes second = WithSigningHalfOf(first, 2);
+  const auto ring = RingOfBytes({first, second});
   // One of 256 tokens has a padding under the other key too.
   std::uint32_t ambiguous = 0;
   for (std::uint32_t seed = 0; seed < 5000 && ambiguous < 3; ++seed) {
