@@ -162,12 +162,13 @@ bool IsLikely(std::string_view text, std::uint64_t *time) {
 
 // TokenIn is the bytes of a token without '=', or nothing.
 std::optional<Bytes> TokenIn(std::string_view digits) {
-  if (digits.size() % 4 == 1) {
+  const std::size_t size = digits.size() * 6 / 8;
+  if (digits.size() % 4 == 1 || size < 73 || (size - 57) % 16 != 0) {
     return std::nullopt;
   }
   const std::string decoded = FromBits(BitsOf(digits, false), 0);
   Bytes bytes(decoded.begin(), decoded.end());
-  if (bytes.size() < 73 || (bytes.size() - 57) % 16 != 0 || bytes[0] != 0x80) {
+  if (bytes[0] != 0x80) {
     return std::nullopt;
   }
   // What no encoder writes is refused.
