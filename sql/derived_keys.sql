@@ -37,10 +37,14 @@ SELECT fernet_key_from_pbkdf2('secret', 'salt', 10000001);
 -- a derivation can be cancelled, however many iterations it has: what comes after
 -- it is not reached
 CREATE TEMPORARY SEQUENCE reached;
-SET statement_timeout = '50 ms';
+BEGIN;
+SET LOCAL statement_timeout = '50 ms';
 SELECT length(fernet_key_from_pbkdf2('secret', 'salt', 10000000)), nextval('reached');
+ROLLBACK;
+BEGIN;
+SET LOCAL statement_timeout = '50 ms';
 SELECT length(fernet_key_from_pbkdf2('secret'::bytea, 'salt', 10000000)), nextval('reached');
-RESET statement_timeout;
+ROLLBACK;
 SELECT NOT is_called AS stopped_before_that FROM reached;
 
 -- NULL gives NULL

@@ -145,7 +145,18 @@ BEGIN
 	RETURN NEW;
 END $$;
 CREATE TRIGGER refuse BEFORE UPDATE ON refusing FOR EACH ROW EXECUTE FUNCTION refuse();
+-- in one batch, or in more if that takes long: so where the rows go is not told of,
+-- nor what becomes of the last, which a second attempt may rotate
+SET client_min_messages = error;
+\set VERBOSITY sqlstate
 CALL fernet_rotate_table('refusing', '{a, b, c}');
+\set VERBOSITY default
+SET client_min_messages = warning;
+SELECT id, a, b, c FROM refused WHERE id < 6;
+TRUNCATE refusing;
+INSERT INTO refusing SELECT * FROM kept;
+-- and in batches of a row
+CALL fernet_rotate_table('refusing', '{a, b, c}', batch_rows => 1);
 SELECT * FROM refused;
 DROP TRIGGER refuse ON refusing;
 -- in a dry run, of what needs no write; and an AFTER trigger OF a column
@@ -157,10 +168,10 @@ CALL fernet_rotate_table('refusing', '{a, b, c}', dry_run => true);
 ALTER TABLE refusing DROP CONSTRAINT old_b;
 CREATE FUNCTION refuse_later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
 CREATE TRIGGER refuse_b AFTER UPDATE OF b ON refusing FOR EACH ROW WHEN (NEW.id = 2) EXECUTE FUNCTION refuse_later();
-CALL fernet_rotate_table('refusing', '{a, b, c}');
+CALL fernet_rotate_table('refusing', '{a, b, c}', batch_rows => 1);
 SELECT * FROM refused;
 DROP TRIGGER refuse_b ON refusing;
-CALL fernet_rotate_table('refusing', '{a, b, c}');
+CALL fernet_rotate_table('refusing', '{a, b, c}', batch_rows => 1);
 -- values that no key decrypts, by column
 UPDATE refusing SET b = fernet_encrypt('b'), c = left(a, 99);
 SET fernet.key = :'old';
@@ -169,7 +180,7 @@ SELECT fernet_generate_key() AS other \gset
 SET fernet.key = :'other';
 UPDATE refusing SET b = fernet_encrypt('b') WHERE id = 1;
 SET fernet.key = :'keys';
-CALL fernet_rotate_table('refusing', '{a, b, c}');
+CALL fernet_rotate_table('refusing', '{a, b, c}', batch_rows => 1);
 CALL fernet_rotate_table('refusing', '{a, b}', on_unknown => 'leave');
 SELECT * FROM refused;
 DROP VIEW refused;

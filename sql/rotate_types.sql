@@ -22,12 +22,12 @@ INSERT INTO secrets VALUES (4, 'Plain', 'Plain', 'Plain', 'Plain', 'Plain'), (5,
 SET fernet.key = :'keys';
 SELECT name, status, form, key_index, tokens FROM unnest(ARRAY['ci', 'd', 'c', 'dc', 'b']) AS name, fernet_census('secrets', name)
 WHERE tokens > 0 ORDER BY name, status;
+SELECT rotated, unchanged, failed FROM fernet_rotate_batch('secrets', 'dc');
 CALL fernet_rotate_column('secrets', 'ci', dry_run => true, on_plaintext => 'leave');
 CALL fernet_rotate_column('secrets', 'ci', on_plaintext => 'encrypt');
 CALL fernet_rotate_column('secrets', 'd', on_plaintext => 'encrypt');
 CALL fernet_rotate_column('secrets', 'c', dry_run => true, on_plaintext => 'leave');
 CALL fernet_rotate_column('secrets', 'c', on_plaintext => 'encrypt');
-SELECT rotated, unchanged, failed FROM fernet_rotate_batch('secrets', 'dc');
 CALL fernet_rotate_column('secrets', 'dc', on_plaintext => 'encrypt');
 CALL fernet_rotate_column('secrets', 'b', on_plaintext => 'encrypt');
 SELECT fernet_assert_rotated('secrets', name) FROM unnest(ARRAY['ci', 'd', 'c', 'dc', 'b']) AS name;
