@@ -52,7 +52,8 @@ RESET ROLE;
 SELECT p.proname, has_function_privilege('fernet_example_support', p.oid, 'EXECUTE') AS support,
        has_function_privilege('fernet_example_reader', p.oid, 'EXECUTE') AS reader
 FROM pg_proc AS p
-WHERE p.oid IN ('fernet_decrypt(text, interval, timestamptz)'::regprocedure, 'fernet_rotate(text)'::regprocedure);
+WHERE p.oid IN ('fernet_decrypt(text, interval, timestamptz)'::regprocedure, 'fernet_rotate(text)'::regprocedure)
+ORDER BY p.proname;
 
 -- docs/who-decrypted.md: A view that masks
 CREATE VIEW integration_for_all WITH (security_invoker = true) AS
@@ -96,4 +97,4 @@ DROP ROLE fernet_example_support, fernet_example_reader;
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_who_decrypted;
+DROP DATABASE fernet_regression_docs_who_decrypted WITH (FORCE);
