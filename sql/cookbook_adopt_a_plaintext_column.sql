@@ -48,4 +48,4 @@ SELECT status, tokens FROM fernet_census('webhook', 'secret');
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_cookbook_adopt_a_plaintext_column;
+DROP DATABASE fernet_regression_cookbook_adopt_a_plaintext_column WITH (FORCE);

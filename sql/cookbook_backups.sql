@@ -33,4 +33,4 @@ SELECT status, key_index, tokens FROM fernet_census('connection', 'password');
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_cookbook_backups;
+DROP DATABASE fernet_regression_cookbook_backups WITH (FORCE);

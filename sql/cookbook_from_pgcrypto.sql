@@ -126,4 +126,4 @@ ALTER TABLE account DROP COLUMN secret;
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_cookbook_from_pgcrypto;
+DROP DATABASE fernet_regression_cookbook_from_pgcrypto WITH (FORCE);

@@ -48,4 +48,4 @@ FROM slack_connection;
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_cookbook_from_python_to_the_database;
+DROP DATABASE fernet_regression_cookbook_from_python_to_the_database WITH (FORCE);

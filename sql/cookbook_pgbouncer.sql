@@ -37,4 +37,4 @@ SELECT fernet_encrypt('x');
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_cookbook_pgbouncer;
+DROP DATABASE fernet_regression_cookbook_pgbouncer WITH (FORCE);

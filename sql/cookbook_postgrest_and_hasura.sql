@@ -69,4 +69,4 @@ DROP ROLE fernet_example_web_anon, fernet_example_web_support;
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_cookbook_postgrest_and_hasura;
+DROP DATABASE fernet_regression_cookbook_postgrest_and_hasura WITH (FORCE);

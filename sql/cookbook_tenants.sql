@@ -86,4 +86,4 @@ DROP ROLE fernet_example_tenant_app;
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_cookbook_tenants;
+DROP DATABASE fernet_regression_cookbook_tenants WITH (FORCE);

@@ -64,4 +64,4 @@ SELECT fernet_assert_indexed('members', 'email', 'email_index', 'members.email')
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_blind_index;
+DROP DATABASE fernet_regression_docs_blind_index WITH (FORCE);

@@ -74,4 +74,4 @@ WHERE client_addr IS NOT NULL AND NOT ssl AND NOT encrypted;
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_compliance;
+DROP DATABASE fernet_regression_docs_compliance WITH (FORCE);

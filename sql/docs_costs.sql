@@ -18,4 +18,4 @@ ALTER TABLE webhook ALTER COLUMN secret SET STORAGE EXTERNAL;
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_costs;
+DROP DATABASE fernet_regression_docs_costs WITH (FORCE);

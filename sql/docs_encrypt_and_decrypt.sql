@@ -102,4 +102,4 @@ CALL fernet_decrypt_column('legacy', 'secret', confirm => true);
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_encrypt_and_decrypt;
+DROP DATABASE fernet_regression_docs_encrypt_and_decrypt WITH (FORCE);

@@ -198,4 +198,4 @@ SHOW fernet.log;
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_functions;
+DROP DATABASE fernet_regression_docs_functions WITH (FORCE);

@@ -18,4 +18,4 @@ SELECT extname, extversion FROM pg_extension WHERE extname = 'pg_fernet';
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_installation;
+DROP DATABASE fernet_regression_docs_installation WITH (FORCE);

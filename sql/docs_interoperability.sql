@@ -19,4 +19,4 @@ SELECT fernet_decrypt('gAAAAABpVbkAI1rITYSx-B70oFY2g8jhzpOmH1CtgtWkaRcHKUMz-Z-zI
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_interoperability;
+DROP DATABASE fernet_regression_docs_interoperability WITH (FORCE);

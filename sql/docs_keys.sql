@@ -44,4 +44,4 @@ ALTER ROLE CURRENT_USER SET fernet.key = :'key';
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_keys;
+DROP DATABASE fernet_regression_docs_keys WITH (FORCE);

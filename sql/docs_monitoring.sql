@@ -56,4 +56,4 @@ SELECT pg_cancel_backend(pid) FROM fernet_rotation_progress WHERE state = 'runni
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_monitoring;
+DROP DATABASE fernet_regression_docs_monitoring WITH (FORCE);

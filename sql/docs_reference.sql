@@ -26,4 +26,4 @@ $$;
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_reference;
+DROP DATABASE fernet_regression_docs_reference WITH (FORCE);

@@ -82,4 +82,4 @@ SELECT fernet_assert_rotated('server', 'config');
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_rotation;
+DROP DATABASE fernet_regression_docs_rotation WITH (FORCE);

@@ -44,4 +44,4 @@ COMMIT;
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_docs_runbook;
+DROP DATABASE fernet_regression_docs_runbook WITH (FORCE);

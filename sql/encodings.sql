@@ -117,7 +117,7 @@ CALL fernet_rotate_column('others', 'token', on_plaintext => 'encrypt');
 SELECT fernet_is_token(token), count(*) FROM others GROUP BY 1 ORDER BY 1;
 
 \c :home
-DROP DATABASE regress_fernet_latin1;
-DROP DATABASE regress_fernet_win1252;
-DROP DATABASE regress_fernet_euc_jp;
-DROP DATABASE regress_fernet_sql_ascii;
+DROP DATABASE regress_fernet_latin1 WITH (FORCE);
+DROP DATABASE regress_fernet_win1252 WITH (FORCE);
+DROP DATABASE regress_fernet_euc_jp WITH (FORCE);
+DROP DATABASE regress_fernet_sql_ascii WITH (FORCE);

@@ -330,5 +330,5 @@ CREATE EXTENSION pg_fernet;
 
 \c :database
 SET client_min_messages = warning;
-DROP DATABASE regress_fernet_environment;
+DROP DATABASE regress_fernet_environment WITH (FORCE);
 DROP ROLE regress_fernet_owner, regress_fernet_nobody;

@@ -145,7 +145,7 @@ CREATE EXTENSION pg_fernet;
 \set VERBOSITY default
 \c :home
 SET client_min_messages = warning;
-DROP DATABASE regress_fernet_privileges;
+DROP DATABASE regress_fernet_privileges WITH (FORCE);
 DROP SCHEMA regress_fernet_schema CASCADE;
 DROP ROLE regress_fernet_user;
 DROP ROLE regress_fernet_owner;

@@ -44,4 +44,4 @@ SELECT fernet_assert_rotated('connection', 'password');
 
 -- End of the examples
 \c :home
-DROP DATABASE fernet_regression_readme;
+DROP DATABASE fernet_regression_readme WITH (FORCE);

@@ -233,6 +233,6 @@ SELECT count(*) AS still_three FROM elsewhere.fernet_rotation;
 
 \c :database
 SET client_min_messages = warning;
-DROP DATABASE regress_fernet_path;
-DROP DATABASE regress_fernet_path_2;
+DROP DATABASE regress_fernet_path WITH (FORCE);
+DROP DATABASE regress_fernet_path_2 WITH (FORCE);
 DROP ROLE regress_fernet_attacker, regress_fernet_user;
