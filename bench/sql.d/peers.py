@@ -218,7 +218,7 @@ def measure_two_sessions(sessions, variant, count):
 
 
 def median_ratio(results, above, below):
-    return statistics.median(a / b for a, b in zip(results[above], results[below]))
+    return statistics.median(a / max(b, 1e-9) for a, b in zip(results[above], results[below]))
 
 
 def figures_table(heading, results):
