@@ -9,12 +9,14 @@ use Exporter 'import';
 use File::Find;
 use IPC::Run;
 use MIME::Base64 qw(encode_base64url decode_base64url encode_base64);
+use PostgreSQL::Test::Utils ();
 use Test::More ();
+use Time::HiRes ();
 
 our @EXPORT = qw(new_key forms_of forms_found_in files_below
   run_bound slurp psql_env);
 our @EXPORT_OK = qw(same session server_logs secrets_below new_plaintext
-  start_session session_ended finish_session tell);
+  start_session session_ended finish_session tell wait_until has_ended);
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so what
 # they start: programs that are to be cancelled could not be.
@@ -221,6 +223,25 @@ sub session_ended
 	my ($session) = @_;
 	$session->{run}->pump_nb if $session->{run}->pumpable;
 	return !$session->{run}->pumpable;
+}
+
+# wait_until returns when $is_true does, asked again and again, and what it returned
+# last: false if that takes longer than any test may.
+sub wait_until
+{
+	my ($is_true) = @_;
+	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
+	my $is;
+	Time::HiRes::usleep(20_000) until ($is = $is_true->()) || time() > $end;
+	return $is;
+}
+
+# has_ended waits for the end of a process, which its parent has taken note of then:
+# the postmaster restarts after one that was killed.
+sub has_ended
+{
+	my ($pid) = @_;
+	return wait_until(sub { !kill(0, $pid) });
 }
 
 # finish_session waits for the end and returns the output and the errors, as

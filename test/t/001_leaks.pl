@@ -7,12 +7,11 @@
 use strict;
 use warnings;
 
-use FernetTest;
+use FernetTest qw(:DEFAULT wait_until);
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my $page = 'docs/keys.md';
 my $common = new_key();    # opens the tokens in the table
@@ -59,6 +58,15 @@ CREATE PROCEDURE set_key(key text) LANGUAGE sql AS 'SELECT set_config(''fernet.k
 CREATE PROCEDURE set_index_key(key text) LANGUAGE sql AS 'SELECT set_config(''fernet.index_key'', key, false)';
 CREATE TABLE big AS SELECT g FROM generate_series(1, 20000) g;
 CREATE TABLE pair AS SELECT g AS id, 0 AS n FROM generate_series(1, 2) g;
+-- Returns when two sessions are here, each with its number.
+CREATE FUNCTION meet(mine integer, other integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_advisory_xact_lock(mine);
+	FOR i IN 1 .. 10000 LOOP
+		EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = other);
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
 ANALYZE big;
 SQL
 run_bound($node,
@@ -261,10 +269,9 @@ sub times_logged
 sub wait_until_logged
 {
 	my ($message, $before) = @_;
-	my $tries = 0;
-	usleep(50_000)
-	  until times_logged($message) >= $before + 3 || ++$tries > 400;
-	die "not logged: $message" if $tries > 400;
+	wait_until(sub { times_logged($message) >= $before + 3 })
+	  or die "not logged: $message";
+	return;
 }
 
 # ---------------------------------------------------------------------------
@@ -298,12 +305,11 @@ sub while_idle
 				$way->(
 					$keys, '', is_bound($way) ? "\\shell $wait\n" : "\\! $wait\n");
 			});
-		my $tries = 0;
-		usleep(50_000) until -e $file || ++$tries > 400;
-		die 'the idle session did not come up' unless -e $file;
+		wait_until(sub { -e $file }) or die 'the idle session did not come up';
 		my $backend = $node->safe_psql('postgres',
+			# Others may still be leaving.
 			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
-			  . ' AND pid <> pg_backend_pid()');
+			  . ' AND pid <> pg_backend_pid() ORDER BY backend_start DESC LIMIT 1');
 		my @seen = map { $_->($backend) } @look;
 		append_to_file("$file.done", '');
 		waitpid($pid, 0);
@@ -349,11 +355,11 @@ sub deadlock
 	my $other = in_child(
 		sub {
 			in_session('',
-				"UPDATE pair SET n = 2 WHERE id = 2\\; SELECT pg_sleep(0.6)\\; "
+				"UPDATE pair SET n = 2 WHERE id = 2\\; SELECT meet(2, 1)\\; "
 				  . 'UPDATE pair SET n = 2 WHERE id = 1;');
 		});
 	my $is_literal = $way != $ways[0][1] && !is_bound($way);
-	my $cross = "UPDATE pair SET n = 1 WHERE id = 1%s SELECT pg_sleep(0.6)%s "
+	my $cross = "UPDATE pair SET n = 1 WHERE id = 1%s SELECT meet(1, 2)%s "
 	  . "UPDATE pair SET n = 1 WHERE id = 2;\n";
 	# For psql, one string from the SET on.
 	$way->(
@@ -371,7 +377,7 @@ sub shared_memory
 {
 	my ($way, $keys) = @_;
 	my $pid = in_child(
-		sub { $way->($keys, '', "SELECT count(pg_sleep(0.0002)) FROM big;\n"); });
+		sub { $way->($keys, '', "SELECT count(pg_sleep(0.002)) FROM big;\n"); });
 	$node->poll_query_until('postgres',
 		"SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'parallel worker'"
 	) or die 'no parallel worker';
@@ -380,7 +386,7 @@ sub shared_memory
 	$text .= mapped_shared($node->safe_psql('postgres',
 			"SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"));
 	$node->safe_psql('postgres',
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%0.0002%'"
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%0.002%'"
 		  . ' AND pid <> pg_backend_pid()');
 	waitpid($pid, 0);
 	return \$text;

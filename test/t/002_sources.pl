@@ -9,11 +9,10 @@ use strict;
 use warnings;
 
 use FernetTest
-  qw(:DEFAULT same session server_logs secrets_below new_plaintext);
+  qw(:DEFAULT same session server_logs secrets_below new_plaintext wait_until);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 # The setting, and what is done with its key: a value is made of a text, and
 # matches the text of its row.
@@ -595,11 +594,8 @@ sub logs
 	my $mark = 'mark ' . ++$marks . " of $$";
 	my $folder = $node->data_dir . '/log';
 	session($node, "DO \$\$ BEGIN RAISE LOG '$mark'; END \$\$;");
-	foreach (1 .. 200)
-	{
-		last if 3 <= grep { slurp($_) =~ /$mark/ } files_below($folder);
-		usleep(50_000);
-	}
+	wait_until(sub { 3 <= grep { slurp($_) =~ /$mark/ } files_below($folder) })
+	  or die 'the logs do not get there';
 	return server_logs($node);
 }
 

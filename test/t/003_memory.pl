@@ -318,7 +318,7 @@ SKIP:
 		my $dump = $node->basedir . '/dump.sh';
 		open(my $file, '>', $dump) or die "$dump: $!";
 		print $file "gcore -o $core \$(psql -XAtc \"SELECT pid FROM pg_stat_activity"
-		  . " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()\")"
+		  . " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY backend_start DESC LIMIT 1\")"
 		  . " >/dev/null 2>&1\n";
 		close $file;
 		unlink glob "$core.*";

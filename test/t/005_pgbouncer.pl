@@ -8,12 +8,11 @@
 use strict;
 use warnings;
 
-use FernetTest qw(:DEFAULT same session new_plaintext);
+use FernetTest qw(:DEFAULT same session new_plaintext wait_until);
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my ($pgbouncer) = grep { -x } map { "$_/pgbouncer" } split(/:/, $ENV{PATH}),
   '/usr/sbin', '/usr/local/sbin';
@@ -138,11 +137,7 @@ sub through
 		connstr => "host=$host port=$port dbname=$database user=$user");
 }
 
-foreach (1 .. 200)
-{
-	last if -S "$host/.s.PGSQL.$port";
-	usleep(50_000);
-}
+wait_until(sub { -S "$host/.s.PGSQL.$port" });
 same((through('transaction', 'SELECT 1;'))[0],
 	1, 'there is a server behind PgBouncer');
 

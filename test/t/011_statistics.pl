@@ -5,7 +5,7 @@
 use strict;
 use warnings;
 
-use FernetTest qw(:DEFAULT same session server_logs new_plaintext);
+use FernetTest qw(:DEFAULT same session server_logs new_plaintext wait_until has_ended);
 use JSON::PP qw(decode_json);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -94,11 +94,8 @@ sub audit_lines
 	# The logging collector writes with a delay.
 	my $mark = 'mark ' . ++$marks . ' of three';
 	ask("DO 'BEGIN RAISE LOG ''$mark''; END'");
-	foreach (1 .. 200)
-	{
-		last if 3 == grep { slurp($_) =~ /\Q$mark/ } files_below($node->data_dir . '/log');
-		usleep(20_000);
-	}
+	wait_until(sub { 3 == grep { slurp($_) =~ /\Q$mark/ } files_below($node->data_dir . '/log') })
+	  or die 'the logs do not get there';
 	my %lines = (stderr => [], csvlog => [], jsonlog => []);
 	foreach my $path (files_below($node->data_dir . '/log'))
 	{
@@ -353,15 +350,9 @@ same(
 sub crash
 {
 	my ($pid) = @_;
-	my $since = ask('SELECT pg_postmaster_start_time()');
 	kill 'KILL', $pid;
-	foreach (1 .. 200)
-	{
-		usleep(50_000);
-		my ($alive) = session($node, "SELECT 'alive' WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
-		return pass('the server is back after a crash') if $alive eq 'alive';
-	}
-	return fail('the server is back after a crash');
+	has_ended($pid);
+	return ok(wait_until(sub { (session($node, "SELECT 'alive'"))[0] eq 'alive' }), 'the server is back after a crash');
 }
 
 # worker starts a session that runs $sql, and returns it and the pid of its
@@ -374,15 +365,13 @@ sub worker
 	$worker->{run} = IPC::Run::start(
 		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-f', '-', ($how{user} ? ('-U', $how{user}) : ()) ],
 		'<', \$worker->{in}, '>', \$worker->{out}, '2>', \$worker->{err});
-	foreach (1 .. 200)
-	{
+	my $is_there = sub {
 		$worker->{run}->pump_nb;
-		usleep(50_000);
 		local $ENV{PGAPPNAME} = 'looker';
-		$worker->{pid} = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity AS a WHERE application_name = 'worker' AND ($condition)");
-		return $worker if $worker->{pid};
-	}
-	BAIL_OUT('the worker does not get there');
+		return $worker->{pid} = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity AS a WHERE application_name = 'worker' AND ($condition)");
+	};
+	wait_until($is_there) or BAIL_OUT('the worker does not get there');
+	return $worker;
 }
 
 sub ended

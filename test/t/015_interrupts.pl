@@ -227,6 +227,17 @@ sub end_of_async
 my %done = map { $_ => 0 } qw(cancel timeout terminate);
 my %ended = map { $_ => 0 } qw(cancel timeout terminate);
 
+# end_timeout ends a statement_timeout. What ends it runs under it too.
+sub end_timeout
+{
+	my ($connection) = @_;
+	foreach (1 .. 100)
+	{
+		return if (outcome($connection, 'SET statement_timeout = 0'))[0] eq '';
+	}
+	die 'the timeout cannot be ended';
+}
+
 # interrupt begins the call $name and interrupts it; it may have ended before.
 sub interrupt
 {
@@ -235,8 +246,6 @@ sub interrupt
 	# An open transaction with a key of its own, and a savepoint or none.
 	my $is_call = $calls{$name} =~ /^CALL/;
 	my $in_block = !$is_call && rand() < 0.4;
-	value_of($connection, 'SET statement_timeout = ' . int($moment * 1000 + 1))
-	  if $way eq 'timeout';
 	if ($in_block)
 	{
 		value_of($connection, 'BEGIN');
@@ -246,8 +255,10 @@ sub interrupt
 	my ($state, $message);
 	if ($way eq 'timeout')
 	{
+		value_of($connection,
+			($in_block ? 'SET LOCAL' : 'SET') . ' statement_timeout = ' . int($moment * 1000 + 1));
 		($state, undef, $message) = outcome($connection, $calls{$name});
-		outcome($connection, 'SET statement_timeout = 0') if !$in_block;
+		end_timeout($connection) if !$in_block;
 	}
 	else
 	{
@@ -269,6 +280,8 @@ sub interrupt
 	elsif ($state eq '' || $state eq 'PF007')
 	{
 		$ended{$way}++;
+		# The call has become faster: another test has ended.
+		$seconds{$name} *= 0.8;
 	}
 	else
 	{
@@ -280,8 +293,10 @@ sub interrupt
 	}
 	else
 	{
+		# The timeout may end this too, and then it has ended itself: it goes with
+		# the transaction that fails.
+		outcome($connection, 'ROLLBACK') if $in_block && $way eq 'timeout';
 		value_of($connection, 'ROLLBACK') if $in_block;
-		value_of($connection, 'SET statement_timeout = 0') if $way eq 'timeout';
 		# A loop that was not interrupted leaves its last key set.
 		value_of($connection, 'RESET fernet.key') if $state eq '';
 	}
@@ -372,6 +387,7 @@ note sprintf 'grown by %d kB in contexts, %d kB in the process; %.0f s',
 	value_of($bare, "SET fernet.key = '$new'");
 	value_of($bare, q(SET statement_timeout = '20 ms'));
 	outcome($bare, $set_loop);
+	end_timeout($bare);
 	value_of($bare, 'RESET ALL');
 	is(value_of($bare, $keys), '', 'nor after a timeout and RESET ALL');
 	$bare->disconnect;

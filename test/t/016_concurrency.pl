@@ -422,7 +422,7 @@ sub do_cursor
 {
 	my ($self) = @_;
 	return if !$self->in_block || keys %{ $self->{cursors} } > 3;
-	my $name = 'c' . $self->{checks} . int rand 1000;
+	my $name = 'c' . ++$self->{named};
 	my $key = int rand 4;
 	my $is_held = rand() < 0.5;
 	$self->run(sprintf

@@ -44,7 +44,7 @@ CREATE EXTENSION pg_fernet;
 CREATE TABLE secret (id integer NOT NULL, token text NOT NULL, adopted text NOT NULL);
 INSERT INTO secret SELECT i, fernet_encrypt('$marker' || i), 'plain ' || i
 	FROM generate_series(1, $rows) AS i;
-CREATE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql AS \$\$
+CREATE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS \$\$
 BEGIN
 	PERFORM pg_advisory_xact_lock_shared(1);
 	RETURN NULL;

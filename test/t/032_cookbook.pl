@@ -6,12 +6,11 @@ use strict;
 use warnings;
 
 use DocsPage qw(blocks_of run_page);
-use FernetTest qw(:DEFAULT same session start_session finish_session);
+use FernetTest qw(:DEFAULT same session start_session finish_session wait_until);
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 # The keys of the pages.
 my ($key, $new_key, $third_key) =
@@ -290,11 +289,7 @@ INI
 	local $ENV{PGMAXPROTOCOLVERSION} = '3.0';
 	my $process = IPC::Run::start([ $pgbouncer, '-q', "$folder/pgbouncer.ini" ],
 		'<', '/dev/null', '>', '/dev/null', '2>&1');
-	foreach (1 .. 200)
-	{
-		last if -S "$host/.s.PGSQL.$port";
-		usleep(50_000);
-	}
+	wait_until(sub { -S "$host/.s.PGSQL.$port" });
 	my $through = "host=$host port=$port dbname=pgbouncer_page user=$user";
 	$how{servers}{default} = $through;
 	$how{env}{DATABASE_URL} =

@@ -15,7 +15,7 @@ my $sessions = 3;
 my $jobs = 100;
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
-$node->append_conf('postgresql.conf', "log_statement = none\nfsync = off\nclient_min_messages = warning\n");
+$node->append_conf('postgresql.conf', "log_statement = none\nfsync = off\nautovacuum = off\nclient_min_messages = warning\n");
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_fernet');
 $node->safe_psql('postgres', "CREATE TABLE empty_$_ (token text)") foreach 1 .. $sessions;

@@ -211,8 +211,8 @@ foreach my $type (sort keys %make)
 	ok(@of_type == $each && !@wrong, "$type: its tokens are under the new key, and nothing else has changed");
 	diag('first wrong id: ' . ($wrong[0] + 1)) if @wrong;
 	my $tokens = () = join('', map { $_->{expected} } @of_type) =~ /<\d+:\d/g;
-	cmp_ok($tokens, '>', $each / 2, "$type: there were tokens");
-	cmp_ok(scalar(grep { $_->{before} ne $_->{after} } @of_type), '>', $each / 4, "$type: values have changed");
+	cmp_ok($tokens, '>', $each / 10, "$type: there were tokens");
+	cmp_ok(scalar(grep { $_->{before} ne $_->{after} } @of_type), '>', $each / 10, "$type: values have changed");
 	is(scalar(grep { $_->{valid} ne 't' } @of_type), 0, "$type: the new values are valid");
 	is(scalar(grep { $_->{same} ne 't' } @of_type), 0, "$type: a second time, the new key alone suffices");
 	is(scalar(grep { $_->{expected} ne $_->{'by job'} } @of_type), 0, "$type: a job rotates the same tokens");
@@ -258,7 +258,7 @@ SELECT v - E'caf\\351' = r - E'caf\\351', fernet_key_index(r ->> E'caf\\351'), a
 	FROM rotated;
 SQL
 	is("$out$errors", 't|1|t|1', "a database in $encoding");
-	$node->safe_psql('postgres', 'DROP DATABASE other');
+	$node->safe_psql('postgres', 'DROP DATABASE other WITH (FORCE)');
 }
 
 $node->stop;

@@ -7,7 +7,7 @@
 use strict;
 use warnings;
 
-use FernetTest qw(:DEFAULT same session server_logs tell start_session finish_session);
+use FernetTest qw(:DEFAULT same session server_logs tell start_session finish_session has_ended);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -43,7 +43,7 @@ INSERT INTO users SELECT i, fernet_encrypt('user ' || i), fernet_blind_index('us
 	FROM generate_series(1, $rows) AS i;
 CREATE UNIQUE INDEX ON users (email_index);
 -- The job waits here in a batch that it has written and not committed.
-CREATE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql AS \$\$
+CREATE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS \$\$
 BEGIN
 	PERFORM pg_advisory_xact_lock_shared(1);
 	RETURN NULL;
@@ -68,15 +68,13 @@ sub wait_for
 	my $query = 'SELECT pid FROM pg_stat_activity'
 	  . " WHERE application_name = 'job' AND wait_event = '$event'";
 	$node->poll_query_until('postgres', "SELECT EXISTS ($query)") or die 'the job does not wait';
-	# Its wait at the gate ends after half a second, and begins again.
-	return $node->safe_psql('postgres',
-		"SELECT pid FROM pg_stat_activity WHERE application_name = 'job' AND state = 'active'");
+	return $node->safe_psql('postgres', $query);
 }
 
 my %ends = (
 	cancel => sub { $node->safe_psql('postgres', "SELECT pg_cancel_backend($_[0])") },
 	terminate => sub { $node->safe_psql('postgres', "SELECT pg_terminate_backend($_[0])") },
-	'kill -9' => sub { kill 'KILL', $_[0] },
+	'kill -9' => sub { kill 'KILL', $_[0]; has_ended($_[0]) },
 	'immediate shutdown' => sub { $node->stop('immediate'); $node->start; },
 );
 my @ways = sort keys %ends;

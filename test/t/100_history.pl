@@ -45,7 +45,7 @@ use Cwd            qw(abs_path);
 use FaultTest;
 use File::Basename qw(dirname);
 use FernetTest     qw(:DEFAULT same session server_logs tell
-  start_session session_ended finish_session);
+  start_session session_ended finish_session has_ended);
 use List::Util     qw(shuffle);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -198,7 +198,7 @@ sub restart
 {
 	my ($node, $pid) = @_;
 	my $until = time() + $PostgreSQL::Test::Utils::timeout_default;
-	usleep(50_000) while defined $pid && kill(0, $pid) && time() < $until;
+	has_ended($pid) if defined $pid;
 	local $ENV{LD_PRELOAD} = $shim;
 	while (!$node->start(fail_ok => 1))
 	{
@@ -225,6 +225,16 @@ sub is_up
 	return;
 }
 
+# kill_backend returns when the postmaster has noticed, which then restarts.
+sub kill_backend
+{
+	my ($pid) = @_;
+	return if $pid !~ /^\d+$/;
+	kill 'KILL', $pid;
+	has_ended($pid);
+	return;
+}
+
 my $lost = qr/server closed the connection unexpectedly|57P0[123]|could not connect|connection to server on socket .* failed|recovery mode|starting up/;
 my %faults = (
 	'cancel' => sub {
@@ -239,15 +249,13 @@ my %faults = (
 	},
 	'kill the rotation' => sub {
 		my ($node, $rotation) = @_;
-		my $pid = pid_of($node, 'rotation');
-		kill 'KILL', $pid if $pid =~ /^\d+$/;
+		kill_backend(pid_of($node, 'rotation'));
 		end_rotation($rotation, $lost);
 		is_up($node);
 	},
 	'kill a client' => sub {
 		my ($node, $rotation) = @_;
-		my $pid = pid_of($node, 'client');
-		kill 'KILL', $pid if $pid =~ /^\d+$/;
+		kill_backend(pid_of($node, 'client'));
 		end_rotation($rotation, $lost);
 		is_up($node);
 	},
