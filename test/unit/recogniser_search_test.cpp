@@ -91,8 +91,10 @@ std::string LookAlike(Draw *draw) {
     case 2: {  // as random as a token, or a little less
       const std::size_t different = 22 + draw->Below(3);
       const std::size_t repeated = 77 - different + draw->Below(3);
-      return "gAAAAABdwJ6x" + std::string(repeated, 'a') +
-             std::string(test::kUrlAlphabet.substr(0, different));
+      const std::string digits(test::kUrlAlphabet.substr(64 - different));
+      const std::string others(repeated, 'A');
+      return "gAAAAABdwJ6x" +
+             (draw->OneIn(2) ? digits + others : others + digits);
     }
     default:
       return DrawnToken(draw, 0).substr(0, size);

@@ -190,6 +190,8 @@ TEST(Recogniser, RotatesTheDigitThatATokenSharesWithTheByteBehindIt) {
           Replaced(Replaced(rotated, '+', '-'), '/', '_'));
       ASSERT_EQ(decoded.size(), text.size());
       EXPECT_EQ(decoded.back(), 0xff);
+      EXPECT_EQ(decoded[token.size()],
+                text[token.size()] == '\xff' ? 0xff : 0x80);
       EXPECT_EQ(Look(test::RingOf({2}).get(), rotated).places.size(), 1u);
     }
   }
@@ -439,7 +441,7 @@ TEST(Recogniser, FindsTokensInsideOfTokens) {
   const auto ring = test::RingOf({2, 1});
   for (const std::string &inside :
        {Token(), "v1:" + Token(), UrlSafe(Token()), Hex("{" + Token() + "}"),
-        " " + Token() + " "}) {
+        " " + Token() + " ", Token("x").substr(0, kTokenDigits)}) {
     for (const int outer : {1, 2}) {
       const std::string value = SealedBy(outer, inside);
       const Told told = Look(ring.get(), value);
@@ -536,13 +538,65 @@ TEST(Recogniser, NamesWhatIsLeftOfATokenByItsBeginning) {
                                        : Place::kRemnant);
   }
   EXPECT_TRUE(Look(ring.get(), token.substr(0, 31)).places.empty());
+  EXPECT_EQ(Look(ring.get(), token.substr(0, 32)).places.size(), 1u);
+  // The first line has the beginning and nothing more.
+  const Told in_lines = Look(ring.get(), InLines(token, "\n", 6));
+  ASSERT_EQ(in_lines.places.size(), 1u);
+  EXPECT_EQ(in_lines.places[0].kind, Place::kRemnant);
+}
+
+TEST(Recogniser, NamesWhatIsLeftOfATokenInEncodedBytes) {
+  const auto ring = test::RingOf({1});
+  const std::string remnant = Token().substr(0, 32);
+  const std::string binary(80, '\0');
+  for (const std::string &bytes :
+       {remnant + binary, binary + remnant, binary + remnant + binary}) {
+    for (const std::string &value : {Standard(bytes), Hex(bytes)}) {
+      const Told told = Look(ring.get(), value);
+      ASSERT_EQ(told.places.size(), 1u);
+      EXPECT_EQ(told.places[0].kind, Place::kRemnant);
+      EXPECT_EQ(told.places[0].size, 32u);
+      EXPECT_EQ(told.places[0].decodings, 1u);
+    }
+  }
+}
+
+TEST(Recogniser, SeesThroughWhatStandsNextToAToken) {
+  const auto ring = test::RingOf({1});
+  const std::string encoded = test::WithoutEquals(UrlSafe(Token()));
+  for (const std::string &value :
+       {encoded + '\n' + SmallToken(), SmallToken() + '\n' + encoded,
+        SmallToken() + encoded}) {
+    const Told told = Look(ring.get(), value);
+    ASSERT_EQ(told.places.size(), 2u) << value;
+    EXPECT_EQ(told.places[0].kind, Place::kOpened);
+    EXPECT_EQ(told.places[1].kind, Place::kOpened);
+  }
+}
+
+TEST(Recogniser, DecodesNoValueThatIsATokenAndNothingElse) {
+  const auto ring = test::RingOf({1});
+  for (const std::uint64_t time : {kTime, ~std::uint64_t{0}}) {
+    const std::string value = SealedBy(1, std::string(60, 's'), time);
+    Allowance left;
+    Allowance expected = left;
+    expected.AddPart(value.size());
+    Told told;
+    test::Bytes scratch(Recogniser::ScratchSize(value.size()));
+    Recogniser recogniser(ring.get(), scratch, Keep, &told, Always, &left);
+    EXPECT_EQ(recogniser.Look(value), Status::kOk);
+    EXPECT_EQ(told.places.size(), 1u);
+    EXPECT_EQ(left.to_decode, expected.to_decode);
+    EXPECT_LT(left.to_try, expected.to_try);
+  }
 }
 
 TEST(Recogniser, TakesAnotherBeginningForATokenOnlyIfAKeyOpensIt) {
   const auto ring = test::RingOf({1});
   const auto other = test::RingOf({2});
   for (const std::uint64_t time :
-       {std::uint64_t{1} << 40, std::uint64_t{1} << 60, ~std::uint64_t{0}}) {
+       {std::uint64_t{1} << 40, std::uint64_t{13} << 56, std::uint64_t{1} << 60,
+        ~std::uint64_t{0}}) {
     const std::string late = test::reference::Seal(
         test::TestKeyBytes(1), time, test::kTestIv, test::ToBytes("x"));
     EXPECT_EQ(Look(ring.get(), "k:" + late).places.size(), 1u);
@@ -663,6 +717,14 @@ TEST(Recogniser, NeedsEnoughDigitsNextToEachOtherForAPlace) {
     EXPECT_FALSE(MayHoldPlaces(prefix + std::string(90, 'a') + " gAAAAA"));
   }
   EXPECT_FALSE(MayHoldPlaces(""));
+  // Right behind what ended another run
+  for (std::size_t before = 0; before < 98; ++before) {
+    for (const std::string &end : {"."s, ". "s, "..."s}) {
+      const std::string prefix = std::string(before, 'a') + end;
+      EXPECT_TRUE(MayHoldPlaces(prefix + remnant + "."));
+      EXPECT_TRUE(MayHoldPlaces(prefix + token + "."));
+    }
+  }
 }
 
 TEST(Recogniser, CutsSomethingLongOutsideOfRuns) {
@@ -736,6 +798,68 @@ TEST(Recogniser, CountsWhatItDecodesAndTries) {
     Allowance to_decode;
     to_decode.to_decode = kMuch.to_decode - left.to_decode - less;
     EXPECT_EQ(look(&to_decode), expected);
+  }
+}
+
+TEST(Recogniser, LooksAtOneValueAfterTheOther) {
+  const auto ring = test::RingOf({2, 1});
+  // Each is most of what is allowed for a value of its size.
+  const std::string candidates = Repeated("gAAAAA", 12'000);
+  Told told;
+  test::Bytes scratch(Recogniser::ScratchSize(candidates.size()));
+  Recogniser recogniser(ring.get(), scratch, Keep, &told);
+  RandomBuffer ivs;
+  bool changed = false;
+  const auto rotate = [&](std::string value) {
+    EXPECT_EQ(recogniser.Rotate(value, &ivs, &changed), Status::kOk);
+    return value;
+  };
+  for (int i = 0; i < 3; ++i) {
+    const std::string rotated = rotate(Token());
+    EXPECT_TRUE(changed);
+    EXPECT_NE(rotated, Token());
+    EXPECT_EQ(rotate(rotated), rotated);
+    EXPECT_FALSE(changed);
+    const std::string looked_at = Token();
+    EXPECT_EQ(recogniser.Look(looked_at), Status::kOk);
+    EXPECT_EQ(looked_at, Token());
+    EXPECT_EQ(recogniser.Look(candidates), Status::kOk);
+    EXPECT_EQ(rotate(candidates), candidates);
+
+    TokenReader reader;
+    std::uint32_t index = 9;
+    const std::string outer = SealedBy(2, candidates.substr(0, 8'000));
+    ASSERT_TRUE(reader.Load(outer).ok());
+    ASSERT_TRUE(ring->FindKey(&reader, &index).ok());
+    EXPECT_EQ(recogniser.LookInto(&reader, index), Status::kOk);
+    EXPECT_TRUE(test::AllZero(scratch));
+  }
+}
+
+TEST(Recogniser, AllowsMoreForALargeValue) {
+  const auto ring = test::RingOf({1});
+  const std::string value = Standard(Token(std::string(1'500'000, '.')) + ' ');
+  const Told told = Look(ring.get(), value);
+  EXPECT_EQ(told.status, Status::kOk);
+  EXPECT_EQ(told.places.size(), 1u);
+}
+
+TEST(Recogniser, LooksForTheEndOfATokenForAsLongAsAllowed) {
+  const auto ring = test::RingOf({1});
+  const std::string value = 'x' + Token("x").substr(0, kTokenDigits) + 'y';
+  constexpr std::size_t kSize = kHeaderSize + CiphertextSize(0) + kHmacSize;
+  for (const std::size_t less : {0u, 1u}) {
+    Allowance none = {.to_try = 0, .to_end = 0, .to_decode = 0};
+    none.AddPart(value.size());
+    Allowance left;
+    left.to_end = kSize - none.to_end - less;
+    Told told;
+    test::Bytes scratch(Recogniser::ScratchSize(value.size()));
+    Recogniser recogniser(ring.get(), scratch, Keep, &told, Always, &left);
+    EXPECT_EQ(recogniser.Look(value), Status::kOk);
+    ASSERT_EQ(told.places.size(), 1u);
+    EXPECT_EQ(told.places[0].kind,
+              less == 0 ? Place::kOpened : Place::kUnknownKey);
   }
 }
 
