@@ -574,23 +574,6 @@ TEST(Recogniser, SeesThroughWhatStandsNextToAToken) {
   }
 }
 
-TEST(Recogniser, DecodesNoValueThatIsATokenAndNothingElse) {
-  const auto ring = test::RingOf({1});
-  for (const std::uint64_t time : {kTime, ~std::uint64_t{0}}) {
-    const std::string value = SealedBy(1, std::string(60, 's'), time);
-    Allowance left;
-    Allowance expected = left;
-    expected.AddPart(value.size());
-    Told told;
-    test::Bytes scratch(Recogniser::ScratchSize(value.size()));
-    Recogniser recogniser(ring.get(), scratch, Keep, &told, Always, &left);
-    EXPECT_EQ(recogniser.Look(value), Status::kOk);
-    EXPECT_EQ(told.places.size(), 1u);
-    EXPECT_EQ(left.to_decode, expected.to_decode);
-    EXPECT_LT(left.to_try, expected.to_try);
-  }
-}
-
 TEST(Recogniser, TakesAnotherBeginningForATokenOnlyIfAKeyOpensIt) {
   const auto ring = test::RingOf({1});
   const auto other = test::RingOf({2});
@@ -842,6 +825,17 @@ TEST(Recogniser, AllowsMoreForALargeValue) {
   const Told told = Look(ring.get(), value);
   EXPECT_EQ(told.status, Status::kOk);
   EXPECT_EQ(told.places.size(), 1u);
+
+  const std::string outer = Token(Token(std::string(1'500'000, '.')));
+  TokenReader reader;
+  std::uint32_t index = 9;
+  ASSERT_TRUE(reader.Load(outer).ok());
+  ASSERT_TRUE(ring->FindKey(&reader, &index).ok());
+  Told inside;
+  test::Bytes scratch(Recogniser::ScratchSize(outer.size()));
+  Recogniser recogniser(ring.get(), scratch, Keep, &inside);
+  EXPECT_EQ(recogniser.LookInto(&reader, index), Status::kOk);
+  EXPECT_EQ(inside.places.size(), 1u);
 }
 
 TEST(Recogniser, LooksForTheEndOfATokenForAsLongAsAllowed) {
