@@ -140,6 +140,12 @@ TEST(KeyTraces, FindsTheKeysThatAStatementGives) {
     expected += stars + after;
     EXPECT_EQ(AfterStatement(before + list + after), expected);
   }
+  // So far from its name that it is taken for its value
+  for (const std::size_t spaces : {28u, 29u}) {
+    const std::string name = "SET fernet.key =" + std::string(spaces, ' ');
+    EXPECT_EQ(AfterStatement(name + "\t'" + mistyped + "'"),
+              name + "\t'" + (spaces == 28 ? Stars(38) : mistyped) + "'");
+  }
   // In a URI, the padding too may be an escape.
   const std::string uri =
       "SELECT dblink_connect('postgresql://h/d?options=-c%20fernet.key%3D";
