@@ -236,8 +236,8 @@ sub wait_until
 	return $is;
 }
 
-# has_ended waits for the end of a process, which its parent has taken note of then:
-# the postmaster restarts after one that was killed.
+# has_ended waits until a process is gone, and says whether it is. It goes when its
+# parent has noticed its end: so the postmaster knows then of a process that was killed.
 sub has_ended
 {
 	my ($pid) = @_;

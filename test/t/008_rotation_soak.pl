@@ -10,7 +10,7 @@ use strict;
 use warnings;
 
 use FernetTest qw(:DEFAULT same session server_logs tell
-  start_session session_ended finish_session);
+  start_session session_ended finish_session wait_until);
 use List::Util qw(shuffle);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -305,8 +305,7 @@ while (@todo && time() - $start < 30 + 30 * $kills_of_each)
 {
 	keep_clients_running();
 	my $rotation = begin_rotation();
-	my $begun = time() + $PostgreSQL::Test::Utils::timeout_default;
-	usleep(5_000) while !is_rotating() && !session_ended($rotation) && time() < $begun;
+	wait_until(sub { is_rotating() || session_ended($rotation) });
 	my $after = time() + rand 0.7;
 	usleep(5_000) while time() < $after && !session_ended($rotation);
 	my $checkpointer = checkpointer();

@@ -140,7 +140,7 @@ TEST(KeyTraces, FindsTheKeysThatAStatementGives) {
     expected += stars + after;
     EXPECT_EQ(AfterStatement(before + list + after), expected);
   }
-  // So far from its name that it is taken for its value
+  // A value may be so far from its name, and no further.
   for (const std::size_t spaces : {28u, 29u}) {
     const std::string name = "SET fernet.key =" + std::string(spaces, ' ');
     EXPECT_EQ(AfterStatement(name + "\t'" + mistyped + "'"),

@@ -786,7 +786,7 @@ TEST(Recogniser, CountsWhatItDecodesAndTries) {
 
 TEST(Recogniser, LooksAtOneValueAfterTheOther) {
   const auto ring = test::RingOf({2, 1});
-  // Each is most of what is allowed for a value of its size.
+  // To look at it takes most of what is allowed for a value of its size.
   const std::string candidates = Repeated("gAAAAA", 12'000);
   Told told;
   test::Bytes scratch(Recogniser::ScratchSize(candidates.size()));
